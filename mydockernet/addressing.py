@@ -1,0 +1,221 @@
+"""Subnets, ranges and pools: reading them from words, finding one that is free. Pure, over ipaddress."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from mydockernet.errors import Conflict, Invalid
+from mydockernet.model import Address, AddressRange, IPNetwork, Reservation, Subnet
+
+T = TypeVar("T")
+
+# RFC 1122 3.2.1.3: "this network", loopback; RFC 5771: multicast; RFC 1112: class E.
+UNUSABLE = tuple(ipaddress.ip_network(block) for block in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4"))
+IPV6_LATER = "IPv6 is not built yet; leave it out"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Where subnets that nobody named are cut from: a block, and the prefix length of a piece."""
+
+    block: IPNetwork
+    prefixlen: int
+
+
+DEFAULT_POOLS = (Pool(ipaddress.ip_network("10.208.0.0/12"), 24),)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A block of addresses that a new subnet must not overlap, and who has it, in words."""
+
+    block: IPNetwork
+    owner: str
+
+
+def read_subnets(
+    subnets: Sequence[str], gateways: Sequence[str], ranges: Sequence[str], reserved: Sequence[str]
+) -> tuple[Subnet, ...]:
+    """Turn the words of --subnet, --gateway, --ip-range and --reserve into subnets.
+
+    A subnet written with host bits (192.168.10.7/24) names its gateway by them; else the gateway is the
+    first address. Raises Invalid with every problem, each named with its option.
+    """
+    problems: list[str] = []
+    found: list[Subnet] = []
+    named_gateways: set[IPNetwork] = set()
+    for word in subnets:
+        subnet = _try(_subnet, "--subnet", word, problems)
+        if subnet is None:
+            continue
+        clash = next((s for s in found if s.network.overlaps(subnet.network)), None)
+        if clash:
+            problems.append(f"--subnet: {word} overlaps {clash.network}, given as well")
+            continue
+        if ipaddress.ip_interface(word).ip != subnet.network.network_address:
+            named_gateways.add(subnet.network)
+        found.append(subnet)
+    complete = len(found) == len(subnets)
+
+    def place(option: str, address: Address, word: str) -> int | None:
+        """Which subnet an address belongs to; silent where a subnet was misread, as it might be that one."""
+        for index, subnet in enumerate(found):
+            if address in subnet.network:
+                return index
+        if not subnets:
+            problems.append(f"{option}: {word} needs a --subnet that it is in")
+        elif complete:
+            problems.append(f"{option}: {word} is not in {' or '.join(str(s.network) for s in found)}")
+        return None
+
+    for word in gateways:
+        gateway = _try(_address, "--gateway", word, problems)
+        index = None if gateway is None else place("--gateway", gateway, word)
+        if gateway is None or index is None:
+            continue
+        subnet = found[index]
+        if subnet.network in named_gateways and subnet.gateway != gateway:
+            problems.append(f"--gateway: {subnet.network} has the gateway {subnet.gateway} already, not {word}")
+        elif gateway in _edges(subnet.network):
+            problems.append(f"--gateway: {word} is the network's or the broadcast address of {subnet.network}")
+        else:
+            named_gateways.add(subnet.network)
+            found[index] = replace(subnet, gateway=gateway)
+    for word in ranges:
+        span = _try(_range, "--ip-range", word, problems)
+        index = None if span is None else place("--ip-range", span.first, word)
+        if span is None or index is None:
+            continue
+        subnet = found[index]
+        if span.last not in subnet.network:
+            problems.append(f"--ip-range: {word} reaches outside {subnet.network}")
+        else:
+            found[index] = replace(subnet, ranges=(*subnet.ranges, span))
+    for word in reserved:
+        reservation = _try(_reservation, "--reserve", word, problems)
+        index = None if reservation is None else place("--reserve", reservation.address, word)
+        if reservation is not None and index is not None:
+            found[index] = replace(found[index], reserved=(*found[index].reserved, reservation))
+    if problems:
+        raise Invalid(*problems)
+    return tuple(found)
+
+
+def read_pools(text: str) -> tuple[Pool, ...]:
+    """Read MYDOCKERNET_POOLS: CIDR[/PREFIXLEN],… as in 10.208.0.0/12/24; a piece is a /24 unless said.
+
+    Raises Invalid.
+    """
+    pools = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        block_text, prefix_text = word, None
+        if word.count("/") == 2:
+            block_text, _, prefix_text = word.rpartition("/")
+        try:
+            block = ipaddress.ip_network(block_text)
+            prefixlen = int(prefix_text) if prefix_text else max(24, block.prefixlen)
+        except ValueError as error:
+            raise Invalid(f"MYDOCKERNET_POOLS: {word}: {error}") from None
+        if block.version == 6:
+            raise Invalid(f"MYDOCKERNET_POOLS: {word}: {IPV6_LATER}")
+        if not block.prefixlen <= prefixlen <= 30:
+            raise Invalid(f"MYDOCKERNET_POOLS: {word}: a piece must be from /{block.prefixlen} to /30")
+        if any(block.overlaps(unusable) for unusable in UNUSABLE):
+            raise Invalid(f"MYDOCKERNET_POOLS: {word}: not a block for hosts")
+        pools.append(Pool(block, prefixlen))
+    if not pools:
+        raise Invalid("MYDOCKERNET_POOLS: names no pool")
+    return tuple(pools)
+
+
+def free_subnet(pools: Iterable[Pool], taken: Iterable[Taken]) -> Subnet:
+    """The first piece of the pools that overlaps nothing taken, its gateway the first address.
+
+    Its cost is that of sorting what is taken, not of trying every piece. Raises Conflict when all are taken.
+    """
+    spans = sorted(
+        (int(t.block.network_address), int(t.block.broadcast_address)) for t in taken if t.block.version == 4
+    )
+    pools = tuple(pools)
+    for pool in pools:
+        size = 1 << (pool.block.max_prefixlen - pool.prefixlen)
+        start = int(pool.block.network_address)
+        end = int(pool.block.broadcast_address)
+        for first, last in spans:
+            if last < start:
+                continue
+            if first >= start + size:
+                break
+            start = (last // size + 1) * size
+        if start + size - 1 <= end:
+            network = ipaddress.ip_network((start, pool.prefixlen))
+            return Subnet(network, network.network_address + 1)
+    blocks = ", ".join(str(pool.block) for pool in pools)
+    raise Conflict(f"no free subnet is left in {blocks}", hint="name one with --subnet, or set MYDOCKERNET_POOLS")
+
+
+def overlap(network: IPNetwork, taken: Iterable[Taken]) -> Taken | None:
+    """The first block that a subnet would overlap, if any."""
+    return next((t for t in taken if t.block.version == network.version and t.block.overlaps(network)), None)
+
+
+def _try(read: Callable[[str], T], option: str, word: str, problems: list[str]) -> T | None:
+    try:
+        return read(word)
+    except ValueError as error:
+        problems.append(f"{option}: {error}")
+        return None
+
+
+def _subnet(word: str) -> Subnet:
+    if "/" not in word:
+        raise ValueError(f"{word!r} has no prefix length, as in 192.168.10.0/24")
+    interface = ipaddress.ip_interface(word)
+    network = interface.network
+    if network.version == 6:
+        raise ValueError(f"{word}: {IPV6_LATER}")
+    if network.prefixlen > 31:
+        raise ValueError(f"{word} has no room for a gateway and a container; /31 is the smallest")
+    if any(network.overlaps(block) for block in UNUSABLE):
+        raise ValueError(f"{word} is not a block for hosts (loopback, multicast or reserved)")
+    if interface.ip != network.network_address and interface.ip in _edges(network):
+        raise ValueError(f"{word}: the gateway that it names is the broadcast address")
+    named = interface.ip != network.network_address
+    first = next(iter(network.hosts()))
+    return Subnet(network, interface.ip if named else first)
+
+
+def _address(word: str) -> Address:
+    address = ipaddress.ip_address(word)
+    if address.version == 6:
+        raise ValueError(f"{word}: {IPV6_LATER}")
+    return address
+
+
+def _range(word: str) -> AddressRange:
+    if "/" in word:
+        block = ipaddress.ip_network(word, strict=False)
+        return AddressRange(_address(str(block.network_address)), _address(str(block.broadcast_address)))
+    first, dash, last = word.partition("-")
+    if not dash:
+        raise ValueError(f"{word!r} is neither CIDR nor FIRST-LAST")
+    span = AddressRange(_address(first), _address(last))
+    if int(span.first) > int(span.last):
+        raise ValueError(f"{word} is reversed: the first address is after the last")
+    return span
+
+
+def _reservation(word: str) -> Reservation:
+    name, _, address = word.rpartition("=")
+    if name and not re.fullmatch(r"[\w.-]{1,64}", name, re.ASCII):
+        raise ValueError(f"{word!r}: the name may hold letters, digits, _ . -")
+    return Reservation(_address(address), name)
+
+
+def _edges(network: IPNetwork) -> tuple[Address, ...]:
+    """The network's and the broadcast address; a /31 has neither (RFC 3021)."""
+    if network.prefixlen >= network.max_prefixlen - 1:
+        return ()
+    return (network.network_address, network.broadcast_address)

@@ -1,0 +1,402 @@
+"""Words of the command line → one action; its result → what is printed, and the exit code."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mydockernet import __version__, actions, addressing, model
+from mydockernet.actions import Context, Shown, Transition, Wish
+from mydockernet.errors import Invalid, MydockernetError, command_line
+from mydockernet.facts import Argv
+from mydockernet.kernel import Kernel
+from mydockernet.store import JsonStore
+
+DEFAULT_STATE_DIR = "/var/lib/mydockernet"
+CHANGES_PENDING = 5
+
+EXIT_CODES = """\
+exit codes:
+  0 done · 1 failed and rolled back · 2 wrong usage or invalid value · 3 no such network
+  4 conflict · 5 --dry-run --exit-code has changes pending · 6 the lock is held
+environment:
+  MYDOCKERNET_STATE_DIR  where the record is kept (--state-dir)
+  MYDOCKERNET_POOLS      where subnets are chosen from: CIDR[/PREFIXLEN],… (10.208.0.0/12)
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog=EXIT_CODES,
+            **settings,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise Invalid(message, hint=f"{self.prog} --help")
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A word of the command line: its help, its arguments, what it does with them."""
+
+    help: str
+    arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    changes: bool = True
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code. A user never sees a traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+        return code
+    except MydockernetError as error:
+        return _report(error)
+    except KeyboardInterrupt:
+        print("mydockernet: error: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader has had enough, as `head` has; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _report(MydockernetError(str(error)))
+
+
+def _run(words: list[str]) -> int:
+    top = _Parser(
+        prog="mydockernet",
+        usage="mydockernet [network] VERB [options] …",
+        description="Container networks for one Linux host, without a daemon.\n\nverbs:\n"
+        + "\n".join(f"  {name:<10}{verb.help}" for name, verb in VERBS.items() if name not in ALIASES),
+    )
+    top.add_argument("--version", action="version", version=f"mydockernet {__version__}")
+    _common(top)
+    top.add_argument("verb", metavar="VERB")
+    top.add_argument("rest", nargs=argparse.REMAINDER)
+    if not words:
+        top.print_help(sys.stderr)
+        return Invalid.exit_code
+    given = top.parse_args(words)
+    if given.verb == "network" and given.rest:
+        given.verb, *given.rest = given.rest
+    verb = VERBS.get(given.verb)
+    if verb is None:
+        raise Invalid(f"there is no verb {given.verb!r}", hint="mydockernet --help")
+    parser = _Parser(prog=f"mydockernet {given.verb}", description=verb.help)
+    _common(parser, default=argparse.SUPPRESS)
+    if verb.changes:
+        _changing(parser)
+    verb.arguments(parser)
+    rest = given.rest
+    del given.verb, given.rest
+    return verb.run(parser.parse_intermixed_args(rest, given))
+
+
+def _common(parser: argparse.ArgumentParser, default: Any = None) -> None:
+    folder = default or os.environ.get("MYDOCKERNET_STATE_DIR") or DEFAULT_STATE_DIR
+    parser.add_argument("--state-dir", metavar="DIR", default=folder, help=f"the record ({DEFAULT_STATE_DIR})")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", default=default or False, help="show each command as it runs"
+    )
+
+
+def _changing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-n", "--dry-run", action="store_true", help="print the plan as a shell script; change nothing")
+    parser.add_argument("--exit-code", action="store_true", help="with --dry-run: exit 5 if it is not empty")
+    parser.add_argument(
+        "--lock-timeout", type=_seconds, default=30.0, metavar="S", help="wait that long for another (30 s)"
+    )
+    parser.add_argument("--format", metavar="json", choices=["json"], help="with --dry-run: the plan as JSON")
+
+
+def _seconds(word: str) -> float:
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a number of seconds")
+    return seconds
+
+
+def _context(args: argparse.Namespace) -> Context:
+    def announce(argv: Argv) -> None:
+        print("+", command_line(argv), file=sys.stderr, flush=True)
+
+    kernel = Kernel(announce=announce) if args.verbose else Kernel()
+    return Context(JsonStore(Path(args.state_dir)), kernel, getattr(args, "lock_timeout", 0.0))
+
+
+def _change(args: argparse.Namespace, wanted: Iterable[tuple[str, Transition]]) -> int:
+    """Make changes one by one, or print the plan of all; the exit code is the first failure's.
+
+    `wanted` pairs each with what is printed once it is done.
+    """
+    if args.format and not args.dry_run:
+        raise Invalid("--format goes with --dry-run")
+    if args.exit_code and not args.dry_run:
+        raise Invalid("--exit-code goes with --dry-run")
+    wanted = list(wanted)
+    context = _context(args)
+    if args.dry_run:
+        return _preview(args, context, [transition for _, transition in wanted])
+    codes = []
+    for result, transition in wanted:
+        try:
+            actions.perform(context, transition)
+        except MydockernetError as error:
+            codes.append(_report(error))
+        else:
+            print(result, flush=True)
+    return next(iter(codes), 0)
+
+
+def _preview(args: argparse.Namespace, context: Context, wanted: Sequence[Transition]) -> int:
+    from mydockernet import views
+
+    found = actions.preview(context, wanted)
+    for note in found.notes:
+        print(f"mydockernet: note: {note}", file=sys.stderr)
+    code = _report_all(found.errors)
+    if found.steps or not code:
+        sys.stdout.write((views.plan_json if args.format else views.script)(found.steps))
+    return code or (CHANGES_PENDING if args.exit_code and found.steps else 0)
+
+
+def _report(error: MydockernetError) -> int:
+    for message in error.messages:
+        line = " ".join(message.split())
+        print(f"mydockernet: error: {line}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    return error.exit_code
+
+
+# create
+
+
+def _create_arguments(parser: argparse.ArgumentParser) -> None:
+    many: dict[str, Any] = {"action": "append", "default": []}
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("-d", "--driver", default="bridge", help="bridge")
+    parser.add_argument("--subnet", metavar="CIDR", **many, help="its addresses; with host bits, its gateway too")
+    parser.add_argument("--gateway", metavar="IP", **many, help="the host's address on it (the first one)")
+    parser.add_argument("--ip-range", metavar="RANGE", **many, help="where to choose from: CIDR or FIRST-LAST")
+    parser.add_argument("--reserve", metavar="[NAME=]IP", **many, help="an address that is never handed out")
+    parser.add_argument("--ipv6", action="store_true", help="not built yet")
+    parser.add_argument("--internal", action="store_true", help="nothing in from outside, nothing out")
+    parser.add_argument("--no-icc", action="store_true", help="containers on it can't reach each other")
+    parser.add_argument("--no-masquerade", action="store_true", help="containers keep their addresses outside")
+    parser.add_argument("--mtu", metavar="N", help=f"bytes a packet, {model.MTU_MIN} to {model.MTU_MAX}")
+    parser.add_argument("--bridge-name", metavar="IF", help="the interface's name (the network's, where it fits)")
+    parser.add_argument("--label", metavar="K[=V]", **many, help="a note for yourself and for --filter")
+    parser.add_argument("--ignore", action="store_true", help="be content with an identical network")
+
+
+def _create(args: argparse.Namespace) -> int:
+    return _change(args, [(args.name, actions.create(_wish(args), args.ignore))])
+
+
+def _wish(args: argparse.Namespace) -> Wish:
+    """Read the values of create's options. Raises Invalid with all that is wrong with them."""
+    problems = [*model.name_problems(args.name), *model.driver_problems(args.driver)]
+    if args.bridge_name is not None:
+        problems += model.interface_problems(args.bridge_name)
+    if args.ipv6:
+        problems.append(f"--ipv6: {addressing.IPV6_LATER}")
+    mtu = None
+    if args.mtu is not None:
+        try:
+            mtu = int(args.mtu)
+            problems += model.mtu_problems(mtu)
+        except ValueError:
+            problems.append(f"--mtu: {args.mtu!r} is not a number")
+    labels = {}
+    for word in args.label:
+        key, _, value = word.partition("=")
+        problems += model.label_problems(key, value)
+        labels[key] = value
+    subnets: tuple[model.Subnet, ...] = ()
+    pools: tuple[addressing.Pool, ...] = addressing.DEFAULT_POOLS
+    try:
+        subnets = addressing.read_subnets(args.subnet, args.gateway, args.ip_range, args.reserve)
+    except Invalid as error:
+        problems += error.messages
+    if named := os.environ.get("MYDOCKERNET_POOLS"):
+        try:
+            pools = addressing.read_pools(named)
+        except Invalid as error:
+            problems += error.messages
+    if problems:
+        raise Invalid(*problems)
+    return Wish(
+        name=args.name,
+        driver=args.driver,
+        subnets=subnets,
+        internal=args.internal,
+        icc=not args.no_icc,
+        masquerade=not args.no_masquerade,
+        mtu=mtu,
+        bridge=args.bridge_name,
+        labels=tuple(sorted(labels.items())),
+        pools=pools,
+    )
+
+
+# remove, prune
+
+
+def _remove_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="+")
+    parser.add_argument("-f", "--force", action="store_true", help="even with containers on it")
+    parser.add_argument("--ignore", action="store_true", help="be content where there is none")
+
+
+def _remove(args: argparse.Namespace) -> int:
+    wanted = dict.fromkeys(args.names)
+    return _change(args, [(name, actions.remove(name, args.force, args.ignore)) for name in wanted])
+
+
+def _prune_arguments(parser: argparse.ArgumentParser) -> None:
+    _filter_argument(parser)
+
+
+def _prune(args: argparse.Namespace) -> int:
+    wanted = _filters(args.filter)
+    networks, errors = actions.names(_context(args))
+    for error in errors:
+        return _report(error)
+    unused = [network.name for network in networks if not network.endpoints and wanted(network)]
+    return _change(args, [(name, actions.remove(name, ignore=True)) for name in unused])
+
+
+# list, inspect
+
+
+def _list_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="the names alone")
+    _filter_argument(parser)
+    parser.add_argument("--format", default="table", metavar="table|json|TEMPLATE", help="as in {{.Name}}\\t{{.State}}")
+    parser.add_argument("--no-trunc", action="store_true", help="cut nothing short in a terminal")
+
+
+def _list(args: argparse.Namespace) -> int:
+    from mydockernet import views
+
+    wanted = _filters(args.filter)
+    render = _template(args.format)
+    if args.quiet:
+        networks, errors = actions.names(_context(args))
+        sys.stdout.write(views.network_values(filter(wanted, networks)))
+    else:
+        shown, errors = _survey(args)
+        records = [views.list_record(each) for each in shown if wanted(each.network)]
+        if render is not None:
+            sys.stdout.write("".join(map(render, records)))
+        elif args.format == "json":
+            sys.stdout.write(views.json_lines(records))
+        else:
+            sys.stdout.write(views.list_table(records, _width(), not args.no_trunc))
+    return _report_all(errors)
+
+
+def _inspect_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="+")
+    parser.add_argument("-f", "--format", default="json", metavar="json|table|TEMPLATE", help="json")
+
+
+def _inspect(args: argparse.Namespace) -> int:
+    from mydockernet import views
+
+    render = _template(args.format)
+    shown, errors = _survey(args)
+    by_name = {each.network.name: each for each in shown}
+    unknown = [actions.no_network(name) for name in args.names if name not in by_name]
+    records = [views.inspect_record(by_name[name]) for name in args.names if name in by_name]
+    if render is not None:
+        sys.stdout.write("".join(map(render, records)))
+    elif args.format == "json":
+        sys.stdout.write(views.json_array(records))
+    else:
+        sys.stdout.write("\n".join(views.inspect_tables(record, _width()) for record in records))
+    # A broken file matters here only where it could be the one that was asked for.
+    return _report_all([*errors, *unknown] if unknown else [])
+
+
+def _survey(args: argparse.Namespace) -> tuple[tuple[Shown, ...], tuple[MydockernetError, ...]]:
+    found = actions.survey(_context(args))
+    for note in found.notes:
+        print(f"mydockernet: note: {note}", file=sys.stderr)
+    return found.networks, found.errors
+
+
+def _report_all(errors: Iterable[MydockernetError]) -> int:
+    return next(iter([_report(error) for error in errors]), 0)
+
+
+def _template(text: str) -> Callable[[dict[str, Any]], str] | None:
+    if text in ("json", "table"):
+        return None
+    from mydockernet import views
+
+    return views.template(text)
+
+
+def _width() -> int | None:
+    if not sys.stdout.isatty():
+        return None
+    return os.get_terminal_size(sys.stdout.fileno()).columns or None
+
+
+def _filter_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-f",
+        "--filter",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="name=, driver= or label=K[=V]",
+    )
+
+
+def _filters(words: Sequence[str]) -> Callable[[model.Network], bool]:
+    """Networks that match every key given; of several values of one key, any. A name matches in part, as docker's."""
+    problems = []
+    wanted: dict[str, list[str]] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key not in ("name", "driver", "label") or not equals or not value:
+            problems.append(f"--filter: {word!r} is not name=, driver= or label= with a value")
+        wanted.setdefault(key, []).append(value)
+    if problems:
+        raise Invalid(*problems)
+
+    def matches(network: model.Network) -> bool:
+        labels = {form for key, value in network.labels for form in (key, f"{key}={value}")}
+        return (
+            ("name" not in wanted or any(part in network.name for part in wanted["name"]))
+            and ("driver" not in wanted or network.driver in wanted["driver"])
+            and set(wanted.get("label", ())) <= labels
+        )
+
+    return matches
+
+
+VERBS = {
+    "create": Verb("make a network; prints its name", _create_arguments, _create),
+    "list": Verb("show the networks", _list_arguments, _list, changes=False),
+    "inspect": Verb("show all of a network, as JSON", _inspect_arguments, _inspect, changes=False),
+    "remove": Verb("take networks away", _remove_arguments, _remove),
+    "prune": Verb("take away networks with no container; prints their names", _prune_arguments, _prune),
+}
+ALIASES = {"ls": "list", "rm": "remove"}
+VERBS |= {alias: VERBS[name] for alias, name in ALIASES.items()}

@@ -1,0 +1,191 @@
+"""The door to the kernel: runs steps, folded into batches, and observes. The only importer of sh."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from types import ModuleType
+
+from mydockernet import links, rules, sysctls
+from mydockernet.errors import CommandFailed, Failed
+from mydockernet.facts import Argv, Chain, Observed, Rule, Step
+
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+NOT_FOUND = 127
+CAP_NET_ADMIN = 12  # capabilities(7)
+
+RIGHTS_HINT = "be root, or look with --dry-run, or try it in a throw-away network with scripts/sandbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program with its arguments, and what it reads."""
+
+    argv: Argv
+    stdin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a command ended: its exit status, negative for the signal that killed it, and its streams."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+Spawn = Callable[[Command], Completed]
+
+
+def environment() -> Mapping[str, str]:
+    """What commands inherit: messages in English, and the folders where ip and iptables live on PATH."""
+    path = [*filter(None, os.environ.get("PATH", "").split(os.pathsep))]
+    return {
+        **os.environ,
+        "LC_ALL": "C",
+        "PATH": os.pathsep.join([*path, *(s for s in SBIN if s not in path)]),
+    }
+
+
+def spawn(command: Command) -> Completed:
+    """Run a command through sh, in a session of its own: a ^C is ours to handle, not its."""
+    import sh
+
+    env = dict(environment())
+    program, *arguments = command.argv
+    try:
+        done = sh.Command(program, search_paths=env["PATH"].split(os.pathsep))(
+            *arguments,
+            _in=command.stdin,
+            _env=env,
+            _tty_in=False,
+            _tty_out=False,
+            _return_cmd=True,
+            _new_session=True,
+            _decode_errors="replace",
+        )
+    except sh.ErrorReturnCode as ended:  # Its sub-class for signals included: then the code is negative.
+        return Completed(ended.exit_code, _text(ended.stdout), _text(ended.stderr))
+    except sh.CommandNotFound:
+        return Completed(NOT_FOUND, "", f"{program}: command not found")
+    except (sh.ForkException, sh.TimeoutException) as error:
+        raise Failed(f"can't run {program}: {error}") from None
+    return Completed(done.exit_code, _text(done.stdout), _text(done.stderr))
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Steps that run as one command. `lines` tells the step of each line of its input."""
+
+    argv: Argv
+    stdin: str
+    lines: tuple[int, ...]
+    steps: tuple[Step, ...]
+
+    def at_fault(self, stderr: str) -> Step | None:
+        """The step that a batch failed at, as far as what it said tells."""
+        if len(self.steps) == 1:
+            return self.steps[0]
+        line = _failed_line(stderr)
+        if line is not None and 0 < line <= len(self.lines):
+            return self.steps[self.lines[line - 1]]
+        return None
+
+
+def _failed_line(stderr: str) -> int | None:
+    """The line named by `Command failed -:3` of ip or `line 3 failed`, `at line: 3` of iptables-restore."""
+    for word_before, word in zip(["", *stderr.split()], stderr.split(), strict=False):
+        number = word.removeprefix("-:")
+        if (word.startswith("-:") or word_before in ("line", "line:")) and number.rstrip(".:").isdigit():
+            return int(number.rstrip(".:"))
+    return None
+
+
+FOLDERS: tuple[ModuleType, ...] = (links, rules, sysctls)
+
+
+def fold(steps: Iterable[Step]) -> Iterator[Batch]:
+    """Join neighbours of one dialect (and one program) into one command each; the order stays."""
+
+    def dialect(step: Step) -> tuple[int, str]:
+        index = next((i for i, folder in enumerate(FOLDERS) if folder.foldable(step.do)), -1)
+        return index, step.do[0] if index >= 0 else ""
+
+    for (index, _), group in groupby(steps, dialect):
+        neighbours = tuple(group)
+        if index < 0 or len(neighbours) == 1:
+            yield from (Batch(step.do, "", (), (step,)) for step in neighbours)
+        else:
+            argv, text, lines = FOLDERS[index].batch([step.do for step in neighbours])
+            yield Batch(argv, text, lines, neighbours)
+
+
+class Kernel:
+    """The real kernel, reached through a spawn function.
+
+    `before_each` is called before each command that changes something; it may raise, and nothing is cut in two.
+    `announce` is told each step's argv as it runs.
+    """
+
+    def __init__(self, spawn: Spawn = spawn, announce: Callable[[Argv], None] = lambda argv: None) -> None:
+        self._spawn = spawn
+        self._announce = announce
+
+    def apply(self, steps: Sequence[Step], before_each: Callable[[], None] = lambda: None) -> None:
+        """Run the steps in order. Raises CommandFailed, naming the one command at fault."""
+        for batch in fold(steps):
+            before_each()
+            for step in batch.steps:
+                self._announce(step.do)
+            done = self._spawn(Command(batch.argv, batch.stdin))
+            if done.status != 0:
+                culprit = batch.at_fault(done.stderr)
+                said = "\n".join(
+                    line for line in done.stderr.splitlines() if not line.startswith(("Command failed -:", "Try `"))
+                )
+                raise CommandFailed(culprit.do if culprit else batch.argv, done.status, said)
+
+    def observe(self, families: Iterable[int] = (4,), lenient: bool = False) -> Observed:
+        """What the kernel shows of links, routes and rules.
+
+        With `lenient`, rules that may not be read are taken as absent, and `unread` says so.
+        Raises CommandFailed, or Failed for output that can't be read.
+        """
+        unread: list[str] = []
+        chains: dict[Chain, tuple[Rule, ...]] = {}
+        seen_links = links.read_links(self._read(links.READ_LINKS))
+        routes = links.read_routes(self._read(links.READ_ROUTES))
+        for family in families:
+            argv = (f"{rules.PROGRAMS[family]}-save", "--counters")
+            try:
+                chains.update(rules.read_rules(family, self._read(argv)))
+            except CommandFailed as error:
+                if not lenient:
+                    raise
+                unread.append(f"{argv[0]}: {error.stderr.splitlines()[0] if error.stderr else error.status}")
+        ipv6 = (sysctls.ROOT / "net/ipv6").exists()
+        return Observed(seen_links, routes, chains, {}, ipv6, tuple(unread))
+
+    def observe_sysctls(self, seen: Observed, keys: Iterable[str]) -> Observed:
+        """The same observation, with the values of these sysctls."""
+        return seen.with_sysctls({key: sysctls.read(key) for key in keys})
+
+    def require_rights(self) -> None:
+        """Raise Failed where this process may not change the network, before anything is tried."""
+        effective = 0
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("CapEff:"):
+                effective = int(line.split()[1], 16)
+        if not effective >> CAP_NET_ADMIN & 1:
+            raise Failed("changing the network takes the right CAP_NET_ADMIN, which you lack", hint=RIGHTS_HINT)
+
+    def _read(self, argv: Argv) -> str:
+        done = self._spawn(Command(argv))
+        if done.status != 0:
+            raise CommandFailed(argv, done.status, done.stderr)
+        return done.stdout

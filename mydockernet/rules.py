@@ -1,0 +1,299 @@
+"""The dialect of `iptables`: facts about chains and rules, restore text, and what iptables-save prints.
+
+Formats: iptables(8), iptables-extensions(8), iptables-save(8), iptables-restore(8), of 1.8.
+The rules themselves, as they stand when two networks, one of them internal, are there:
+
+    FORWARD ─► MYDOCKERNET-FORWARD ─┬─► MYDOCKERNET-USER          the admin's own rules come first
+                                    ├─ bridged, one network       ACCEPT
+                                    ├─ from, or to, internal      DROP
+                                    ├─ from or to, INVALID        DROP
+                                    ├─ to a network, an answer    ACCEPT
+                                    ├─ to a network               DROP
+                                    └─ from a network             ACCEPT
+    POSTROUTING ── from SUBNET, not to its bridge ── MASQUERADE   one a network
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mydockernet.errors import Failed
+from mydockernet.facts import SHARED, TAG, Argv, Chain, Fact, Observed, Rule, Step, tag
+from mydockernet.links import GROUP, GROUP_INTERNAL
+from mydockernet.model import IPNetwork
+
+PROGRAMS = {4: "iptables", 6: "ip6tables"}
+FORWARD = "MYDOCKERNET-FORWARD"
+USER = "MYDOCKERNET-USER"
+
+Spec = frozenset[tuple[bool, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnChain(Fact):
+    """A chain of ours. Chains carry no comment: what is in it, or leads to it, tells whose it is."""
+
+    chain: Chain
+    why: str
+    for_admin: bool = False
+
+    def holds(self, seen: Observed) -> bool:
+        return self.chain in seen.chains
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        return (Step(self.why, _command(self.chain, "-N", ())),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        if any(not is_ours(rule) for rule in seen.chains.get(self.chain, ())):
+            return ()  # Somebody's rules are in it; they stay, and so does it.
+        if any(not is_ours(rule) for rule in _leading_to(self.chain, seen)):
+            return ()
+        return (Step(f"Delete the chain {self.chain.name}, now empty.", _command(self.chain, "-X", ())),)
+
+    def obstacle(self, seen: Observed) -> str:
+        rules = (*seen.chains.get(self.chain, ()), *_leading_to(self.chain, seen))
+        if self.for_admin or self.chain not in seen.chains or any(map(is_ours, rules)):
+            return ""
+        return f"an iptables chain named {self.chain.name} exists already in {self.chain.table}, and is not ours"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRule(Fact):
+    """A rule of ours: what it matches, where it sends that, and the owner in its comment.
+
+    It is appended; or inserted as the chain's `first`; or, where `after` holds the rules that it is to follow
+    in a chain of ours, put back behind them.
+    """
+
+    chain: Chain
+    owner: str
+    match: Argv
+    target: Argv
+    why: str
+    first: bool = False
+    after: tuple["OwnRule", ...] = ()
+
+    @property
+    def words(self) -> Argv:
+        """The rule as iptables takes it, without the command and the chain."""
+        return (*self.match, "-m", "comment", "--comment", tag(self.owner), "-j", *self.target)
+
+    def holds(self, seen: Observed) -> bool:
+        return self._place(seen) is not None
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        return (Step(self.why, self._command(seen)),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        spec = read_spec(self.words)
+        copies = sum(rule.spec == spec for rule in seen.chains.get(self.chain, ()))
+        why = f"Delete the rule of {'the shared chains' if self.owner == SHARED else self.owner}: {self.summary}."
+        return (Step(why, _command(self.chain, "-D", self.words)),) * copies
+
+    @property
+    def summary(self) -> str:
+        """The rule in short, for a sentence."""
+        return f"{' '.join(self.match) or 'everything'} to {' '.join(self.target)}, in {self.chain.name}"
+
+    def _place(self, seen: Observed) -> int | None:
+        spec = read_spec(self.words)
+        rules = seen.chains.get(self.chain, ())
+        return next((place for place, rule in enumerate(rules, 1) if rule.spec == spec), None)
+
+    def _command(self, seen: Observed) -> Argv:
+        if self.first:
+            return _command(self.chain, "-I", self.words)
+        # The missing ones of the rules before this one are put back before it.
+        places = [rule._place(seen) for rule in self.after]
+        place = max((p for p in places if p is not None), default=0) + places.count(None) + 1
+        if not self.after or place > len(seen.chains.get(self.chain, ())) + places.count(None):
+            return _command(self.chain, "-A", self.words)
+        return _command(self.chain, "-I", self.words, str(place))
+
+
+def is_ours(rule: Rule) -> bool:
+    """Whether a rule carries our mark."""
+    return rule.comment.startswith(TAG)
+
+
+def shared_filter(family: int) -> tuple[Fact, ...]:
+    """The filter chains of all networks of a family: the same number, however many networks there are."""
+    forward = Chain(family, "filter", FORWARD)
+    user = Chain(family, "filter", USER)
+    builtin = Chain(family, "filter", "FORWARD")
+
+    def group(direction: str, number: str) -> Argv:
+        return ("-m", "devgroup", f"--{direction}-group", number)
+
+    def state(*states: str) -> Argv:
+        return ("-m", "conntrack", "--ctstate", ",".join(states))
+
+    rows: tuple[tuple[Argv, str, str], ...] = (
+        ((), USER, "Ask the admin's own rules first."),
+        (
+            ("-m", "physdev", "--physdev-is-bridged", *group("src", GROUP)),
+            "ACCEPT",
+            "Let containers on one bridge talk, where br_netfilter makes even bridged frames pass here.",
+        ),
+        (
+            ("-m", "physdev", "--physdev-is-bridged", *group("src", GROUP_INTERNAL)),
+            "ACCEPT",
+            "The same for containers on one bridge of an internal network.",
+        ),
+        (group("src", GROUP_INTERNAL), "DROP", "Let nothing out of an internal network."),
+        (group("dst", GROUP_INTERNAL), "DROP", "Let nothing into an internal network."),
+        (
+            (*group("src", GROUP), *state("INVALID")),
+            "DROP",
+            "Drop what belongs to no connection: it would leave untranslated and show a container's own address.",
+        ),
+        (
+            (*group("dst", GROUP), *state("RELATED", "ESTABLISHED", "DNAT")),
+            "ACCEPT",
+            "Let into a network what is an answer, or what a published port has translated.",
+        ),
+        (
+            group("dst", GROUP),
+            "DROP",
+            "And nothing else: no unpublished port, no other network, no neighbour who routes to a container.",
+        ),
+        (group("src", GROUP), "ACCEPT", "Let containers reach the outside."),
+    )
+    rules: list[OwnRule] = []
+    for match, target, why in rows:
+        rules.append(OwnRule(forward, SHARED, match, (target,), why, after=tuple(rules)))
+    return (
+        OwnChain(user, "Make a chain for the admin's own rules about containers; it is never flushed.", True),
+        OwnChain(forward, "Make one chain for the rules of all networks, so that it is plain whose they are."),
+        *rules,
+        OwnRule(
+            builtin,
+            SHARED,
+            (),
+            (FORWARD,),
+            "Send what the host forwards through that chain first, whatever policy or rules others have.",
+            first=True,
+        ),
+    )
+
+
+def masquerade(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
+    """The rule by which containers reach the outside under the host's address."""
+    return OwnRule(
+        Chain(subnet.version, "nat", "POSTROUTING"),
+        owner,
+        ("-s", str(subnet), "!", "-o", bridge),
+        ("MASQUERADE",),
+        f"Let what leaves {owner} for elsewhere carry the host's address, as nobody outside knows a way back "
+        f"to {subnet}.",
+    )
+
+
+def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
+    """Fold iptables commands of one family into one `iptables-restore --noflush`.
+
+    Returns its argv, its input, and for each line of the input the command that the line is of; the lines that
+    only open or close a table count to the command at hand.
+    """
+    lines: list[str] = []
+    owners: list[int] = []
+    table = ""
+    for index, argv in enumerate(commands):
+        if argv[2] != table:
+            opening = ([] if not table else ["COMMIT"]) + [f"*{argv[2]}"]
+            lines += opening
+            owners += [index] * len(opening)
+            table = argv[2]
+        lines.append(" ".join(argv[3:-1]))
+        owners.append(index)
+    lines.append("COMMIT")
+    owners.append(len(commands) - 1)
+    return (f"{commands[0][0]}-restore", "--noflush", "--wait"), "\n".join(lines) + "\n", tuple(owners)
+
+
+def foldable(argv: Argv) -> bool:
+    """Whether a command is one that `_command` builds, of words that need no quotes."""
+    return (
+        argv[:1] in (("iptables",), ("ip6tables",))
+        and argv[1:2] == ("-t",)
+        and argv[-1:] == ("--wait",)
+        and not any(c in word for word in argv for c in "#\"'\\ \t\n")
+    )
+
+
+def read_rules(family: int, text: str) -> dict[Chain, tuple[Rule, ...]]:
+    """Parse what `iptables-save --counters` printed: the rules of each chain, in order. Raises Failed."""
+    chains: dict[Chain, list[Rule]] = {}
+    table = ""
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table = line[1:].strip()
+        elif line.startswith(":"):
+            chains.setdefault(Chain(family, table, line[1:].split(" ", 1)[0]), [])
+        elif line.startswith(("-A ", "[")):
+            try:
+                chain, rule = _read_rule(line)
+            except ValueError:
+                raise Failed(f"can't read this line of {PROGRAMS[family]}-save: {line!r}") from None
+            chains.setdefault(Chain(family, table, chain), []).append(rule)
+    return {chain: tuple(rules) for chain, rules in chains.items()}
+
+
+def read_spec(words: Iterable[str]) -> Spec:
+    """A rule whatever the order and the spelling of its words: (negated, option, value) of each option.
+
+    iptables-save reorders matches, adds `-m tcp`, writes 10.0.0.1 as 10.0.0.1/32 and 28004 as 0x6d64.
+    """
+    options: list[tuple[bool, str, list[str]]] = []
+    negated = False
+    for word in words:
+        if word == "!":
+            negated = True
+        elif word.startswith("-") and len(word) > 1:
+            options.append((negated, word, []))
+            negated = False
+        elif options:
+            options[-1][2].append(word)
+    return frozenset((no, option, _value(option, values)) for no, option, values in options if option != "-m")
+
+
+_WORDS = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
+_COUNTED = re.compile(r"(?:\[(\d+):(\d+)\] )?-A (\S+) ?(.*)")
+
+
+def _read_rule(line: str) -> tuple[str, Rule]:
+    found = _COUNTED.fullmatch(line)
+    if found is None:
+        raise ValueError(line)
+    packets, size, chain, text = found.groups()
+    words = [re.sub(r"\\(.)", r"\1", quoted) or bare for quoted, bare in _WORDS.findall(text)]
+    comment = next((words[i + 1] for i, w in enumerate(words[:-1]) if w == "--comment"), "")
+    return chain, Rule(read_spec(words), comment, text, int(packets or 0), int(size or 0))
+
+
+def _value(option: str, values: Sequence[str]) -> str:
+    if option.endswith("-group") and len(values) == 1:
+        try:
+            return str(int(values[0], 0))
+        except ValueError:
+            return values[0]
+    if option == "--ctstate":
+        return ",".join(sorted(" ".join(values).split(",")))
+    return " ".join(values).removesuffix("/32").removesuffix("/128")
+
+
+def _leading_to(chain: Chain, seen: Observed) -> Iterable[Rule]:
+    targets = {(False, "-j", chain.name), (False, "-g", chain.name)}
+    return (
+        rule
+        for place, rules in seen.chains.items()
+        if (place.family, place.table) == (chain.family, chain.table)
+        for rule in rules
+        if targets & rule.spec
+    )
+
+
+def _command(chain: Chain, verb: str, words: Argv, place: str = "") -> Argv:
+    # --wait matters where iptables is the legacy variant, whose lock others may hold.
+    places = (place,) if place else ()
+    return (PROGRAMS[chain.family], "-t", chain.table, verb, chain.name, *places, *words, "--wait")

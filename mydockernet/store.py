@@ -1,0 +1,303 @@
+"""What is remembered: a JSON file a network, the journal of a change under way, the lock.
+
+Sees only values and errors. Layout, in a folder of mode 0700, files of mode 0600:
+
+    networks/NAME.json   {"version": 1, "network": {…}}
+    journal.json         {"version": 1, "before": {NAME: {…} or null}, "after": {…}}
+    lock                 held with flock(2) by the one process that may change anything
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mydockernet.errors import Failed, Locked, MydockernetError, NotPermitted
+from mydockernet.model import AddressRange, Endpoint, Network, Reservation, Subnet
+
+VERSION = 1
+Values = Mapping[str, Network | None]
+
+
+class Loaded(NamedTuple):
+    """The networks by name, and an error for each file that could not be read."""
+
+    networks: dict[str, Network]
+    errors: tuple[MydockernetError, ...]
+
+
+class JsonStore:
+    """The state in JSON files under one folder, which is made when it is first written to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._networks = folder / "networks"
+        self._journal = folder / "journal.json"
+
+    def load(self) -> dict[str, Network]:
+        """All networks by name. Raises Failed with a message for each file that can't be trusted."""
+        networks, errors = self.load_each()
+        if errors:
+            raise Failed(*(m for error in errors for m in error.messages), hint=errors[0].hint)
+        return networks
+
+    def load_each(self) -> Loaded:
+        """As many networks as can be read. Raises Failed where the folder itself can't be."""
+        networks: dict[str, Network] = {}
+        errors: list[MydockernetError] = []
+        for folder in (self.folder, self._networks):
+            if not self._trusted_folder(folder):
+                return Loaded({}, ())
+        try:
+            names = sorted(entry.name for entry in os.scandir(self._networks))
+        except OSError as error:
+            raise _unreadable(self._networks, error) from None
+        for name in names:
+            path = self._networks / name
+            if name.startswith(".") or path.suffix != ".json":
+                continue
+            try:
+                networks[path.stem] = self._read_network(path)
+            except FileNotFoundError:
+                continue  # A reader takes no lock: a removal was quicker.
+            except MydockernetError as error:
+                errors.append(error)
+        return Loaded(networks, tuple(errors))
+
+    def save(self, values: Values) -> None:
+        """Write or, for None, delete the file of each network. Raises Failed."""
+        self._make_folders()
+        for name, network in values.items():
+            path = self._networks / f"{name}.json"
+            if network is None:
+                self._delete(path)
+            else:
+                self._write(path, {"version": VERSION, "network": network_to_json(network)})
+
+    def journal(self) -> tuple[Values, Values] | None:
+        """The change that a process has begun and not ended: the networks before and after. None for none."""
+        if not self._trusted_folder(self.folder) or not os.path.lexists(self._journal):
+            return None
+        raw = self._read(self._journal)
+        try:
+            before, after = (
+                {name: None if net is None else network_from_json(net) for name, net in raw[side].items()}
+                for side in ("before", "after")
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, MydockernetError) as error:
+            raise _broken(self._journal, repr(error)) from None
+        return before, after
+
+    def write_journal(self, before: Values, after: Values) -> None:
+        """Remember a change before its first command. Raises Failed."""
+        self._make_folders()
+        sides = {
+            side: {name: None if net is None else network_to_json(net) for name, net in values.items()}
+            for side, values in (("before", before), ("after", after))
+        }
+        self._write(self._journal, {"version": VERSION, **sides})
+
+    def clear_journal(self) -> None:
+        """The change has ended, one way or the other. Raises Failed."""
+        self._delete(self._journal)
+
+    @contextlib.contextmanager
+    def lock(self, timeout: float) -> Iterator[None]:
+        """Be the only process that changes anything. Raises Locked after `timeout` seconds."""
+        self._make_folders()
+        path = self.folder / "lock"
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise Failed(f"can't open {path}: {error.strerror}") from None
+        try:
+            give_up = time.monotonic() + timeout
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= give_up:
+                        raise Locked(
+                            f"another mydockernet holds the lock {path}, for {timeout:g} s now",
+                            hint="wait longer with --lock-timeout",
+                        ) from None
+                    time.sleep(0.01)
+            yield
+        finally:
+            os.close(handle)
+
+    def _trusted_folder(self, folder: Path) -> bool:
+        """Whether the folder is there. Raises Failed where others could have put things into it."""
+        try:
+            status = folder.lstat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _unreadable(folder, error) from None
+        if not stat.S_ISDIR(status.st_mode):
+            raise Failed(f"{folder} is not a folder (a link is not followed)")
+        if status.st_uid not in (0, os.geteuid()):
+            raise Failed(f"{folder} belongs to another user (uid {status.st_uid})")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise Failed(
+                f"{folder} may be written by others (mode {stat.S_IMODE(status.st_mode):04o})",
+                hint=f"chmod 0700 {folder}",
+            )
+        return True
+
+    def _make_folders(self) -> None:
+        for folder in (self.folder, self._networks):
+            if self._trusted_folder(folder):
+                continue
+            try:
+                folder.mkdir(mode=0o700, parents=folder is self.folder)
+            except FileExistsError:
+                self._trusted_folder(folder)  # Another process was quicker.
+            except OSError as error:
+                raise Failed(f"can't make {folder}: {error.strerror}") from None
+
+    def _read_network(self, path: Path) -> Network:
+        raw = self._read(path)
+        try:
+            network = network_from_json(raw["network"])
+        except (KeyError, TypeError, ValueError, AttributeError, MydockernetError) as error:
+            raise _broken(path, repr(error)) from None
+        if network.name != path.stem:
+            raise _broken(path, f"it holds a network named {network.name!r}")
+        return network
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+                raw = json.loads(file.read().decode())
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        except (ValueError, RecursionError) as error:
+            raise _broken(path, f"not JSON: {error}") from None
+        if not isinstance(raw, dict) or not isinstance(raw.get("version"), int):
+            raise _broken(path, "it has no version")
+        if raw["version"] != VERSION:
+            raise Failed(
+                f"{path} is of version {raw['version']}; this mydockernet knows version {VERSION}",
+                hint="use the mydockernet that wrote it",
+            )
+        return raw
+
+    def _write(self, path: Path, value: object) -> None:
+        """Whole or not at all: a temporary file, fsync, rename, fsync of the folder."""
+        temporary = path.with_name(f".{path.name}.tmp")
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as file:
+                json.dump(value, file, indent=2, ensure_ascii=False)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(path)
+            _sync_folder(path.parent)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise Failed(f"can't write {path}: {error.strerror}") from None
+
+    def _delete(self, path: Path) -> None:
+        try:
+            path.unlink(missing_ok=True)
+            _sync_folder(path.parent)
+        except OSError as error:
+            raise Failed(f"can't delete {path}: {error.strerror}") from None
+
+
+def network_to_json(network: Network) -> dict[str, Any]:
+    """A network as it is written down."""
+    return {
+        "name": network.name,
+        "driver": network.driver,
+        "bridge": network.bridge,
+        "subnets": [
+            {
+                "subnet": str(subnet.network),
+                "gateway": str(subnet.gateway),
+                "ranges": [[str(span.first), str(span.last)] for span in subnet.ranges],
+                "reserved": [{"name": r.name, "address": str(r.address)} for r in subnet.reserved],
+            }
+            for subnet in network.subnets
+        ],
+        "internal": network.internal,
+        "icc": network.icc,
+        "masquerade": network.masquerade,
+        "mtu": network.mtu,
+        "labels": dict(network.labels),
+        "endpoints": [
+            {"name": endpoint.name, "addresses": [str(a) for a in endpoint.addresses]} for endpoint in network.endpoints
+        ],
+    }
+
+
+def network_from_json(raw: dict[str, Any]) -> Network:
+    """What network_to_json wrote. Raises KeyError, TypeError, ValueError, AttributeError or Invalid."""
+    switches = {key: raw[key] for key in ("internal", "icc", "masquerade")}
+    if not all(isinstance(value, bool) for value in switches.values()):
+        raise ValueError("internal, icc and masquerade must be true or false")
+    if not isinstance(raw["mtu"], int | None):
+        raise ValueError("mtu must be a number or null")
+    return Network(
+        name=_string(raw["name"]),
+        driver=_string(raw["driver"]),
+        bridge=_string(raw["bridge"]),
+        subnets=tuple(
+            Subnet(
+                ip_network(_string(subnet["subnet"])),
+                ip_address(_string(subnet["gateway"])),
+                tuple(AddressRange(ip_address(first), ip_address(last)) for first, last in subnet["ranges"]),
+                tuple(Reservation(ip_address(r["address"]), _string(r["name"])) for r in subnet["reserved"]),
+            )
+            for subnet in raw["subnets"]
+        ),
+        **switches,
+        mtu=raw["mtu"],
+        labels=tuple((_string(key), _string(value)) for key, value in raw["labels"].items()),
+        endpoints=tuple(
+            Endpoint(_string(e["name"]), tuple(ip_address(a) for a in e["addresses"])) for e in raw["endpoints"]
+        ),
+    )
+
+
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a string")
+    return value
+
+
+def _broken(path: Path, why: str) -> Failed:
+    return Failed(
+        f"{path} can't be read as a state file: {why}",
+        hint="mend it or move it away; it is never overwritten",
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> Failed:
+    if error.errno == errno.ELOOP:
+        return Failed(f"can't read {path}: it is a symbolic link, which is not followed")
+    kind = NotPermitted if isinstance(error, PermissionError) else Failed
+    return kind(f"can't read {path}: {error.strerror}")
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,176 @@
+"""What a user sees of values and plans: shell scripts, JSON, templates, tables. The only importer of rich."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from io import StringIO
+from typing import Any
+
+from mydockernet.actions import Shown
+from mydockernet.errors import Invalid, command_line
+from mydockernet.facts import Step
+from mydockernet.model import Network
+
+LIST_FIELDS = ("Name", "Subnet", "Gateway", "Driver", "Containers", "State")
+_FIELD = re.compile(r"\{\{\s*(?:(json)\s+)?\.(\w*)\s*\}\}")
+_ESCAPES = {r"\t": "\t", r"\n": "\n"}
+
+
+def script(steps: Iterable[Step]) -> str:
+    """A plan as a POSIX shell script: each command, quoted for sh, with the reason above it."""
+    lines = ["#!/bin/sh", "set -e"]
+    for step in steps:
+        lines += ["", f"# {step.why}", command_line(step.do)]
+    return "\n".join(lines) + "\n"
+
+
+def plan_json(steps: Iterable[Step]) -> str:
+    """A plan as a JSON array of {"why", "argv"}."""
+    return json.dumps([{"why": step.why, "argv": step.do} for step in steps], indent=2, ensure_ascii=False) + "\n"
+
+
+def list_record(shown: Shown) -> dict[str, Any]:
+    """A network as `list` tells of it."""
+    network = shown.network
+    return {
+        "Name": network.name,
+        "Subnet": ",".join(str(subnet.network) for subnet in network.subnets),
+        "Gateway": ",".join(str(subnet.gateway) for subnet in network.subnets),
+        "Driver": network.driver,
+        "Containers": len(network.endpoints),
+        "State": shown.state,
+        "Bridge": network.bridge,
+        "Internal": network.internal,
+        "Labels": dict(network.labels),
+    }
+
+
+def inspect_record(shown: Shown) -> dict[str, Any]:
+    """A network as `inspect` tells of it: the intent, what is live of it, and its rules with their counters."""
+    network = shown.network
+    link = shown.seen.links.get(network.bridge)
+    return {
+        "Name": network.name,
+        "Driver": network.driver,
+        "State": shown.state,
+        "Bridge": network.bridge,
+        "Subnets": [
+            {
+                "Subnet": str(subnet.network),
+                "Gateway": str(subnet.gateway),
+                "IPRanges": [str(span) for span in subnet.ranges],
+                "Reserved": {r.name or str(r.address): str(r.address) for r in subnet.reserved},
+            }
+            for subnet in network.subnets
+        ],
+        "Internal": network.internal,
+        "ICC": network.icc,
+        "Masquerade": network.masquerade,
+        "MTU": network.mtu,
+        "Labels": dict(network.labels),
+        "Containers": {e.name: {"Addresses": [str(a) for a in e.addresses]} for e in network.endpoints},
+        "Link": None
+        if link is None
+        else {
+            "Name": link.name,
+            "Up": link.up,
+            "MTU": link.mtu,
+            "Group": link.group,
+            "Alias": link.alias,
+            "Addresses": sorted(link.addresses),
+        },
+        "Rules": [
+            {
+                "Table": owned.table,
+                "Chain": owned.chain,
+                "Rule": owned.rule.text,
+                "Why": owned.why,
+                "Packets": owned.rule.packets,
+                "Bytes": owned.rule.bytes,
+            }
+            for owned in shown.rules
+        ],
+    }
+
+
+def json_lines(records: Iterable[dict[str, Any]]) -> str:
+    """One JSON object a line."""
+    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+
+
+def json_array(records: Iterable[dict[str, Any]]) -> str:
+    """A JSON array, for people and programs."""
+    return json.dumps(list(records), indent=2, ensure_ascii=False) + "\n"
+
+
+def template(text: str) -> Callable[[dict[str, Any]], str]:
+    r"""A format such as `{{.Name}}\t{{.Subnet}}`; `{{json .Labels}}` gives a field, `{{json .}}` all, as JSON.
+
+    Raises Invalid for what is no template, at once, and for a field that a record does not have, when used.
+    """
+    pattern = re.sub(r"\\[tn]", lambda found: _ESCAPES[found.group()], text)
+    rest = _FIELD.sub("", pattern)
+    if "{{" in rest or "}}" in rest or not _FIELD.search(pattern):
+        raise Invalid(f"--format: {text!r} is neither table nor json, nor a template such as {{{{.Name}}}}")
+
+    def render(record: dict[str, Any]) -> str:
+        def value(found: re.Match[str]) -> str:
+            as_json, field = found.groups()
+            if field not in record and (field or not as_json):
+                raise Invalid(f"--format: there is no field {field!r}; there are: {', '.join(record)}")
+            item = record[field] if field else record
+            plain = isinstance(item, str | int) and not isinstance(item, bool) and not as_json
+            return str(item) if plain else json.dumps(item, ensure_ascii=False)
+
+        return _FIELD.sub(value, pattern) + "\n"
+
+    return render
+
+
+def list_table(records: Sequence[dict[str, Any]], width: int | None, trunc: bool = True) -> str:
+    """Networks as a table. `width` is the terminal's; None for a pipe, where each stays on one plain line."""
+    rows = [[str(record[field]) for field in LIST_FIELDS] for record in records]
+    return _table([field.upper() for field in LIST_FIELDS], rows, width, trunc)
+
+
+def inspect_tables(record: dict[str, Any], width: int | None) -> str:
+    """A network as a table of its values, and one of its rules."""
+    values = [[key, _words(value)] for key, value in record.items() if key != "Rules"]
+    rules = [[str(rule[key]) for key in ("Table", "Chain", "Packets", "Rule", "Why")] for rule in record["Rules"]]
+    tables = _table(["FIELD", "VALUE"], values, width, trunc=False)
+    if rules:
+        tables += "\n" + _table(["TABLE", "CHAIN", "PACKETS", "RULE", "WHY"], rules, width, trunc=False)
+    return tables
+
+
+def network_values(networks: Iterable[Network]) -> str:
+    """The bare names, one a line."""
+    return "".join(network.name + "\n" for network in networks)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_words(item)}" for key, item in value.items()) or "-"
+    if isinstance(value, list):
+        return ", ".join(map(_words, value)) or "-"
+    return "-" if value is None else str(value)
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, trunc: bool) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    plain = width is None
+    table = Table(box=None if plain else box.ROUNDED, pad_edge=not plain, padding=(0, 2, 0, 0) if plain else (0, 1))
+    for header in headers:
+        table.add_column(header, no_wrap=plain or trunc, overflow="ellipsis" if trunc else "fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    # In a pipe a record is one line, however long.
+    room = width or sum(max(len(r[i]) for r in [headers, *rows]) + 2 for i in range(len(headers)))
+    out = StringIO()
+    console = Console(file=out, width=room, force_terminal=not plain, color_system=None if plain else "auto")
+    console.print(table)
+    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())

@@ -1,0 +1,196 @@
+"""Whatever fails, and whenever: all is as it was before, or as it is after. Never between."""
+
+import pytest
+
+VERBS = {
+    "create": ("true", "create web --subnet 10.1.0.0/24 --mtu 1400"),
+    "create a second": ("mydockernet create other", "create web"),
+    "remove": ("mydockernet create other; mydockernet create web", "remove web"),
+    "remove the last": ("mydockernet create web", "remove web"),
+    "prune": ("mydockernet create web", "prune"),
+}
+
+
+def each_call(host, verb):
+    """Set the host up; yield what was before, for each N until the verb makes fewer than N calls."""
+    setup, words = VERBS[verb]
+    host.sh(setup)
+    before = host.everything()
+    for at in range(1, 100):
+        yield words, at, before
+        if host.calls() < at:
+            assert at > 4  # The verb was seen to fail at several calls.
+            return
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_command_that_fails_is_named_and_nothing_is_changed(host, verb):
+    for words, at, before in each_call(host, verb):
+        env = host.break_programs("echo 'no such luck' >&2; exit 9", at)
+        done = host.mydockernet(words, env=env, check=False)
+        if host.calls() < at:
+            assert done.returncode == 0
+        else:
+            assert done.returncode == 1, (at, done)
+            assert "failed with status 9: no such luck" in done.stderr
+            assert done.stderr.startswith(("mydockernet: error: ip", "mydockernet: error: sysctl"))
+            assert host.everything() == before, at
+
+
+@pytest.mark.parametrize("signal", ["TERM", "INT", "HUP"])
+@pytest.mark.parametrize("verb", ["create", "remove"])
+def test_a_signal_takes_the_change_back(host, verb, signal):
+    for words, at, before in each_call(host, verb):
+        env = host.break_programs(f"kill -{signal} $PPID", at)
+        done = host.mydockernet(words, env=env, check=False)
+        if host.calls() < at:
+            assert done.returncode == 0
+        else:
+            assert done.returncode == 1, (at, done)
+            assert f"stopped by SIG{signal}" in done.stderr
+            assert host.everything() == before, at
+
+
+@pytest.mark.parametrize("moment", ["kill -9 $PPID; exit 1", '"$real" "$@"; kill -9 $PPID; exit 1'])
+@pytest.mark.parametrize("verb", VERBS)
+def test_after_kill_9_the_next_verb_brings_it_to_before_or_after(host, verb, moment):
+    for words, at, before in each_call(host, verb):
+        env = host.break_programs(moment, at)
+        done = host.mydockernet(words, env=env, check=False)
+        calls = host.calls()
+        host.mydockernet("rm --ignore nothing")
+        if done.returncode != 0:
+            assert host.everything() == before, at
+        assert calls >= at or done.returncode == 0
+
+
+def test_kill_9_during_recovery_is_recovered_from(host):
+    before = host.everything()
+    for at in range(1, 30):
+        host.mydockernet("create web", env=host.break_programs('"$real" "$@"; kill -9 $PPID', 7), check=False)
+        host.mydockernet("rm --ignore x", env=host.break_programs('"$real" "$@"; kill -9 $PPID', at), check=False)
+        if host.calls() < at:
+            break
+        host.mydockernet("rm --ignore x")
+        assert host.everything() == before, at
+    else:
+        raise AssertionError("it never ended")
+
+
+def test_what_can_not_be_taken_back_is_told_and_finished_by_the_next_verb(host):
+    before = host.everything()
+    env = host.break_programs("true", 1000)
+    # iptables-restore always fails; and once the bridge is there, so does ip, which would delete it.
+    host.run("tee", "/run/fake/iptables-restore", stdin="#!/bin/sh\necho stuck >&2; exit 3\n")
+    broken_ip = 'test ! -e /proc/sys/net/ipv4/conf/web || { echo stuck >&2; exit 3; }; exec /usr/sbin/ip "$@"'
+    host.run("tee", "/run/fake/ip", stdin=f"#!/bin/sh\n{broken_ip}\n")
+    done = host.fails("create web", 1, "stuck", "taking it back failed too", "hint: what is left", env=env)
+    assert done.stderr.count("\n") == 3
+    assert "/var/lib/mydockernet/journal.json" in host.state()
+    host.mydockernet("rm --ignore nothing")
+    assert host.everything() == before
+
+
+BROKEN = {
+    "empty": "",
+    "cut short": '{"version": 1, "network": {"name": "bad", "dri',
+    "of a newer version": '{"version": 2, "network": {"surprise": true}}',
+    "not JSON": "\x7fELF",
+    "not an object": "[]",
+    "not a network": '{"version": 1, "network": {"name": "bad"}}',
+    "another's": '{"version": 1, "network": 7}',
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_a_broken_state_file_is_named_and_kept_and_hides_nothing_else(host, content):
+    host.mydockernet("create good")
+    path = "/var/lib/mydockernet/networks/bad.json"
+    host.run("tee", path, stdin=content)
+    before = host.everything()
+    for words in ("create bad", "rm bad", "rm good", "create new"):
+        host.fails(words, 1, path)
+    listed = host.mydockernet("list", check=False)
+    assert listed.returncode == 1
+    assert listed.stdout.splitlines()[1].startswith("good ")
+    assert path in listed.stderr
+    assert host.everything() == before
+
+
+def test_a_symbolic_link_in_the_state_is_not_followed(host):
+    host.mydockernet("create good")
+    path = "/var/lib/mydockernet/networks/bad.json"
+    host.sh(f"ln -s /var/lib/mydockernet/networks/good.json {path}")
+    before = host.everything()
+    host.fails("create new", 1, path, "symbolic link")
+    host.fails("create bad", 1, path, "symbolic link")
+    assert "good " in host.mydockernet("list", check=False).stdout
+    assert host.everything() == before
+
+
+def test_a_broken_journal_is_named_and_kept(host):
+    host.mydockernet("create good")
+    path = "/var/lib/mydockernet/journal.json"
+    host.run("tee", path, stdin="{")
+    before = host.everything()
+    host.fails("create new", 1, path)
+    assert host.everything() == before
+
+
+def test_the_state_is_the_owners_alone(host):
+    old_umask = "umask 0; mydockernet create web; stat -c %a {0} {0}/networks {0}/networks/web.json {0}/lock"
+    assert host.sh(old_umask.format("/var/lib/mydockernet")).stdout.split()[1:] == ["700", "700", "600", "600"]
+    host.sh("chmod 0777 /var/lib/mydockernet")
+    host.fails("create new", 1, "may be written by others", "chmod 0700")
+    host.sh("mkdir /run/real; ln -s /run/real /run/link")
+    host.fails("create new --state-dir /run/link", 1, "/run/link is not a folder")
+
+
+def test_the_lock_is_waited_for_and_given_up(host):
+    host.mydockernet("create web")
+    holder = "flock /var/lib/mydockernet/lock mydockernet rm web --lock-timeout 0.1"
+    done = host.run(*holder.split(), check=False)
+    assert done.returncode == 6
+    assert "another mydockernet holds the lock" in done.stderr
+    assert host.run("flock", "/var/lib/mydockernet/lock", "mydockernet", "list", "-q").stdout == "web\n"
+
+
+NO_RIGHTS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+
+
+def test_without_rights_one_line_says_what_is_missing(host):
+    host.mydockernet("create web")
+    before = host.everything()
+    for words in ("create x", "remove web", "prune"):
+        done = host.run(*NO_RIGHTS, "mydockernet", *words.split(), check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        error, hint = done.stderr.splitlines()
+        assert error.startswith("mydockernet: error: ")
+        assert "CAP_NET_ADMIN" in error
+        assert "--dry-run" in hint
+    listed = host.run(*NO_RIGHTS, "mydockernet", "list")
+    assert listed.stdout.splitlines()[1].split()[-1] == "up"
+    assert listed.stderr.startswith("mydockernet: note: can't read the rules")
+    host.run("chmod", "0", "/var/lib/mydockernet")
+    for words in ("list", "ls -q", "inspect web", "prune"):
+        done = host.run(*NO_RIGHTS, "mydockernet", *words.split(), check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith("mydockernet: error: can't read /var/lib/mydockernet")
+        assert done.stderr.count("\n") == 1
+    plan = host.run(*NO_RIGHTS, "mydockernet", "create", "x", "--dry-run")
+    assert "ip link add dev x " in plan.stdout
+    assert "taken as absent" in plan.stderr
+    host.run("chmod", "700", "/var/lib/mydockernet")
+    assert host.everything() == before
+
+
+def test_the_dry_run_works_for_an_ordinary_user_with_no_state(host):
+    plan = host.run(*NO_RIGHTS, "mydockernet", "create", "web", "-n", "--format", "json")
+    assert '"argv"' in plan.stdout
+    assert host.state() == {}
+    assert host.run("test", "-e", "/var/lib/mydockernet", check=False).returncode == 1
+
+
+def test_a_missing_program_is_named(host):
+    host.sh("mount -t tmpfs none /usr/sbin")
+    host.fails("create web", 1, "command not found")
