@@ -1,27 +1,25 @@
-"""The verbs, and the one choreography that all changing verbs share.
+"""The one choreography that all changing verbs share, and its dry run.
 
-    lock → recover → load → validate, observe → plan → journal → apply → save → clear the journal → unlock
-
-A verb is a Transition: from the intent, and what is seen, to the new intent; it raises where it may not be.
+lock → recover → load → validate, observe → plan → journal → apply → save → clear the journal → unlock
 """
 
 import contextlib
-import hashlib
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 
-from mydockernet import addressing, plan, rules
-from mydockernet.addressing import DEFAULT_POOLS, Pool, Taken
-from mydockernet.errors import Conflict, Failed, Interrupted, MydockernetError, NotFound, NotPermitted
-from mydockernet.facts import Fact, Observed, Rule, Step, tag
+from mydockernet import namespaces, plan
+from mydockernet.errors import CommandFailed, Failed, Interrupted, MydockernetError, NotPermitted
+from mydockernet.facts import Fact, Observed, Step
 from mydockernet.kernel import Kernel
-from mydockernet.model import INTERFACE, SYSCTL_NAMES, Network, Subnet
-from mydockernet.plan import Change, Intent
+from mydockernet.model import Endpoint, Network
+from mydockernet.plan import Change, Concern, Intent
 from mydockernet.store import JsonStore
+from mydockernet.transitions import Transition
 
-Transition = Callable[[Intent, Observed], Intent]
+# How often a plan is made anew because things vanished while it was carried out.
+ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,103 +32,56 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What `create` was asked for; what is empty or None was left open."""
+class Outcome:
+    """What a verb changed, and what it found missing on the way."""
 
-    name: str
-    driver: str = "bridge"
-    subnets: tuple[Subnet, ...] = ()
-    internal: bool = False
-    icc: bool = True
-    masquerade: bool = True
-    mtu: int | None = None
-    bridge: str | None = None
-    labels: tuple[tuple[str, str], ...] = ()
-    pools: tuple[Pool, ...] = field(default=DEFAULT_POOLS)
+    change: Change
+    notes: tuple[str, ...] = ()
 
 
-def create(wish: Wish, ignore: bool = False) -> Transition:
-    """None → N. With `ignore`, an identical network is fine. Raises Conflict."""
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would be done, what could not be read to tell, and what would take it back again."""
 
-    def transition(intent: Intent, seen: Observed) -> Intent:
-        existing = intent.get(wish.name)
-        if existing is not None:
-            if ignore and _satisfies(existing, wish):
-                return intent
-            what = "a different network" if ignore else "a network"
-            raise Conflict(f"{what} named {wish.name} exists already", hint=f"mydockernet inspect {wish.name}")
-        network = Network(
-            name=wish.name,
-            bridge=wish.bridge or _bridge_name(wish.name, intent, seen),
-            subnets=_choose_subnets(wish, intent, seen),
-            driver=wish.driver,
-            internal=wish.internal,
-            icc=wish.icc,
-            masquerade=wish.masquerade,
-            mtu=wish.mtu,
-            labels=wish.labels,
-        )
-        holder = next((n.name for n in intent.values() if n.bridge == network.bridge), None)
-        if holder:
-            raise Conflict(f"--bridge-name: {network.bridge} is the bridge of the network {holder}")
-        return {**intent, network.name: network}
-
-    return transition
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...]
+    errors: tuple[MydockernetError, ...]
+    back: tuple[Step, ...] = ()
 
 
-def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
-    """N → None. Raises NotFound, but not with `ignore`; Conflict while containers are on it, but not with `force`."""
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """An intent to bring the kernel to, from any mixture of others that were begun, the oldest first."""
 
-    def transition(intent: Intent, seen: Observed) -> Intent:
-        network = intent.get(name)
-        if network is None:
-            if ignore:
-                return intent
-            raise no_network(name)
-        if network.endpoints and not force:
-            names = ", ".join(endpoint.name for endpoint in network.endpoints)
-            raise Conflict(f"the network {name} is in use by {names}", hint="--force disconnects them first")
-        return {other: kept for other, kept in intent.items() if other != name}
-
-    return transition
+    begun: tuple[Intent, ...]
+    target: Intent
+    concern: Concern
 
 
-def no_network(name: str) -> NotFound:
-    """The error for a name that no network has."""
-    return NotFound(f"no network is named {name!r}", hint="mydockernet list shows those there are")
-
-
-def perform(context: Context, transition: Transition) -> Change:
+def perform(context: Context, transition: Transition) -> Outcome:
     """Make a change, as a whole or not at all. Returns what changed, or raises with all as it was before."""
     context.kernel.require_rights()
     with context.store.lock(context.lock_timeout), _signals() as stop_if_told:
         recover(context)
         before = context.store.load()
-        seen = context.kernel.observe()
-        change = plan.difference(before, transition(before, seen))
-        if not change.after:
-            return change
-        steps = _plan(context.kernel, seen, (before,), change.done(before), change)
+        seen = _look(context.kernel, transition)
+        change = plan.difference(before, transition.move(before, seen))
+        if not change:
+            return Outcome(change)
+        goal = Goal((before,), change.done(before), change.concern)
+        steps = _steps_to(goal, seen, context.kernel)
+        notes = tuple(note for place in change.left for note in _missing(*place, seen))
         stop_if_told()
         context.store.write_journal(change.before, change.after)
         try:
-            context.kernel.apply(steps, stop_if_told)
+            _reach(goal, steps, context.kernel, stop_if_told)
             stop_if_told()
             context.store.save(change.after)
         except BaseException as failure:
             _roll_back_after(failure, context, change)
             raise
         context.store.clear_journal()
-        return change
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What would be done, and what could not be read to tell."""
-
-    steps: tuple[Step, ...]
-    notes: tuple[str, ...]
-    errors: tuple[MydockernetError, ...]
+        return Outcome(change, notes)
 
 
 def preview(context: Context, transitions: Iterable[Transition]) -> Preview:
@@ -143,26 +94,28 @@ def preview(context: Context, transitions: Iterable[Transition]) -> Preview:
         pending, before = context.store.journal(), context.store.load()
     except NotPermitted as error:
         notes.append(f"{error}; taken as empty")
-    seen = context.kernel.observe(lenient=True)
-    notes += [f"can't read the rules ({why}); taken as absent" for why in seen.unread]
     begun: tuple[Intent, ...] = (before,)
-    if pending:
-        notes.append("a change was interrupted; this plan finishes or undoes it as well")
-        change = Change(*pending)
-        if change.done(before) != before:
-            begun = (change.undone(before), change.done(before))
-            before = begun[0]
-    after = before
+    if pending and Change(*pending).done(before) != before:
+        notes.append("a change was interrupted; this plan takes it back first")
+        begun = (Change(*pending).undone(before), Change(*pending).done(before))
+    after = begun[0]
+    seen = Observed()
     for transition in transitions:
+        seen = _look(context.kernel, transition, seen, lenient=True)
         try:
-            after = transition(after, seen)
+            after = transition.move(after, seen)
         except MydockernetError as error:
             errors.append(error)
-    concerned = plan.difference(before, after)
-    if pending and len(begun) > 1:
-        concerned = Change({**pending[0], **concerned.before}, {**pending[0], **concerned.after})
-    steps = _plan(context.kernel, seen, begun, after, concerned) if concerned.after else ()
-    return Preview(steps, tuple(notes), tuple(errors))
+    notes += [f"can't be read: {why}; taken as absent" for why in seen.unread]
+    # From all that was begun: what the kernel may have of it is concerned as well.
+    concerns = [plan.difference(intent, after).concern for intent in begun]
+    concern = Concern(
+        frozenset().union(*(c.networks for c in concerns)), frozenset().union(*(c.containers for c in concerns))
+    )
+    if not concern.networks:
+        return Preview((), tuple(notes), tuple(errors))
+    facing = _facing(Goal(begun, after, concern), seen, context.kernel, lenient=True)
+    return Preview(plan.plan(*facing), tuple(notes), tuple(errors), plan.back(*facing))
 
 
 def recover(context: Context) -> None:
@@ -177,11 +130,77 @@ def recover(context: Context) -> None:
     context.store.clear_journal()
 
 
+def _steps_to(goal: Goal, seen: Observed, kernel: Kernel) -> tuple[Step, ...]:
+    """The commands that lead to a goal. Raises Conflict."""
+    return plan.plan(*_facing(goal, seen, kernel))
+
+
+def _facing(
+    goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False
+) -> tuple[tuple[Fact, ...], tuple[Fact, ...], Observed]:
+    """The facts of what was begun, and of the target; and what is seen, with what else these take to be told."""
+    # An endpoint of a dead container that is to stay as it is: nothing can be done about its cable.
+    concern = goal.concern
+    old = {(network.name, endpoint.name) for network, endpoint in plan.endpoints(goal.begun[0].values())}
+    lost = frozenset(
+        (network.name, endpoint.name)
+        for network, endpoint in plan.endpoints(goal.target.values())
+        if endpoint.namespace.key in concern.containers
+        and (network.name, endpoint.name) in old
+        and not namespaces.alive(endpoint.namespace)
+    )
+    concern = Concern(concern.networks, concern.containers, lost)
+    had = tuple(dict.fromkeys(fact for intent in goal.begun for fact in plan.facts(intent, concern)))
+    want = plan.facts(goal.target, concern)
+    known = [network.bridge for intent in (*goal.begun, goal.target) for network in intent.values()]
+    if plan.strangers(known, seen):
+        want = tuple(dict.fromkeys((*want, *(fact for intent in goal.begun for fact in plan.shared_facts(intent)))))
+    sights = plan.to_look_at(had, want)
+    seen = kernel.observe_inside(seen, sights.namespaces, lenient)
+    return had, want, kernel.observe_sysctls(seen, sights.sysctls)
+
+
+def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, lenient: bool = False) -> Observed:
+    """What a transition has to see, and what was seen already."""
+    if not seen or not seen.links:
+        seen = kernel.observe(lenient=lenient)
+    if transition.sockets and not seen.sockets:
+        seen = kernel.observe_sockets(seen)
+    return kernel.observe_inside(seen, transition.namespaces, lenient)
+
+
+def _reach(goal: Goal, steps: Sequence[Step], kernel: Kernel, before_each: Callable[[], None] = lambda: None) -> None:
+    """Carry out the steps to a goal. Where one fails because what it was for is gone, go on from what is seen then.
+
+    A container may end at any moment, and take its interface along between a look and a command.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            return kernel.apply(steps, before_each)
+        except CommandFailed as failure:
+            commands = {step.do for step in steps}
+            steps = _steps_to(Goal((*goal.begun, goal.target), goal.target, goal.concern), kernel.observe(), kernel)
+            if failure.argv not in commands or failure.argv in {step.do for step in steps}:
+                raise
+    kernel.apply(steps, before_each)
+    return None
+
+
+def _missing(network: Network, endpoint: Endpoint, seen: Observed) -> Iterator[str]:
+    """What of an endpoint that goes was gone already."""
+    if not namespaces.alive(endpoint.namespace):
+        yield f"the namespace of {endpoint.name} was gone: {endpoint.namespace.path}"
+    if endpoint.veth not in seen.links:
+        yield f"the interface of {endpoint.name} was gone: {endpoint.veth}"
+    if network.bridge not in seen.links:
+        yield f"the bridge of {network.name} was gone: {network.bridge}"
+
+
 def _roll_back(context: Context, change: Change) -> None:
     stored = context.store.load()
     before, after = change.undone(stored), change.done(stored)
-    seen = context.kernel.observe()
-    context.kernel.apply(_plan(context.kernel, seen, (before, after), before, change))
+    goal = Goal((before, after), before, change.concern)
+    _reach(goal, _steps_to(goal, context.kernel.observe(), context.kernel), context.kernel)
     if before != stored:
         context.store.save(change.before)
 
@@ -195,125 +214,8 @@ def _roll_back_after(failure: BaseException, context: Context, change: Change) -
             str(failure),
             f"and taking it back failed too: {again}",
             hint=f"what is left of the change to {', '.join(change.after)} is in the journal; "
-            "the next create or remove undoes it first",
+            "the next verb that changes something undoes it first",
         ) from failure
-
-
-def _plan(kernel: Kernel, seen: Observed, begun: Sequence[Intent], target: Intent, change: Change) -> tuple[Step, ...]:
-    """The commands from what any of the intents begun implied to what the target does."""
-    names = change.after.keys()
-    had = tuple(dict.fromkeys(fact for intent in begun for fact in plan.facts(intent, names)))
-    want = plan.facts(target, names)
-    known = [network.bridge for intent in (*begun, target) for network in intent.values()]
-    if plan.strangers(known, seen):
-        want = tuple(dict.fromkeys((*want, *(fact for intent in begun for fact in plan.shared_facts(intent)))))
-    return plan.plan(had, want, kernel.observe_sysctls(seen, plan.sysctls_of(had, want)))
-
-
-@dataclass(frozen=True, slots=True)
-class OwnedRule:
-    """A rule that the kernel shows, where it stands, and why."""
-
-    table: str
-    chain: str
-    rule: Rule
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A network with what the kernel shows of it. `state` is up, down, missing or drifted."""
-
-    network: Network
-    state: str
-    seen: Observed
-    rules: tuple[OwnedRule, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """Networks as they are, what could not be read of the kernel, and the files that could not be."""
-
-    networks: tuple[Shown, ...]
-    notes: tuple[str, ...]
-    errors: tuple[MydockernetError, ...]
-
-
-def names(context: Context) -> tuple[tuple[Network, ...], tuple[MydockernetError, ...]]:
-    """The networks on record, by name, without a look at the kernel; and the files that could not be read."""
-    networks, errors = context.store.load_each()
-    return tuple(networks[name] for name in sorted(networks)), errors
-
-
-def survey(context: Context) -> Survey:
-    """All networks, with what the kernel shows of each."""
-    intent, errors = context.store.load_each()
-    if not intent:
-        return Survey((), (), errors)
-    facts = plan.facts(intent, intent)
-    seen = context.kernel.observe(lenient=True)
-    seen = context.kernel.observe_sysctls(seen, plan.sysctls_of(facts))
-    shared = tuple(plan.shared_facts(intent))
-    shown = tuple(_show(intent[name], shared, seen) for name in sorted(intent))
-    notes = tuple(f"can't read the rules ({why}); the state is told without them" for why in seen.unread)
-    return Survey(shown, notes, errors)
-
-
-def _show(network: Network, shared: tuple[Fact, ...], seen: Observed) -> Shown:
-    own = (*plan.bridge_facts(network), *plan.masquerade_facts(network))
-    reasons = {rules.read_spec(f.words): f.why for f in own if isinstance(f, rules.OwnRule)}
-    found = tuple(
-        OwnedRule(chain.table, chain.name, rule, reasons.get(rule.spec, "left over: no network needs it"))
-        for chain, chain_rules in seen.chains.items()
-        for rule in chain_rules
-        if rule.comment == tag(network.name)
-    )
-    return Shown(network, _state(network, (*own, *shared), seen), seen, found)
-
-
-def _state(network: Network, facts: Iterable[Fact], seen: Observed) -> str:
-    link = seen.links.get(network.bridge)
-    if link is None:
-        return "missing"
-    if not link.up:
-        return "down"
-    told = (f for f in facts if not (seen.unread and isinstance(f, rules.OwnRule | rules.OwnChain)))
-    return "up" if all(fact.holds(seen) for fact in told) else "drifted"
-
-
-def _bridge_name(name: str, intent: Intent, seen: Observed) -> str:
-    """The network's own name where an interface may have it and none has; else br- and a hash."""
-    free = name not in seen.links and all(network.bridge != name for network in intent.values())
-    if INTERFACE.fullmatch(name) and name not in SYSCTL_NAMES and free:
-        return name
-    return "br-" + hashlib.sha256(name.encode()).hexdigest()[:12]
-
-
-def _choose_subnets(wish: Wish, intent: Intent, seen: Observed) -> tuple[Subnet, ...]:
-    taken = [
-        *(Taken(s.network, f"the network {n.name}") for n in intent.values() for s in n.subnets),
-        *(Taken(route.destination, f"the host's route `{route.line}`") for route in seen.routes),
-    ]
-    if not wish.subnets:
-        return (addressing.free_subnet(wish.pools, taken),)
-    clashes = [(s.network, addressing.overlap(s.network, taken)) for s in wish.subnets]
-    problems = [f"--subnet: {network} overlaps {clash.block}, of {clash.owner}" for network, clash in clashes if clash]
-    if problems:
-        raise Conflict(*problems, hint="without --subnet, a free one is chosen")
-    return wish.subnets
-
-
-def _satisfies(network: Network, wish: Wish) -> bool:
-    """Whether a network is what a wish would make; what the wish leaves open, any value satisfies."""
-    same = all(
-        getattr(network, key) == getattr(wish, key) for key in ("driver", "internal", "icc", "masquerade", "mtu")
-    )
-    return (
-        same
-        and dict(network.labels) == dict(wish.labels)
-        and (not wish.subnets or set(network.subnets) == set(wish.subnets))
-        and wish.bridge in (None, network.bridge)
-    )
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -71,7 +71,7 @@ def read_subnets(
         return None
 
     for word in gateways:
-        gateway = _try(_address, "--gateway", word, problems)
+        gateway = _try(read_address, "--gateway", word, problems)
         index = None if gateway is None else place("--gateway", gateway, word)
         if gateway is None or index is None:
             continue
@@ -156,6 +156,44 @@ def free_subnet(pools: Iterable[Pool], taken: Iterable[Taken]) -> Subnet:
     raise Conflict(f"no free subnet is left in {blocks}", hint="name one with --subnet, or set MYDOCKERNET_POOLS")
 
 
+def free_address(subnet: Subnet, used: Collection[Address]) -> Address | None:
+    """The next free address after the last one given, round and round; None where all are in use.
+
+    Its cost is that of the addresses in use, not of the range's size.
+    """
+    kept = {int(a) for a in (*_edges(subnet.network), subnet.gateway, *(r.address for r in subnet.reserved), *used)}
+    whole = AddressRange(subnet.network.network_address, subnet.network.broadcast_address)
+    spans = [(int(span.first), int(span.last)) for span in subnet.ranges or (whole,)]
+    last = int(subnet.last) if subnet.last else -1
+    later = [(max(first, last + 1), end) for first, end in spans if end > last]
+    for first, end in (*sorted(later), *sorted(spans)):
+        for number in range(first, end + 1):
+            if number not in kept:
+                return type(subnet.gateway)(number)
+    return None
+
+
+def capacity(subnet: Subnet) -> int:
+    """How many addresses of a subnet may be handed out at all, in use or not."""
+    spans = subnet.ranges or (AddressRange(subnet.network.network_address, subnet.network.broadcast_address),)
+    kept = {*_edges(subnet.network), subnet.gateway, *(r.address for r in subnet.reserved)}
+    total, end = 0, -1
+    for span in sorted(spans, key=lambda span: int(span.first)):
+        total += max(0, int(span.last) - max(int(span.first), end + 1) + 1)
+        end = max(end, int(span.last))
+    return total - sum(any(address in span for span in spans) for address in kept)
+
+
+def unusable(subnet: Subnet, address: Address) -> str:
+    """Why an address of a subnet is nobody's to have, in words; empty where there is no reason."""
+    if address in _edges(subnet.network):
+        return f"the network's or the broadcast address of {subnet.network}"
+    if address == subnet.gateway:
+        return f"the gateway of {subnet.network}"
+    kept = next((r for r in subnet.reserved if r.address == address), None)
+    return f"reserved{f' for {kept.name}' if kept.name else ''}" if kept else ""
+
+
 def overlap(network: IPNetwork, taken: Iterable[Taken]) -> Taken | None:
     """The first block that a subnet would overlap, if any."""
     return next((t for t in taken if t.block.version == network.version and t.block.overlaps(network)), None)
@@ -187,7 +225,8 @@ def _subnet(word: str) -> Subnet:
     return Subnet(network, interface.ip if named else first)
 
 
-def _address(word: str) -> Address:
+def read_address(word: str) -> Address:
+    """Read an address. Raises ValueError, also for one of a family that is not built yet."""
     address = ipaddress.ip_address(word)
     if address.version == 6:
         raise ValueError(f"{word}: {IPV6_LATER}")
@@ -197,11 +236,11 @@ def _address(word: str) -> Address:
 def _range(word: str) -> AddressRange:
     if "/" in word:
         block = ipaddress.ip_network(word, strict=False)
-        return AddressRange(_address(str(block.network_address)), _address(str(block.broadcast_address)))
+        return AddressRange(read_address(str(block.network_address)), read_address(str(block.broadcast_address)))
     first, dash, last = word.partition("-")
     if not dash:
         raise ValueError(f"{word!r} is neither CIDR nor FIRST-LAST")
-    span = AddressRange(_address(first), _address(last))
+    span = AddressRange(read_address(first), read_address(last))
     if int(span.first) > int(span.last):
         raise ValueError(f"{word} is reversed: the first address is after the last")
     return span
@@ -211,7 +250,7 @@ def _reservation(word: str) -> Reservation:
     name, _, address = word.rpartition("=")
     if name and not re.fullmatch(r"[\w.-]{1,64}", name, re.ASCII):
         raise ValueError(f"{word!r}: the name may hold letters, digits, _ . -")
-    return Reservation(_address(address), name)
+    return Reservation(read_address(address), name)
 
 
 def _edges(network: IPNetwork) -> tuple[Address, ...]:

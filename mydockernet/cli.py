@@ -8,19 +8,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mydockernet import __version__, actions, addressing, model
-from mydockernet.actions import Context, Shown, Transition, Wish
+from mydockernet import (
+    __version__,
+    actions,
+    addressing,
+    model,
+    namespaces,
+    plan,
+    ports,
+    running,
+    survey,
+    transitions,
+)
+from mydockernet.actions import Context
 from mydockernet.errors import Invalid, MydockernetError, command_line
 from mydockernet.facts import Argv
 from mydockernet.kernel import Kernel
+from mydockernet.plan import Change
 from mydockernet.store import JsonStore
+from mydockernet.survey import Shown
+from mydockernet.transitions import Connection, Transition, Wish
+
+# Says, of a change that was made, what is printed: a line, or nothing for an empty one.
+Result = Callable[[Change], str]
 
 DEFAULT_STATE_DIR = "/var/lib/mydockernet"
 CHANGES_PENDING = 5
 
 EXIT_CODES = """\
 exit codes:
-  0 done · 1 failed and rolled back · 2 wrong usage or invalid value · 3 no such network
+  0 done · 1 failed and rolled back · 2 wrong usage or invalid value · 3 no such network or container
   4 conflict · 5 --dry-run --exit-code has changes pending · 6 the lock is held
 environment:
   MYDOCKERNET_STATE_DIR  where the record is kept (--state-dir)
@@ -49,6 +66,7 @@ class Verb:
     arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     changes: bool = True
+    takes_command: bool = False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,7 +114,10 @@ def _run(words: list[str]) -> int:
     if verb.changes:
         _changing(parser)
     verb.arguments(parser)
-    rest = given.rest
+    rest, given.command = given.rest, []
+    if verb.takes_command and "--" in rest:
+        cut = rest.index("--")
+        rest, given.command = rest[:cut], rest[cut + 1 :]
     del given.verb, given.rest
     return verb.run(parser.parse_intermixed_args(rest, given))
 
@@ -136,36 +157,42 @@ def _context(args: argparse.Namespace) -> Context:
     return Context(JsonStore(Path(args.state_dir)), kernel, getattr(args, "lock_timeout", 0.0))
 
 
-def _change(args: argparse.Namespace, wanted: Iterable[tuple[str, Transition]]) -> int:
-    """Make changes one by one, or print the plan of all; the exit code is the first failure's.
-
-    `wanted` pairs each with what is printed once it is done.
-    """
-    if args.format and not args.dry_run:
-        raise Invalid("--format goes with --dry-run")
-    if args.exit_code and not args.dry_run:
-        raise Invalid("--exit-code goes with --dry-run")
+def _change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]]) -> int:
+    """Make changes one by one, or print the plan of all; the exit code is the first failure's."""
     wanted = list(wanted)
     context = _context(args)
-    if args.dry_run:
-        return _preview(args, context, [transition for _, transition in wanted])
+    if _dry(args):
+        return _print_plan(args, actions.preview(context, [transition for _, transition in wanted]))
     codes = []
     for result, transition in wanted:
         try:
-            actions.perform(context, transition)
+            outcome = actions.perform(context, transition)
         except MydockernetError as error:
             codes.append(_report(error))
-        else:
-            print(result, flush=True)
+            continue
+        _tell(outcome.notes)
+        if line := result(outcome.change):
+            print(line, flush=True)
     return next(iter(codes), 0)
 
 
-def _preview(args: argparse.Namespace, context: Context, wanted: Sequence[Transition]) -> int:
+def _dry(args: argparse.Namespace) -> bool:
+    """Whether it is a dry run. Raises Invalid for options that go with nothing else."""
+    for option, given in (("--format", args.format), ("--exit-code", args.exit_code)):
+        if given and not args.dry_run:
+            raise Invalid(f"{option} goes with --dry-run")
+    return bool(args.dry_run)
+
+
+def _tell(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(f"mydockernet: note: {note}", file=sys.stderr)
+
+
+def _print_plan(args: argparse.Namespace, found: actions.Preview) -> int:
     from mydockernet import views
 
-    found = actions.preview(context, wanted)
-    for note in found.notes:
-        print(f"mydockernet: note: {note}", file=sys.stderr)
+    _tell(found.notes)
     code = _report_all(found.errors)
     if found.steps or not code:
         sys.stdout.write((views.plan_json if args.format else views.script)(found.steps))
@@ -203,7 +230,7 @@ def _create_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _create(args: argparse.Namespace) -> int:
-    return _change(args, [(args.name, actions.create(_wish(args), args.ignore))])
+    return _change(args, [(lambda _: args.name, transitions.create(_wish(args), args.ignore))])
 
 
 def _wish(args: argparse.Namespace) -> Wish:
@@ -220,11 +247,7 @@ def _wish(args: argparse.Namespace) -> Wish:
             problems += model.mtu_problems(mtu)
         except ValueError:
             problems.append(f"--mtu: {args.mtu!r} is not a number")
-    labels = {}
-    for word in args.label:
-        key, _, value = word.partition("=")
-        problems += model.label_problems(key, value)
-        labels[key] = value
+    labels = _labels(args.label, problems)
     subnets: tuple[model.Subnet, ...] = ()
     pools: tuple[addressing.Pool, ...] = addressing.DEFAULT_POOLS
     try:
@@ -247,9 +270,18 @@ def _wish(args: argparse.Namespace) -> Wish:
         masquerade=not args.no_masquerade,
         mtu=mtu,
         bridge=args.bridge_name,
-        labels=tuple(sorted(labels.items())),
+        labels=labels,
         pools=pools,
     )
+
+
+def _labels(words: Iterable[str], problems: list[str]) -> tuple[tuple[str, str], ...]:
+    labels = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        problems += model.label_problems(key, value)
+        labels[key] = value
+    return tuple(sorted(labels.items()))
 
 
 # remove, prune
@@ -262,8 +294,12 @@ def _remove_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    wanted = dict.fromkeys(args.names)
-    return _change(args, [(name, actions.remove(name, args.force, args.ignore)) for name in wanted])
+    names = dict.fromkeys(args.names)
+    return _change(args, [(_names, transitions.remove(name, args.force, args.ignore)) for name in names])
+
+
+def _names(change: Change) -> str:
+    return "\n".join(change.after)
 
 
 def _prune_arguments(parser: argparse.ArgumentParser) -> None:
@@ -272,11 +308,144 @@ def _prune_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _prune(args: argparse.Namespace) -> int:
     wanted = _filters(args.filter)
-    networks, errors = actions.names(_context(args))
-    for error in errors:
-        return _report(error)
+    networks, errors = survey.names(_context(args))
+    if errors:
+        return _report_all(errors)
     unused = [network.name for network in networks if not network.endpoints and wanted(network)]
-    return _change(args, [(name, actions.remove(name, ignore=True)) for name in unused])
+    return _change(args, [(_names, transitions.remove(name, ignore=True)) for name in unused])
+
+
+# connect, disconnect, publish, unpublish, run
+
+
+def _connect_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("network", metavar="NETWORK")
+    parser.add_argument("container", metavar="CONTAINER", help="a name of ip netns, a pid, or a path")
+    _endpoint_arguments(parser)
+
+
+def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
+    many: dict[str, Any] = {"action": "append", "default": []}
+    parser.add_argument("--ip", metavar="IP", help="its address (the next free one)")
+    parser.add_argument("--ip6", metavar="IP", help="not built yet")
+    parser.add_argument("--mac", metavar="MAC", help="its MAC address (02:42 and the bytes of its IPv4 address)")
+    parser.add_argument("--ifname", metavar="IF", help="the interface's name in it (eth0, or the first free ethN)")
+    parser.add_argument(
+        "-p", "--publish", metavar="SPEC", **many, help="[HOSTIP:]HOSTPORT[-…]:PORT[-…][/PROTOCOL], HOSTIP::PORT, PORT"
+    )
+    parser.add_argument("--label", metavar="K[=V]", **many, help="a note for yourself")
+    parser.add_argument("--no-default-route", action="store_true", help="not its way to the outside")
+    parser.add_argument("--name", metavar="NAME", help="what it is called here (as given)")
+
+
+def _connect(args: argparse.Namespace) -> int:
+    wish = _connection(args, lambda: namespaces.find(args.container))
+    return _change(args, [(lambda change: _address(change, wish.name), transitions.connect(args.network, wish))])
+
+
+def _address(change: Change, name: str) -> str:
+    return next((str(e.addresses[0]) for _, e in plan.endpoints(change.after.values()) if e.name == name), "")
+
+
+def _connection(args: argparse.Namespace, find: Callable[[], tuple[str, model.Namespace]]) -> Connection:
+    """Read the values of connect's options. Raises Invalid with all that is wrong with them, NotFound."""
+    problems: list[str] = []
+    if args.ip6:
+        problems.append(f"--ip6: {addressing.IPV6_LATER}")
+    ip = None
+    if args.ip is not None:
+        try:
+            ip = addressing.read_address(args.ip)
+        except ValueError as error:
+            problems.append(f"--ip: {error}")
+    mac = args.mac.lower().replace("-", ":") if args.mac is not None else None
+    if mac is not None:
+        problems += model.mac_problems(mac)
+    if args.ifname is not None:
+        problems += model.interface_problems(args.ifname, "--ifname")
+    if args.name is not None:
+        problems += model.name_problems(args.name, "--name")
+    labels = _labels(args.label, problems)
+    publish: tuple[ports.PortWish, ...] = ()
+    try:
+        publish = ports.read_specs(args.publish, "--publish")
+    except Invalid as error:
+        problems += error.messages
+    if problems:
+        raise Invalid(*problems)
+    name, namespace = find()
+    if args.name is None and model.name_problems(name):
+        raise Invalid(f"CONTAINER: {name!r} can't be a name here", hint="give it one with --name")
+    return Connection(
+        name=args.name or name,
+        namespace=namespace,
+        ip=ip,
+        mac=mac,
+        interface=args.ifname,
+        publish=publish,
+        labels=labels,
+        default_route=not args.no_default_route,
+    )
+
+
+def _disconnect_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("network", metavar="NETWORK")
+    parser.add_argument("container", metavar="CONTAINER", help="its name here, or what connect was told")
+    parser.add_argument("-f", "--force", action="store_true", help="be content where it is not connected")
+
+
+def _disconnect(args: argparse.Namespace) -> int:
+    return _change(args, [(_nothing, transitions.disconnect(args.network, args.container, args.force))])
+
+
+def _nothing(_: Change) -> str:
+    return ""
+
+
+def _publish_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("network", metavar="NETWORK")
+    parser.add_argument("container", metavar="CONTAINER", help="its name here, or what connect was told")
+    parser.add_argument(
+        "specs", metavar="SPEC", nargs="+", help="[HOSTIP:]HOSTPORT[-…]:PORT[-…][/tcp|udp|sctp] or PORT"
+    )
+
+
+def _publish(args: argparse.Namespace) -> int:
+    wishes = ports.read_specs(args.specs, "SPEC")
+    return _change(args, [(_published, transitions.publish(args.network, args.container, wishes))])
+
+
+def _published(change: Change) -> str:
+    """The host's side of each new mapping, ready to be asked: 0.0.0.0:8080."""
+    before = {(network.name, e.name): e.ports for network, e in plan.endpoints(change.before.values())}
+    return "\n".join(
+        f"{mapping.host_ip or '0.0.0.0'}:{mapping.host_ports}"
+        for network, endpoint in plan.endpoints(change.after.values())
+        for mapping in endpoint.ports
+        if mapping not in before.get((network.name, endpoint.name), ())
+    )
+
+
+def _unpublish(args: argparse.Namespace) -> int:
+    wishes = ports.read_specs(args.specs, "SPEC")
+    return _change(args, [(_nothing, transitions.unpublish(args.network, args.container, wishes))])
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("network", metavar="NETWORK")
+    _endpoint_arguments(parser)
+    parser.usage = "mydockernet run [options] NETWORK -- COMMAND…"
+
+
+def _run_command(args: argparse.Namespace) -> int:
+    if not args.command:
+        raise Invalid("there is no command to run", hint="mydockernet run NETWORK -- COMMAND…")
+    name = args.name or f"run-{os.getpid()}"
+    wish = _connection(args, lambda: (name, namespaces.own(name)))
+    context = _context(args)
+    if _dry(args):
+        return _print_plan(args, running.preview(context, args.network, wish, args.command))
+    return running.run(context, args.network, wish, args.command)
 
 
 # list, inspect
@@ -295,7 +464,7 @@ def _list(args: argparse.Namespace) -> int:
     wanted = _filters(args.filter)
     render = _template(args.format)
     if args.quiet:
-        networks, errors = actions.names(_context(args))
+        networks, errors = survey.names(_context(args))
         sys.stdout.write(views.network_values(filter(wanted, networks)))
     else:
         shown, errors = _survey(args)
@@ -318,9 +487,9 @@ def _inspect(args: argparse.Namespace) -> int:
     from mydockernet import views
 
     render = _template(args.format)
-    shown, errors = _survey(args)
+    shown, errors = _survey(args, inside=args.names)
     by_name = {each.network.name: each for each in shown}
-    unknown = [actions.no_network(name) for name in args.names if name not in by_name]
+    unknown = [transitions.no_network(name) for name in args.names if name not in by_name]
     records = [views.inspect_record(by_name[name]) for name in args.names if name in by_name]
     if render is not None:
         sys.stdout.write("".join(map(render, records)))
@@ -332,10 +501,11 @@ def _inspect(args: argparse.Namespace) -> int:
     return _report_all([*errors, *unknown] if unknown else [])
 
 
-def _survey(args: argparse.Namespace) -> tuple[tuple[Shown, ...], tuple[MydockernetError, ...]]:
-    found = actions.survey(_context(args))
-    for note in found.notes:
-        print(f"mydockernet: note: {note}", file=sys.stderr)
+def _survey(
+    args: argparse.Namespace, inside: Sequence[str] = ()
+) -> tuple[tuple[Shown, ...], tuple[MydockernetError, ...]]:
+    found = survey.survey(_context(args), inside)
+    _tell(found.notes)
     return found.networks, found.errors
 
 
@@ -397,6 +567,13 @@ VERBS = {
     "inspect": Verb("show all of a network, as JSON", _inspect_arguments, _inspect, changes=False),
     "remove": Verb("take networks away", _remove_arguments, _remove),
     "prune": Verb("take away networks with no container; prints their names", _prune_arguments, _prune),
+    "connect": Verb("put a container on a network; prints its address", _connect_arguments, _connect),
+    "disconnect": Verb("take a container off a network", _disconnect_arguments, _disconnect),
+    "publish": Verb("lead ports of the host to a container; prints them", _publish_arguments, _publish),
+    "unpublish": Verb("end that", _publish_arguments, _unpublish),
+    "run": Verb(
+        "run a command in a namespace of its own, on a network", _run_arguments, _run_command, takes_command=True
+    ),
 }
 ALIASES = {"ls": "list", "rm": "remove"}
 VERBS |= {alias: VERBS[name] for alias, name in ALIASES.items()}

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from mydockernet.model import IPNetwork
+from mydockernet.model import Address, IPNetwork
 
 Argv = tuple[str, ...]
 
@@ -21,33 +21,59 @@ def tag(owner: str) -> str:
     return TAG + owner
 
 
+def inside(netns: str, argv: Argv) -> Argv:
+    """A command as it runs in the namespace at a path, by nsenter(1); the host's needs nothing."""
+    return ("nsenter", f"--net={netns}", *argv) if netns else argv
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command, and the sentence that says why it is there."""
+    """One command, and the sentence that says why it is there. If `optional`, its failure is no failure."""
 
     why: str
     do: Argv
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A network interface as `ip -json -details addr show` shows it."""
+    """A network interface as `ip -json -details addr show` shows it. `flags` are those of a bridge's port."""
 
     name: str
-    kind: str
-    group: str
-    alias: str
-    mtu: int
-    up: bool
-    addresses: frozenset[str]
+    kind: str = ""
+    group: str = "default"
+    alias: str = ""
+    mac: str = ""
+    mtu: int = 0
+    up: bool = False
+    master: str = ""
+    flags: frozenset[str] = frozenset()
+    addresses: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A destination that the host has a route to, and the route's line as a person knows it."""
+    """A destination that there is a route to, and the route's line as a person knows it."""
 
     destination: IPNetwork
+    via: str
+    dev: str
     line: str
+
+    @property
+    def default(self) -> bool:
+        """Whether it is for everything that has no better one."""
+        return self.destination.prefixlen == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """A socket of the host that listens. No address: on all of them."""
+
+    protocol: str
+    address: Address | None
+    port: int
+    program: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +101,40 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What the kernel shows now, parsed once. `unread` says what could not be read, and was taken as absent."""
+    """What the kernel shows now, parsed once. `unread` says what could not be read, and was taken as absent.
+
+    `inside` has the same of the containers' namespaces, by path.
+    """
 
     links: Mapping[str, Link] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     chains: Mapping[Chain, tuple[Rule, ...]] = field(default_factory=dict)
     sysctls: Mapping[str, str | None] = field(default_factory=dict)
     ipv6: bool = True
+    sockets: tuple[Socket, ...] = ()
+    conntrack: bool = False
     unread: tuple[str, ...] = ()
+    inside: Mapping[str, "Observed"] = field(default_factory=dict)
+
+    def at(self, netns: str) -> "Observed":
+        """What is seen in the namespace at a path, nothing where it was not looked at; the host's for no path."""
+        return self.inside.get(netns, NOTHING) if netns else self
 
     def with_sysctls(self, values: Mapping[str, str | None]) -> "Observed":
         """The same, with the values of these sysctls (None: there is no such key)."""
         return replace(self, sysctls={**self.sysctls, **values})
 
 
+NOTHING = Observed()
+
+
 class Fact(ABC):
-    """Something that must be true in the kernel. Written once, it yields all its forms."""
+    """Something that must be true in the kernel. Written once, it yields all its forms.
+
+    `netns` is the path of the namespace that it is true in; empty for the host's.
+    """
+
+    netns: str = ""
 
     @abstractmethod
     def holds(self, seen: Observed) -> bool:
@@ -112,9 +156,13 @@ class Fact(ABC):
         """The interface whose deletion takes this along, so that nobody needs to undo it; empty for none."""
         return ""
 
-    def deletes(self) -> str:
-        """The interface that undoing this deletes, with all that is within it; empty for none."""
+    def makes(self) -> str:
+        """The interface that this makes, and its undoing deletes, with all that is within it; empty for none."""
         return ""
+
+    def looks_into(self) -> str:
+        """The path of the namespace that has to be seen to tell whether this holds; empty for the host's alone."""
+        return self.netns
 
     def sysctl(self) -> str:
         """The sysctl that has to be read to tell whether this holds; empty for none."""

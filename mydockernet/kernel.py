@@ -1,8 +1,10 @@
 """The door to the kernel: runs steps, folded into batches, and observes. The only importer of sh."""
 
 import os
+import shutil
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +12,7 @@ from types import ModuleType
 from mydockernet import links, rules, sysctls
 from mydockernet.errors import CommandFailed, Failed
 from mydockernet.facts import Argv, Chain, Observed, Rule, Step
+from mydockernet.facts import inside as in_netns
 
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 NOT_FOUND = 127
@@ -110,19 +113,25 @@ FOLDERS: tuple[ModuleType, ...] = (links, rules, sysctls)
 
 
 def fold(steps: Iterable[Step]) -> Iterator[Batch]:
-    """Join neighbours of one dialect (and one program) into one command each; the order stays."""
+    """Join neighbours of one dialect, program and namespace into one command each; the order stays."""
 
-    def dialect(step: Step) -> tuple[int, str]:
-        index = next((i for i, folder in enumerate(FOLDERS) if folder.foldable(step.do)), -1)
-        return index, step.do[0] if index >= 0 else ""
+    def kind(step: Step) -> tuple[int, str, Argv]:
+        prefix, argv = _split(step.do)
+        index = next((i for i, folder in enumerate(FOLDERS) if folder.foldable(argv) and not step.optional), -1)
+        return index, argv[0] if index >= 0 else "", prefix
 
-    for (index, _), group in groupby(steps, dialect):
+    for (index, _, prefix), group in groupby(steps, kind):
         neighbours = tuple(group)
         if index < 0 or len(neighbours) == 1:
             yield from (Batch(step.do, "", (), (step,)) for step in neighbours)
         else:
-            argv, text, lines = FOLDERS[index].batch([step.do for step in neighbours])
-            yield Batch(argv, text, lines, neighbours)
+            argv, text, lines = FOLDERS[index].batch([_split(step.do)[1] for step in neighbours])
+            yield Batch((*prefix, *argv), text, lines, neighbours)
+
+
+def _split(argv: Argv) -> tuple[Argv, Argv]:
+    """A command's `nsenter --net=PATH`, if it has one, and the rest."""
+    return (argv[:2], argv[2:]) if argv[0] == "nsenter" else ((), argv)
 
 
 class Kernel:
@@ -143,7 +152,7 @@ class Kernel:
             for step in batch.steps:
                 self._announce(step.do)
             done = self._spawn(Command(batch.argv, batch.stdin))
-            if done.status != 0:
+            if done.status != 0 and not batch.steps[0].optional:
                 culprit = batch.at_fault(done.stderr)
                 said = "\n".join(
                     line for line in done.stderr.splitlines() if not line.startswith(("Command failed -:", "Try `"))
@@ -158,8 +167,7 @@ class Kernel:
         """
         unread: list[str] = []
         chains: dict[Chain, tuple[Rule, ...]] = {}
-        seen_links = links.read_links(self._read(links.READ_LINKS))
-        routes = links.read_routes(self._read(links.READ_ROUTES))
+        host = self._observe_links("")
         for family in families:
             argv = (f"{rules.PROGRAMS[family]}-save", "--counters")
             try:
@@ -167,13 +175,50 @@ class Kernel:
             except CommandFailed as error:
                 if not lenient:
                     raise
-                unread.append(f"{argv[0]}: {error.stderr.splitlines()[0] if error.stderr else error.status}")
-        ipv6 = (sysctls.ROOT / "net/ipv6").exists()
-        return Observed(seen_links, routes, chains, {}, ipv6, tuple(unread))
+                unread.append(_short(error))
+        conntrack = shutil.which("conntrack", path=environment()["PATH"]) is not None
+        return replace(host, chains=chains, conntrack=conntrack, unread=tuple(unread))
 
-    def observe_sysctls(self, seen: Observed, keys: Iterable[str]) -> Observed:
-        """The same observation, with the values of these sysctls."""
-        return seen.with_sysctls({key: sysctls.read(key) for key in keys})
+    def observe_inside(self, seen: Observed, paths: Iterable[str], lenient: bool = False) -> Observed:
+        """The same observation, with the links and routes in the namespaces at these paths, where they are there."""
+        inside, unread = dict(seen.inside), list(seen.unread)
+        for path in paths:
+            if path in inside or not Path(path).exists():
+                continue
+            try:
+                inside[path] = self._observe_links(path)
+            except CommandFailed as error:
+                if lenient:
+                    unread.append(_short(error))
+                elif Path(path).exists():
+                    raise
+        return replace(seen, inside=inside, unread=tuple(unread))
+
+    def observe_sysctls(self, seen: Observed, wanted: Iterable[tuple[str, str]]) -> Observed:
+        """The same observation, with the values of sysctls (namespace, key); no value where there is no such key."""
+        by_netns: dict[str, list[str]] = {}
+        for netns, key in sorted(wanted):
+            if not netns or netns in seen.inside:
+                by_netns.setdefault(netns, []).append(key)
+        inside = dict(seen.inside)
+        for netns, keys in by_netns.items():
+            values = sysctls.read(self._read(in_netns(netns, sysctls.read_command(keys))))
+            if netns:
+                inside[netns] = inside[netns].with_sysctls(values)
+            else:
+                seen = seen.with_sysctls(values)
+        return replace(seen, inside=inside)
+
+    def observe_sockets(self, seen: Observed) -> Observed:
+        """The same observation, with the sockets of the host that listen."""
+        return replace(seen, sockets=links.read_sockets(self._read(links.READ_SOCKETS)))
+
+    def _observe_links(self, netns: str) -> Observed:
+        return Observed(
+            links=links.read_links(self._read(in_netns(netns, links.READ_LINKS))),
+            routes=links.read_routes(self._read(in_netns(netns, links.READ_ROUTES))),
+            ipv6=Path("/proc/sys/net/ipv6").exists(),
+        )
 
     def require_rights(self) -> None:
         """Raise Failed where this process may not change the network, before anything is tried."""
@@ -184,8 +229,31 @@ class Kernel:
         if not effective >> CAP_NET_ADMIN & 1:
             raise Failed("changing the network takes the right CAP_NET_ADMIN, which you lack", hint=RIGHTS_HINT)
 
+    def hand_over(self, argv: Argv) -> int:
+        """Run a command with our own terminal, streams and environment; returns its exit status as a shell has it.
+
+        Not through sh, which would stand between the command and its terminal. Signals go on to the command; it is
+        killed when we are.
+        """
+        process = os.posix_spawnp("setpriv", ("setpriv", "--pdeathsig", "KILL", *argv), os.environ)
+        told = (signal.SIGTERM, signal.SIGHUP)
+        before = [signal.signal(number, lambda number, _: os.kill(process, number)) for number in told]
+        before.append(signal.signal(signal.SIGINT, lambda *_: None))  # A terminal sends it to both of us.
+        try:
+            _, status = os.waitpid(process, 0)
+        finally:
+            for number, handler in zip((*told, signal.SIGINT), before, strict=True):
+                signal.signal(number, handler)
+        code = os.waitstatus_to_exitcode(status)
+        return 128 - code if code < 0 else code
+
     def _read(self, argv: Argv) -> str:
         done = self._spawn(Command(argv))
         if done.status != 0:
             raise CommandFailed(argv, done.status, done.stderr)
         return done.stdout
+
+
+def _short(error: CommandFailed) -> str:
+    said = error.stderr.splitlines()
+    return f"{error.argv[0]}: {said[0] if said else error.status}"

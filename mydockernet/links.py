@@ -1,15 +1,16 @@
-"""The dialect of `ip` (iproute2): facts about interfaces and addresses, its batches, its JSON.
+"""The dialect of `ip` and `ss` (iproute2): facts about interfaces, addresses and routes; batches; what they print.
 
-Formats: ip(8), ip-link(8), ip-address(8), ip-route(8); the JSON as printed by iproute2 6.1.
+Formats: ip(8), ip-link(8), ip-address(8), ip-route(8), ss(8); the JSON as printed by iproute2 6.1.
 """
 
 import ipaddress
 import json
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mydockernet.errors import Failed
-from mydockernet.facts import TAG, Argv, Fact, Link, Observed, Route, Step, tag
+from mydockernet.facts import TAG, Argv, Fact, Link, Observed, Route, Socket, Step, inside, tag
 from mydockernet.model import IPNetwork
 
 # Every bridge joins one of these link groups when it is made; the filter rules match the group, not the
@@ -20,11 +21,36 @@ GROUP_INTERNAL = "28005"
 
 READ_LINKS: Argv = ("ip", "-json", "-details", "address", "show")
 READ_ROUTES: Argv = ("ip", "-json", "route", "show", "table", "all")
+READ_SOCKETS: Argv = ("ss", "--no-header", "--listening", "--numeric", "--tcp", "--udp", "--sctp", "--processes")
 
 
 def is_ours(link: Link) -> bool:
     """Whether an interface carries our mark."""
     return link.alias.startswith(TAG) or (not link.alias and link.group in (GROUP, GROUP_INTERNAL))
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNamespace(Fact):
+    """A named network namespace of our own making."""
+
+    path: str
+    name: str
+
+    def holds(self, seen: Observed) -> bool:
+        return self.path in seen.inside
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        why = "Make a network namespace: interfaces, routes and rules of its own, as a container has them."
+        return (Step(why, ("ip", "netns", "add", self.name)),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return (Step("Take the namespace away.", ("ip", "netns", "delete", self.name)),)
+
+    def obstacle(self, seen: Observed) -> str:
+        return f"a network namespace named {self.name} exists already" if self.path in seen.inside else ""
+
+    def looks_into(self) -> str:
+        return self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +67,11 @@ class Bridge(Fact):
         return link is not None and is_ours(link)
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        mtu = ("mtu", str(self.mtu)) if self.mtu else ()
         return (
             Step(
                 f"Make the bridge: a switch inside the kernel that the containers of {self.owner} plug into. "
                 f"Its link group, {self.group}, is what the filter rules know it by.",
-                ("ip", "link", "add", "dev", self.name, "group", self.group, *mtu, "type", "bridge"),
+                ("ip", "link", "add", "dev", self.name, "group", self.group, *_mtu(self.mtu), "type", "bridge"),
             ),
         )
 
@@ -61,18 +86,83 @@ class Bridge(Fact):
     def obstacle(self, seen: Observed) -> str:
         return f"an interface named {self.name} exists already" if self.name in seen.links else ""
 
-    def deletes(self) -> str:
+    def makes(self) -> str:
         return self.name
 
 
 @dataclass(frozen=True, slots=True)
+class Veth(Fact):
+    """A pair of interfaces, each the other's far end: one on the host, in the link group; one in a container."""
+
+    name: str
+    endpoint: str
+    group: str
+    mtu: int | None
+    peer: str
+    peer_netns: str
+
+    def holds(self, seen: Observed) -> bool:
+        # Where nobody looked into the container, its end is taken to be there.
+        peer_is_there = self.peer_netns not in seen.inside or self.peer in seen.at(self.peer_netns).links
+        return self._ours(seen) and peer_is_there
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        lost = self.undo(seen) if self._ours(seen) else ()
+        mtu = _mtu(self.mtu)
+        peer = ("peer", "name", self.peer, *mtu, "netns", self.peer_netns)
+        return (
+            *lost,
+            Step(
+                f"Make a veth pair, a cable with two ends: {self.name} stays here, {self.peer} goes into "
+                f"{self.endpoint}. The link group marks it as one of ours.",
+                ("ip", "link", "add", "dev", self.name, "group", self.group, *mtu, "type", "veth", *peer),
+            ),
+        )
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return (
+            Step(
+                f"Delete the cable to {self.endpoint}; its far end, with addresses and routes, goes with it.",
+                ("ip", "link", "delete", "dev", self.name, "type", "veth"),
+            ),
+        )
+
+    def obstacle(self, seen: Observed) -> str:
+        if self.name in seen.links:
+            return f"an interface named {self.name} exists already"
+        if self.peer in seen.at(self.peer_netns).links:
+            return f"an interface named {self.peer} exists already in {self.endpoint}"
+        return ""
+
+    def makes(self) -> str:
+        return self.name
+
+    def looks_into(self) -> str:
+        return self.peer_netns
+
+    def _ours(self, seen: Observed) -> bool:
+        return self.name in seen.links and is_ours(seen.links[self.name])
+
+
+@dataclass(frozen=True, slots=True)
 class _Attribute(Fact):
-    """What lives on an interface and goes with it."""
+    """What is set on an interface and goes with it, or, for a far end, with the near one (`cable`)."""
 
     dev: str
+    netns: str = field(default="", kw_only=True)
+    cable: str = field(default="", kw_only=True)
 
     def within(self) -> str:
-        return self.dev
+        return self.cable or self.dev
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return ()
+
+    def _link(self, seen: Observed) -> Link | None:
+        return seen.at(self.netns).links.get(self.dev)
+
+    def _ip(self, *words: str) -> Argv:
+        return inside(self.netns, ("ip", *words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +172,75 @@ class Alias(_Attribute):
     owner: str
 
     def holds(self, seen: Observed) -> bool:
-        return self.dev in seen.links and seen.links[self.dev].alias == tag(self.owner)
+        link = self._link(seen)
+        return link is not None and link.alias == tag(self.owner)
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         return (
             Step(
                 "Write the owner on it: only what carries this mark is ever removed again.",
-                ("ip", "link", "set", "dev", self.dev, "alias", tag(self.owner)),
+                self._ip("link", "set", "dev", self.dev, "alias", tag(self.owner)),
             ),
         )
 
+
+@dataclass(frozen=True, slots=True)
+class HardwareAddress(_Attribute):
+    """An interface's MAC address."""
+
+    mac: str
+
+    def holds(self, seen: Observed) -> bool:
+        link = self._link(seen)
+        return link is not None and link.mac == self.mac
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        return (
+            Step(
+                "Give it a MAC address that follows from its IP address: what neighbours remember of it stays right.",
+                self._ip("link", "set", "dev", self.dev, "address", self.mac),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Master(_Attribute):
+    """An interface as a port of a bridge."""
+
+    bridge: str
+
+    def holds(self, seen: Observed) -> bool:
+        link = self._link(seen)
+        return link is not None and link.master == self.bridge
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        return (
+            Step(
+                f"Plug the host's end into the bridge {self.bridge}.",
+                self._ip("link", "set", "dev", self.dev, "master", self.bridge),
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PortFlag(_Attribute):
+    """A switch of a bridge's port that is on: `isolated`, `hairpin` (ip-link(8), bridge_slave)."""
+
+    flag: str
+    why: str
+
+    def holds(self, seen: Observed) -> bool:
+        link = self._link(seen)
+        return link is not None and self.flag in link.flags
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        return (Step(self.why, self._turn("on")),)
+
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return ()
+        return (Step(f"Switch {self.flag} off again for {self.dev}.", self._turn("off")),)
+
+    def _turn(self, state: str) -> Argv:
+        return self._ip("link", "set", "dev", self.dev, "type", "bridge_slave", self.flag, state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +251,17 @@ class InterfaceAddress(_Attribute):
     why: str
 
     def holds(self, seen: Observed) -> bool:
-        return self.dev in seen.links and self.address in seen.links[self.dev].addresses
+        link = self._link(seen)
+        return link is not None and self.address in link.addresses
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(self.why, ("ip", "address", "add", self.address, "dev", self.dev)),)
+        return (Step(self.why, self._ip("address", "add", self.address, "dev", self.dev)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         return (
             Step(
                 f"Take the address {self.address} away from {self.dev}.",
-                ("ip", "address", "delete", self.address, "dev", self.dev),
+                self._ip("address", "delete", self.address, "dev", self.dev),
             ),
         )
 
@@ -125,13 +273,42 @@ class Up(_Attribute):
     why: str
 
     def holds(self, seen: Observed) -> bool:
-        return self.dev in seen.links and seen.links[self.dev].up
+        link = self._link(seen)
+        return link is not None and link.up
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(self.why, ("ip", "link", "set", "dev", self.dev, "up")),)
+        return (Step(self.why, self._ip("link", "set", "dev", self.dev, "up")),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(f"Switch {self.dev} off.", ("ip", "link", "set", "dev", self.dev, "down")),)
+        if self.dev == "lo":
+            return ()  # Whoever else uses the namespace may need it.
+        return (Step(f"Switch {self.dev} off.", self._ip("link", "set", "dev", self.dev, "down")),)
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultRoute(_Attribute):
+    """The way out for all that has no better one."""
+
+    gateway: str
+
+    def holds(self, seen: Observed) -> bool:
+        routes = seen.at(self.netns).routes
+        return any(route.default and (route.via, route.dev) == (self.gateway, self.dev) for route in routes)
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        why = "Send what is for elsewhere to the gateway: the host's address on the bridge."
+        return (Step(why, self._ip("route", "add", *self._words)),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return (Step(f"Take the way out by {self.dev} away.", self._ip("route", "delete", *self._words)),)
+
+    @property
+    def _words(self) -> Argv:
+        return ("default", "via", self.gateway, "dev", self.dev)
+
+
+def _mtu(mtu: int | None) -> Argv:
+    return ("mtu", str(mtu)) if mtu else ()
 
 
 def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
@@ -154,11 +331,34 @@ def read_links(text: str) -> dict[str, Link]:
 
 
 def read_routes(text: str) -> tuple[Route, ...]:
-    """Parse what READ_ROUTES prints; a default route is left out, as it claims no addresses."""
+    """Parse what READ_ROUTES prints. Raises Failed where it is not that."""
     try:
         return tuple(route for route in map(_route, _objects(text)) if route is not None)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Failed(f"can't read what `{' '.join(READ_ROUTES)}` printed: {error!r}") from None
+
+
+def read_sockets(text: str) -> tuple[Socket, ...]:
+    """Parse what READ_SOCKETS prints, as in `tcp LISTEN 0 128 127.0.0.1:53%lo 0.0.0.0:* users:(("named",…))`.
+
+    Lines of other shapes are left out: what they are can't stand in the way of a port.
+    """
+    sockets = []
+    for line in text.splitlines():
+        found = _SOCKET.match(line)
+        if found is None:
+            continue
+        protocol, host, port, program = found.groups()
+        host = host.strip("[]").partition("%")[0]
+        try:
+            address = None if host in ("*", "0.0.0.0", "::") else ipaddress.ip_address(host)
+        except ValueError:
+            continue
+        sockets.append(Socket(protocol, address, int(port), program or "a program"))
+    return tuple(sockets)
+
+
+_SOCKET = re.compile(r'(tcp|udp|sctp)\s+\S+\s+\d+\s+\d+\s+(\S+):(\d+)\s+\S+(?:.*users:\(\("([^"]*)")?')
 
 
 def _objects(text: str) -> Iterable[dict[str, object]]:
@@ -167,26 +367,29 @@ def _objects(text: str) -> Iterable[dict[str, object]]:
 
 
 def _link(raw: dict) -> Link:  # type: ignore[type-arg]
+    details = raw.get("linkinfo", {})
     addresses = (f"{a['local']}/{a['prefixlen']}" for a in raw.get("addr_info", ()) if "local" in a)
     return Link(
         name=str(raw["ifname"]),
-        kind=str(raw.get("linkinfo", {}).get("info_kind", "")),
+        kind=str(details.get("info_kind", "")),
         group=str(raw.get("group", "default")),
         alias=str(raw.get("ifalias") or ""),
+        mac=str(raw.get("address", "")),
         mtu=int(raw.get("mtu", 0)),
         up="UP" in raw.get("flags", ()),
+        master=str(raw.get("master", "")),
+        flags=frozenset(flag for flag, on in details.get("info_slave_data", {}).items() if on is True),
         addresses=frozenset(addresses),
     )
 
 
 def _route(raw: dict) -> Route | None:  # type: ignore[type-arg]
     destination = str(raw["dst"])
-    if destination == "default" or raw.get("type") in ("multicast", "broadcast"):
+    if raw.get("type") in ("multicast", "broadcast"):
         return None
-    network: IPNetwork = ipaddress.ip_network(destination, strict=False)
-    if network.prefixlen == 0:
-        return None
+    default = "::/0" if ":" in str(raw.get("gateway", "")) else "0.0.0.0/0"
+    network: IPNetwork = ipaddress.ip_network(default if destination == "default" else destination, strict=False)
     words = [str(raw["type"]) if "type" in raw else "", destination]
     words += [f"{key} {raw[key]}" for key in ("gateway", "dev", "table") if key in raw]
     words = [word.replace("gateway", "via") for word in words]
-    return Route(network, " ".join(filter(None, words)))
+    return Route(network, str(raw.get("gateway", "")), str(raw.get("dev", "")), " ".join(filter(None, words)))

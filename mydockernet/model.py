@@ -12,12 +12,15 @@ from mydockernet.errors import Invalid
 Address = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 
+MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}")
 INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}")
 DRIVERS = ("bridge",)
 # /proc/sys/net/*/conf has folders of these names, so the kernel refuses them to an interface.
 SYSCTL_NAMES = ("all", "default")
 MTU_MIN, MTU_MAX = 68, 65535
+PORT_MIN, PORT_MAX = 1, 65535
+PROTOCOLS = ("tcp", "udp", "sctp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,16 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """One range of a network's addresses, its gateway, and what automatic choice is to keep to."""
+    """One range of a network's addresses, its gateway, and what automatic choice is to keep to.
+
+    `last` is the address that was handed out last; the search for the next one goes on from there.
+    """
 
     network: IPNetwork
     gateway: Address
     ranges: tuple[AddressRange, ...] = ()
     reserved: tuple[Reservation, ...] = ()
+    last: Address | None = None
 
     @property
     def family(self) -> int:
@@ -66,11 +73,111 @@ class Subnet:
 
 
 @dataclass(frozen=True, slots=True)
+class PortRange:
+    """Ports from first to last, both included."""
+
+    first: int
+    last: int
+
+    def __post_init__(self) -> None:
+        if not PORT_MIN <= self.first <= self.last <= PORT_MAX:
+            raise Invalid(f"{self}: ports go from {PORT_MIN} to {PORT_MAX}, the lower one first")
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+    def overlaps(self, other: "PortRange") -> bool:
+        """Whether a port is in both."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class PortMapping:
+    """Ports of the host that lead to as many ports of a container. No `host_ip`: on all of its addresses."""
+
+    host_ip: Address | None
+    host_ports: PortRange
+    container_ports: PortRange
+    protocol: str
+
+    def __post_init__(self) -> None:
+        if len(self.host_ports) != len(self.container_ports):
+            raise Invalid(f"{self}: {len(self.host_ports)} ports can't lead to {len(self.container_ports)}")
+        if self.protocol not in PROTOCOLS:
+            raise Invalid(f"{self}: the protocol is one of {', '.join(PROTOCOLS)}")
+
+    def __str__(self) -> str:
+        host = f"{self.host_ip}:" if self.host_ip else ""
+        return f"{host}{self.host_ports}:{self.container_ports}/{self.protocol}"
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether it answers on 127.0.0.0/8."""
+        return self.host_ip is None or self.host_ip.is_loopback
+
+    def clashes(self, other: "PortMapping") -> bool:
+        """Whether a packet could be meant for both."""
+        return (
+            self.protocol == other.protocol
+            and self.host_ports.overlaps(other.host_ports)
+            and (None in (self.host_ip, other.host_ip) or self.host_ip == other.host_ip)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A network namespace, and what tells that a path still leads to the same one.
+
+    `inode` is DEVICE:INODE of the file; empty for one that mydockernet makes itself, at this path. `pid` is the
+    process whose it is, with the time that it started, in clock ticks since boot (proc_pid_stat(5), field 22).
+    """
+
+    path: str
+    inode: str = ""
+    pid: int | None = None
+    started: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What two endpoints of one container have in common."""
+        return self.inode or self.path
+
+    @property
+    def own(self) -> bool:
+        """Whether mydockernet makes it, and takes it away."""
+        return not self.inode
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A container's place on a network, and the addresses that it holds there."""
+    """A container's place on a network: a veth pair, its addresses, what is published of it.
+
+    `order` counts the networks of a container: the first that may gives it its default route.
+    """
 
     name: str
+    namespace: Namespace
     addresses: tuple[Address, ...]
+    mac: str
+    interface: str
+    veth: str
+    order: int = 1
+    default_route: bool = True
+    ports: tuple[PortMapping, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        problems = [
+            *name_problems(self.name, "--name"),
+            *interface_problems(self.interface, "--ifname"),
+            *interface_problems(self.veth),
+            *mac_problems(self.mac),
+        ]
+        if problems:
+            raise Invalid(*problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,23 +212,29 @@ class Network:
             raise Invalid(*problems)
 
 
-def name_problems(name: str) -> list[str]:
-    """What is wrong with a network's name; nothing, for a good one."""
+def name_problems(name: str, option: str = "NAME") -> list[str]:
+    """What is wrong with the name of a network or an endpoint; nothing, for a good one."""
     if NAME.fullmatch(name):
         return []
-    return [f"NAME: {name!r} is not a network name: a letter or digit, then letters, digits, _ . -, at most 64"]
+    return [f"{option}: {name!r} is not a name: a letter or digit, then letters, digits, _ . -, at most 64"]
 
 
-def interface_problems(name: str) -> list[str]:
-    """What is wrong with the name of a bridge. The bound of 15 is the kernel's IFNAMSIZ less its NUL."""
+def interface_problems(name: str, option: str = "--bridge-name") -> list[str]:
+    """What is wrong with the name of an interface. The bound of 15 is the kernel's IFNAMSIZ less its NUL."""
     if not INTERFACE.fullmatch(name):
         return [
-            f"--bridge-name: {name!r} is not an interface name: a letter or digit, then letters, digits, _ . -, "
-            "at most 15"
+            f"{option}: {name!r} is not an interface name: a letter or digit, then letters, digits, _ . -, at most 15"
         ]
     if name in SYSCTL_NAMES:
-        return [f"--bridge-name: the kernel keeps the name {name!r} for itself"]
+        return [f"{option}: the kernel keeps the name {name!r} for itself"]
     return []
+
+
+def mac_problems(mac: str) -> list[str]:
+    """What is wrong with a MAC address, in lower case: of one station, not of a group (IEEE 802)."""
+    if MAC.fullmatch(mac) and not int(mac[:2], 16) & 1 and mac != "00:00:00:00:00:00":
+        return []
+    return [f"--mac: {mac!r} is not the MAC address of one interface, as in 02:42:0a:01:00:02"]
 
 
 def mtu_problems(mtu: int | None) -> list[str]:

@@ -1,19 +1,32 @@
 """Facts of an intent, and the planner: from what is and what shall be to the commands between. Pure.
 
 An intent is all networks by name. A plan works out only what a change can concern: the facts of the networks
-that differ, and those that hang on all of them.
+and containers that differ, and those that hang on all of them.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mydockernet import links, rules
 from mydockernet.errors import Conflict
 from mydockernet.facts import Fact, Observed, Step
-from mydockernet.model import Network
+from mydockernet.model import Address, Endpoint, Network, Subnet
 from mydockernet.sysctls import Sysctl
 
 Intent = Mapping[str, Network]
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """What a plan is about: networks by name, containers by the key of their namespace.
+
+    `lost` are endpoints (network, name) whose container is gone: their cables are neither made nor taken away.
+    """
+
+    networks: frozenset[str]
+    containers: frozenset[str]
+    lost: frozenset[Place] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +36,9 @@ class Change:
     before: Mapping[str, Network | None]
     after: Mapping[str, Network | None]
 
+    def __bool__(self) -> bool:
+        return bool(self.after)
+
     def undone(self, intent: Intent) -> Intent:
         """An intent with this change taken back."""
         return _with(intent, self.before)
@@ -31,6 +47,18 @@ class Change:
         """An intent with this change made."""
         return _with(intent, self.after)
 
+    @property
+    def concern(self) -> Concern:
+        """What differs: the networks, and the containers of the endpoints that came, went or changed."""
+        differ = set(endpoints(self.before.values())) ^ set(endpoints(self.after.values()))
+        return Concern(frozenset(self.after), frozenset(endpoint.namespace.key for _, endpoint in differ))
+
+    @property
+    def left(self) -> tuple[tuple[Network, Endpoint], ...]:
+        """The endpoints that go, each with its network."""
+        stay = {(network.name, endpoint.name) for network, endpoint in endpoints(self.after.values())}
+        return tuple(pair for pair in endpoints(self.before.values()) if (pair[0].name, pair[1].name) not in stay)
+
 
 def difference(before: Intent, after: Intent) -> Change:
     """What a verb changed."""
@@ -38,20 +66,47 @@ def difference(before: Intent, after: Intent) -> Change:
     return Change({n: before.get(n) for n in names}, {n: after.get(n) for n in names})
 
 
-def facts(intent: Intent, concern: Collection[str]) -> tuple[Fact, ...]:
-    """What must be true for an intent to hold, as far as it concerns these networks, in order of making."""
-    networks = [intent[name] for name in sorted(concern) if name in intent]
+def everything(intent: Intent) -> Concern:
+    """All networks and containers."""
+    return Concern(frozenset(intent), frozenset(e.namespace.key for _, e in endpoints(intent.values())))
+
+
+def endpoints(networks: Iterable[Network | None]) -> Iterator[tuple[Network, Endpoint]]:
+    """The endpoints of networks, each with its network."""
+    return ((network, endpoint) for network in networks if network for endpoint in network.endpoints)
+
+
+def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
+    """What must be true for an intent to hold, as far as it is concerned, in order of making.
+
+    Guards come before what they guard, as making follows this order, and taking away the reverse.
+    """
+    networks = [intent[name] for name in sorted(concern.networks) if name in intent]
+    containers: dict[str, list[tuple[Network, Endpoint]]] = {key: [] for key in concern.containers}
+    for network, endpoint in endpoints(intent.values()):
+        if endpoint.namespace.key in containers:
+            containers[endpoint.namespace.key].append((network, endpoint))
+    reachable = {
+        key: [(network, endpoint) for network, endpoint in places if (network.name, endpoint.name) not in concern.lost]
+        for key, places in sorted(containers.items())
+    }
     return (
         *(fact for network in networks for fact in bridge_facts(network)),
         *shared_facts(intent),
-        *(fact for network in networks for fact in masquerade_facts(network)),
+        *(fact for network in networks for fact in translation_facts(network)),
+        *(
+            fact
+            for places in reachable.values()
+            for network, endpoint in places
+            for fact in endpoint_facts(network, endpoint, places)
+        ),
+        *(fact for key in reachable for place in containers[key] for fact in port_facts(*place)),
     )
 
 
-def bridge_facts(network: Network) -> Iterable[Fact]:
+def bridge_facts(network: Network) -> Iterator[Fact]:
     """The bridge of a network, with its addresses."""
-    group = links.GROUP_INTERNAL if network.internal else links.GROUP
-    yield links.Bridge(network.bridge, network.name, group, network.mtu)
+    yield links.Bridge(network.bridge, network.name, _group(network), network.mtu)
     yield links.Alias(network.bridge, network.name)
     yield Sysctl(
         f"net/ipv6/conf/{network.bridge}/accept_ra",
@@ -69,8 +124,9 @@ def bridge_facts(network: Network) -> Iterable[Fact]:
     yield links.Up(network.bridge, "Switch the bridge on; until then it forwards nothing.")
 
 
-def shared_facts(intent: Intent) -> Iterable[Fact]:
+def shared_facts(intent: Intent) -> Iterator[Fact]:
     """What all networks hang on; nothing, where there is no network."""
+    mappings = [m for _, endpoint in endpoints(intent.values()) for m in endpoint.ports]
     for family in sorted({subnet.family for network in intent.values() for subnet in network.subnets}):
         yield from rules.shared_filter(family)
         if family == 4:
@@ -80,13 +136,100 @@ def shared_facts(intent: Intent) -> Iterable[Fact]:
                 "Make the host a router: it hands packets on between its interfaces. This one stays on when the "
                 "last network goes, as others may have come to rely on it.",
             )
+        if any(mapping.on_loopback for mapping in mappings):
+            yield rules.loopback_guard()
+        if mappings:
+            yield from rules.ports(family)
 
 
-def masquerade_facts(network: Network) -> Iterable[Fact]:
-    """How what leaves a network is translated."""
+def translation_facts(network: Network) -> Iterator[Fact]:
+    """How what leaves a network, or comes to its published ports, is translated."""
+    mappings = [mapping for endpoint in network.endpoints for mapping in endpoint.ports]
     if network.masquerade and not network.internal:
         for subnet in network.subnets:
             yield rules.masquerade(network.name, subnet.network, network.bridge)
+    if mappings:
+        for subnet in network.subnets:
+            yield rules.hairpin(network.name, subnet.network, network.bridge)
+    if any(mapping.on_loopback for mapping in mappings):
+        yield Sysctl(
+            f"net/ipv4/conf/{network.bridge}/route_localnet",
+            "1",
+            "Let packets from the host's 127.0.0.1 go out on this bridge, which the kernel refuses otherwise.",
+            dev=network.bridge,
+            otherwise="0",
+        )
+        yield rules.from_loopback(network.name, network.bridge)
+
+
+def endpoint_facts(
+    network: Network, endpoint: Endpoint, places: Collection[tuple[Network, Endpoint]]
+) -> Iterator[Fact]:
+    """The cable from a container to a bridge, and what is set at its ends. `places` are all that the container has."""
+    veth, dev = endpoint.veth, endpoint.interface
+    netns, name = endpoint.namespace.path, endpoint.name
+    if endpoint.namespace.own:
+        yield links.OwnNamespace(netns, netns.rpartition("/")[2])
+    yield links.Veth(veth, name, _group(network), network.mtu, dev, netns)
+    yield links.Alias(veth, network.name)
+    yield links.Master(veth, network.bridge)
+    if not network.icc:
+        yield links.PortFlag(
+            veth, "isolated", "Let this port of the bridge reach the host, but no other isolated port: no neighbour."
+        )
+    if endpoint.ports:
+        yield links.PortFlag(
+            veth, "hairpin", "Let the bridge send back where it came from what the container sends to its own port."
+        )
+    yield Sysctl(
+        f"net/ipv6/conf/{veth}/accept_ra", "0", "Believe no router advertisement from the container here.", dev=veth
+    )
+    yield links.Up(veth, "Switch on the host's end.")
+    for key, value, why in (
+        ("disable_ipv6", "1", f"Leave IPv6 off in {name}, as its network has none: nothing filters it."),
+        ("accept_ra", "0", "Believe no router advertisement."),
+        ("autoconf", "0", "Make up no address of its own."),
+    ):
+        yield Sysctl(f"net/ipv6/conf/{dev}/{key}", value, why, dev=veth, netns=netns)
+    if len(places) > 1:
+        yield Sysctl(
+            f"net/ipv4/conf/{dev}/rp_filter",
+            "2",
+            "Accept what comes in here though the answer would leave by another network: the container has several.",
+            dev=veth,
+            netns=netns,
+        )
+    yield links.HardwareAddress(dev, endpoint.mac, netns=netns, cable=veth)
+    for subnet, address in placed(network, endpoint):
+        yield links.InterfaceAddress(
+            dev, f"{address}/{subnet.network.prefixlen}", f"Give {name} its address.", netns=netns, cable=veth
+        )
+    yield links.Up("lo", f"Switch on loopback in {name}: programs expect their own 127.0.0.1.", netns=netns, cable=veth)
+    yield links.Up(dev, f"Switch on {name}'s end.", netns=netns, cable=veth)
+    if (network, endpoint) == way_out(places):
+        for subnet, _ in placed(network, endpoint):
+            yield links.DefaultRoute(dev, str(subnet.gateway), netns=netns, cable=veth)
+
+
+def way_out(places: Iterable[tuple[Network, Endpoint]]) -> tuple[Network, Endpoint] | None:
+    """Which of a container's places has its default route: the first that leads outside and was not told not to."""
+    candidates = [(net, endpoint) for net, endpoint in places if endpoint.default_route and not net.internal]
+    return min(candidates, key=lambda place: (place[1].order, place[0].name), default=None)
+
+
+def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
+    """What leads published ports to a container."""
+    for mapping in endpoint.ports:
+        for address in endpoint.addresses:
+            yield rules.published(network.name, endpoint.name, mapping, address)
+
+
+def placed(network: Network, endpoint: Endpoint) -> Iterator[tuple[Subnet, Address]]:
+    """The addresses of an endpoint, each with the subnet that it is in."""
+    for address in endpoint.addresses:
+        for subnet in network.subnets:
+            if address in subnet.network:
+                yield subnet, address
 
 
 def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Step, ...]:
@@ -96,22 +239,39 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
     Raises Conflict where something of somebody else's stands in the way of what is to be made.
     """
     had, want = tuple(had), tuple(want)
-    kept, known = set(want), set(had)
-    goes = [fact for fact in dict.fromkeys(reversed(had)) if fact not in kept and fact.holds(seen)]
-    deleted = {fact.deletes() for fact in goes} - {""}
+    known = set(had)
     obstacles = list(filter(None, (fact.obstacle(seen) for fact in want if fact not in known)))
     if obstacles:
         raise Conflict(*obstacles, hint="nothing of others is taken over; rename or remove it, and try again")
-    missing = [fact for fact in want if not fact.holds(seen)]
+    goes = [fact for fact in reversed(_going(had, want)) if fact.holds(seen)]
+    remade = {fact.makes() for fact in want if not fact.holds(seen)} - {""}
+    missing = [fact for fact in want if not fact.holds(seen) or fact.within() in remade]
     return (
-        *(step for fact in goes if fact.within() not in deleted for step in fact.undo(seen)),
+        *(step for fact in goes for step in fact.undo(seen)),
         *(step for fact in missing for step in fact.do(seen)),
     )
 
 
-def sysctls_of(*of: Iterable[Fact]) -> frozenset[str]:
-    """The sysctls that have to be read before these facts can be planned."""
-    return frozenset(fact.sysctl() for some in of for fact in some) - {""}
+def back(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Step, ...]:
+    """The commands that take away again what a plan from `had` to `want` would make, where it is not there yet."""
+    coming = _going(tuple(want), tuple(had))
+    return tuple(step for fact in reversed(coming) if not fact.holds(seen) for step in fact.undo(seen))
+
+
+@dataclass(frozen=True, slots=True)
+class Sights:
+    """What has to be observed for a plan, besides the host's links and rules: namespaces by path, sysctls of each."""
+
+    namespaces: frozenset[str]
+    sysctls: frozenset[tuple[str, str]]
+
+
+def to_look_at(had: Iterable[Fact], want: Iterable[Fact]) -> Sights:
+    """What to observe for a plan; what goes along with an interface needs no look."""
+    going, want = _going(tuple(had), tuple(want)), tuple(want)
+    paths = {fact.looks_into() for fact in want} | {fact.looks_into() for fact in going if not fact.makes()}
+    read = {(fact.netns, fact.sysctl()) for fact in (*going, *want) if fact.sysctl()}
+    return Sights(frozenset(paths - {""}), frozenset(read))
 
 
 def strangers(known: Collection[str], seen: Observed) -> bool:
@@ -119,7 +279,20 @@ def strangers(known: Collection[str], seen: Observed) -> bool:
 
     They use the shared chains too, which therefore stay.
     """
-    return any(links.is_ours(link) and name not in known for name, link in seen.links.items())
+    bridges = (link for link in seen.links.values() if link.kind == "bridge")
+    return any(links.is_ours(link) and link.name not in known for link in bridges)
+
+
+def _going(had: tuple[Fact, ...], want: tuple[Fact, ...]) -> tuple[Fact, ...]:
+    """What was, and shall not be, less what goes along with an interface anyway."""
+    kept = set(want)
+    goes = [fact for fact in dict.fromkeys(had) if fact not in kept]
+    deleted = {fact.makes() for fact in goes} - {""}
+    return tuple(fact for fact in goes if fact.within() not in deleted)
+
+
+def _group(network: Network) -> str:
+    return links.GROUP_INTERNAL if network.internal else links.GROUP
 
 
 def _with(intent: Intent, changes: Mapping[str, Network | None]) -> Intent:

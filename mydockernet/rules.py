@@ -11,6 +11,13 @@ The rules themselves, as they stand when two networks, one of them internal, are
                                     ├─ to a network               DROP
                                     └─ from a network             ACCEPT
     POSTROUTING ── from SUBNET, not to its bridge ── MASQUERADE   one a network
+
+and with a port of the first one published on every address of the host:
+
+    raw PREROUTING ─── to 127.0.0.0/8, not from lo ─ DROP         the guard; while a port answers on loopback
+    PREROUTING, OUTPUT ── to an address of the host ─► MYDOCKERNET-PORTS ── port 8080 ── DNAT to 10.1.0.2:80
+    POSTROUTING ── from SUBNET, to its bridge, translated ─ MASQUERADE   so that the answer comes back this way
+    POSTROUTING ── from 127.0.0.0/8, to its bridge ── MASQUERADE         a container can't answer to 127.0.0.1
 """
 
 import re
@@ -20,11 +27,12 @@ from dataclasses import dataclass
 from mydockernet.errors import Failed
 from mydockernet.facts import SHARED, TAG, Argv, Chain, Fact, Observed, Rule, Step, tag
 from mydockernet.links import GROUP, GROUP_INTERNAL
-from mydockernet.model import IPNetwork
+from mydockernet.model import Address, IPNetwork, PortMapping
 
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
 FORWARD = "MYDOCKERNET-FORWARD"
 USER = "MYDOCKERNET-USER"
+PORTS = "MYDOCKERNET-PORTS"
 
 Spec = frozenset[tuple[bool, str, str]]
 
@@ -88,7 +96,7 @@ class OwnRule(Fact):
         spec = read_spec(self.words)
         copies = sum(rule.spec == spec for rule in seen.chains.get(self.chain, ()))
         why = f"Delete the rule of {'the shared chains' if self.owner == SHARED else self.owner}: {self.summary}."
-        return (Step(why, _command(self.chain, "-D", self.words)),) * copies
+        return (Step(why, _command(self.chain, "-D", self.words)),) * max(1, copies)
 
     @property
     def summary(self) -> str:
@@ -109,6 +117,26 @@ class OwnRule(Fact):
         if not self.after or place > len(seen.chains.get(self.chain, ())) + places.count(None):
             return _command(self.chain, "-A", self.words)
         return _command(self.chain, "-I", self.words, str(place))
+
+
+@dataclass(frozen=True, slots=True)
+class PortRule(OwnRule):
+    """A rule that translates a port. The kernel asks it only about a flow's first packet.
+
+    So when it comes or goes, what is remembered of the `flows` to that port has to be forgotten.
+    """
+
+    flows: tuple[Argv, ...] = ()
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        return (*OwnRule.do(self, seen), *self._forget(seen))
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return (*OwnRule.undo(self, seen), *self._forget(seen))
+
+    def _forget(self, seen: Observed) -> Iterable[Step]:
+        why = "Forget flows to this port that began earlier: the kernel would go on sending them the old way."
+        return (Step(why, argv, optional=True) for argv in self.flows if seen.conntrack)
 
 
 def is_ours(rule: Rule) -> bool:
@@ -186,6 +214,76 @@ def masquerade(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
         ("MASQUERADE",),
         f"Let what leaves {owner} for elsewhere carry the host's address, as nobody outside knows a way back "
         f"to {subnet}.",
+    )
+
+
+def hairpin(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
+    """The rule by which a container reaches a port that its own network publishes."""
+    return OwnRule(
+        Chain(subnet.version, "nat", "POSTROUTING"),
+        owner,
+        ("-s", str(subnet), "-o", bridge, "-m", "conntrack", "--ctstate", "DNAT"),
+        ("MASQUERADE",),
+        f"Let a container of {owner} that asks for a published port of its own network be answered through the host, "
+        "which has to translate the answer back.",
+    )
+
+
+def from_loopback(owner: str, bridge: str) -> OwnRule:
+    """The rule by which the host reaches a container through a port on its 127.0.0.1."""
+    return OwnRule(
+        Chain(4, "nat", "POSTROUTING"),
+        owner,
+        ("-s", "127.0.0.0/8", "-o", bridge),
+        ("MASQUERADE",),
+        "Let what the host sends through its own 127.0.0.1 carry an address that a container can answer to.",
+    )
+
+
+def loopback_guard() -> OwnRule:
+    """The rule that keeps neighbours away from what is published on 127.0.0.1."""
+    return OwnRule(
+        Chain(4, "raw", "PREROUTING"),
+        SHARED,
+        ("-d", "127.0.0.0/8", "!", "-i", "lo"),
+        ("DROP",),
+        "Let nobody else send to the host's 127.0.0.1: the kernel refuses that by itself only until a port is "
+        "published there.",
+    )
+
+
+def ports(family: int) -> tuple[Fact, ...]:
+    """The chain of the published ports of all networks, and what leads to it."""
+    chain = Chain(family, "nat", PORTS)
+    local = ("-m", "addrtype", "--dst-type", "LOCAL")
+    from_outside = (
+        "Ask it about what comes in for one of the host's own addresses; what only passes through is left alone."
+    )
+    from_host = "And about what the host sends to itself."
+    return (
+        OwnChain(chain, "Make a chain for published ports."),
+        OwnRule(Chain(family, "nat", "PREROUTING"), SHARED, local, (PORTS,), from_outside),
+        OwnRule(Chain(family, "nat", "OUTPUT"), SHARED, local, (PORTS,), from_host),
+    )
+
+
+def published(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> PortRule:
+    """The rule that leads ports of the host to a container."""
+    host, inner = mapping.host_ports, mapping.container_ports
+    to = f"{address}:{inner}" if len(host) == 1 else f"{address}:{inner}/{host.first}"
+    only = ("-d", str(mapping.host_ip)) if mapping.host_ip else ()
+    of_flow = ("--orig-dst", str(mapping.host_ip)) if mapping.host_ip else ()
+    return PortRule(
+        Chain(address.version, "nat", PORTS),
+        owner,
+        (*only, "-p", mapping.protocol, "--dport", str(host).replace("-", ":")),
+        ("DNAT", "--to-destination", to),
+        f"Publish: lead {mapping.protocol} port {host} of {mapping.host_ip or 'every address of the host'} to port "
+        f"{inner} of {endpoint}.",
+        flows=tuple(
+            ("conntrack", "-D", "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)
+            for port in range(host.first, host.last + 1)
+        ),
     )
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mydockernet.errors import Failed, Locked, MydockernetError, NotPermitted
-from mydockernet.model import AddressRange, Endpoint, Network, Reservation, Subnet
+from mydockernet.model import AddressRange, Endpoint, Namespace, Network, PortMapping, PortRange, Reservation, Subnet
 
 VERSION = 1
 Values = Mapping[str, Network | None]
@@ -232,6 +232,7 @@ def network_to_json(network: Network) -> dict[str, Any]:
                 "gateway": str(subnet.gateway),
                 "ranges": [[str(span.first), str(span.last)] for span in subnet.ranges],
                 "reserved": [{"name": r.name, "address": str(r.address)} for r in subnet.reserved],
+                "last": None if subnet.last is None else str(subnet.last),
             }
             for subnet in network.subnets
         ],
@@ -240,19 +241,40 @@ def network_to_json(network: Network) -> dict[str, Any]:
         "masquerade": network.masquerade,
         "mtu": network.mtu,
         "labels": dict(network.labels),
-        "endpoints": [
-            {"name": endpoint.name, "addresses": [str(a) for a in endpoint.addresses]} for endpoint in network.endpoints
+        "endpoints": [_endpoint_to_json(endpoint) for endpoint in network.endpoints],
+    }
+
+
+def _endpoint_to_json(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "name": endpoint.name,
+        "namespace": {
+            "path": endpoint.namespace.path,
+            "inode": endpoint.namespace.inode,
+            "pid": endpoint.namespace.pid,
+            "started": endpoint.namespace.started,
+        },
+        "addresses": [str(address) for address in endpoint.addresses],
+        "mac": endpoint.mac,
+        "interface": endpoint.interface,
+        "veth": endpoint.veth,
+        "order": endpoint.order,
+        "default_route": endpoint.default_route,
+        "ports": [
+            {
+                "host_ip": None if mapping.host_ip is None else str(mapping.host_ip),
+                "host_ports": [mapping.host_ports.first, mapping.host_ports.last],
+                "container_ports": [mapping.container_ports.first, mapping.container_ports.last],
+                "protocol": mapping.protocol,
+            }
+            for mapping in endpoint.ports
         ],
+        "labels": dict(endpoint.labels),
     }
 
 
 def network_from_json(raw: dict[str, Any]) -> Network:
     """What network_to_json wrote. Raises KeyError, TypeError, ValueError, AttributeError or Invalid."""
-    switches = {key: raw[key] for key in ("internal", "icc", "masquerade")}
-    if not all(isinstance(value, bool) for value in switches.values()):
-        raise ValueError("internal, icc and masquerade must be true or false")
-    if not isinstance(raw["mtu"], int | None):
-        raise ValueError("mtu must be a number or null")
     return Network(
         name=_string(raw["name"]),
         driver=_string(raw["driver"]),
@@ -263,16 +285,62 @@ def network_from_json(raw: dict[str, Any]) -> Network:
                 ip_address(_string(subnet["gateway"])),
                 tuple(AddressRange(ip_address(first), ip_address(last)) for first, last in subnet["ranges"]),
                 tuple(Reservation(ip_address(r["address"]), _string(r["name"])) for r in subnet["reserved"]),
+                None if subnet["last"] is None else ip_address(_string(subnet["last"])),
             )
             for subnet in raw["subnets"]
         ),
-        **switches,
-        mtu=raw["mtu"],
-        labels=tuple((_string(key), _string(value)) for key, value in raw["labels"].items()),
-        endpoints=tuple(
-            Endpoint(_string(e["name"]), tuple(ip_address(a) for a in e["addresses"])) for e in raw["endpoints"]
-        ),
+        internal=_switch(raw["internal"]),
+        icc=_switch(raw["icc"]),
+        masquerade=_switch(raw["masquerade"]),
+        mtu=None if raw["mtu"] is None else _number(raw["mtu"]),
+        labels=_labels(raw["labels"]),
+        endpoints=tuple(map(_endpoint_from_json, raw["endpoints"])),
     )
+
+
+def _endpoint_from_json(raw: dict[str, Any]) -> Endpoint:
+    namespace = raw["namespace"]
+    return Endpoint(
+        name=_string(raw["name"]),
+        namespace=Namespace(
+            _string(namespace["path"]),
+            _string(namespace["inode"]),
+            None if namespace["pid"] is None else _number(namespace["pid"]),
+            None if namespace["started"] is None else _number(namespace["started"]),
+        ),
+        addresses=tuple(ip_address(_string(address)) for address in raw["addresses"]),
+        mac=_string(raw["mac"]),
+        interface=_string(raw["interface"]),
+        veth=_string(raw["veth"]),
+        order=_number(raw["order"]),
+        default_route=_switch(raw["default_route"]),
+        ports=tuple(
+            PortMapping(
+                None if port["host_ip"] is None else ip_address(_string(port["host_ip"])),
+                PortRange(*map(_number, port["host_ports"])),
+                PortRange(*map(_number, port["container_ports"])),
+                _string(port["protocol"]),
+            )
+            for port in raw["ports"]
+        ),
+        labels=_labels(raw["labels"]),
+    )
+
+
+def _labels(raw: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((_string(key), _string(value)) for key, value in raw.items())
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is not a number")
+    return value
+
+
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
 
 
 def _string(value: object) -> str:

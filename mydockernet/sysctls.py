@@ -1,22 +1,24 @@
 """The dialect of `sysctl`: facts about the kernel's switches. Format: sysctl(8), proc_sys_net(5)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from mydockernet.facts import Argv, Fact, Observed, Step
-
-ROOT = Path("/proc/sys")
+from mydockernet.facts import Argv, Fact, Observed, Step, inside
 
 
 @dataclass(frozen=True, slots=True)
 class Sysctl(Fact):
-    """A switch and its value. With a `dev`, it is that interface's and goes with it; without, it stays."""
+    """A switch and its value. With a `dev`, it is that interface's and goes with it.
+
+    `otherwise` is the value that it gets back when the fact goes; without one, it stays.
+    """
 
     key: str
     value: str
     why: str
     dev: str = ""
+    otherwise: str = ""
+    netns: str = field(default="", kw_only=True)
 
     def within(self) -> str:
         return self.dev
@@ -27,18 +29,26 @@ class Sysctl(Fact):
     def holds(self, seen: Observed) -> bool:
         if self.key.startswith("net/ipv6/") and not seen.ipv6:
             return True  # A kernel without IPv6 has nothing to switch.
-        return seen.sysctls.get(self.key) == self.value
+        return seen.at(self.netns).sysctls.get(self.key) == self.value
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(self.why, ("sysctl", "-w", f"{dotted(self.key)}={self.value}")),)
+        return (Step(self.why, self._set(self.value)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return ()
+        if not self.otherwise:
+            return ()
+        return (Step(f"Set {dotted(self.key)} back.", self._set(self.otherwise)),)
+
+    def _set(self, value: str) -> Argv:
+        return inside(self.netns, ("sysctl", "-w", f"{dotted(self.key)}={value}"))
+
+
+_SWAPPED = str.maketrans("/.", "./")
 
 
 def dotted(key: str) -> str:
-    """A key as people write it, net.ipv4.ip_forward; with slashes where a part itself has a dot."""
-    return key if "." in key else key.replace("/", ".")
+    """A key as people write it: net/ipv4/conf/br0.1/forwarding is net.ipv4.conf.br0/1.forwarding."""
+    return key.translate(_SWAPPED)
 
 
 def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
@@ -51,9 +61,12 @@ def foldable(argv: Argv) -> bool:
     return argv[:2] == ("sysctl", "-w") and len(argv) == 3
 
 
-def read(key: str, root: Path = ROOT) -> str | None:
-    """The value of a switch, or None where there is no such key (an interface that is not there)."""
-    try:
-        return (root / key).read_text().strip()
-    except OSError:
-        return None
+def read_command(keys: Iterable[str]) -> Argv:
+    """The command that prints the values of some switches, and leaves out those that there are not."""
+    return ("sysctl", "-e", *map(dotted, keys))
+
+
+def read(text: str) -> dict[str, str]:
+    """Parse what it prints, `net.ipv4.ip_forward = 1` a line: the values by key."""
+    lines = (line.partition(" = ") for line in text.splitlines())
+    return {key.translate(_SWAPPED): value.strip() for key, equals, value in lines if equals}

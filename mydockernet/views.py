@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
 from typing import Any
 
-from mydockernet.actions import Shown
 from mydockernet.errors import Invalid, command_line
-from mydockernet.facts import Step
-from mydockernet.model import Network
+from mydockernet.facts import Link, Step
+from mydockernet.model import Endpoint, Network
+from mydockernet.survey import Shown
 
 LIST_FIELDS = ("Name", "Subnet", "Gateway", "Driver", "Containers", "State")
 _FIELD = re.compile(r"\{\{\s*(?:(json)\s+)?\.(\w*)\s*\}\}")
@@ -17,16 +17,20 @@ _ESCAPES = {r"\t": "\t", r"\n": "\n"}
 
 
 def script(steps: Iterable[Step]) -> str:
-    """A plan as a POSIX shell script: each command, quoted for sh, with the reason above it."""
+    """A plan as a POSIX shell script: each command, quoted for sh, with the reason above it.
+
+    One that may fail is followed by `|| :`, as `set -e` would end the script there.
+    """
     lines = ["#!/bin/sh", "set -e"]
     for step in steps:
-        lines += ["", f"# {step.why}", command_line(step.do)]
+        lines += ["", f"# {step.why}", command_line(step.do) + (" || :" if step.optional else "")]
     return "\n".join(lines) + "\n"
 
 
 def plan_json(steps: Iterable[Step]) -> str:
-    """A plan as a JSON array of {"why", "argv"}."""
-    return json.dumps([{"why": step.why, "argv": step.do} for step in steps], indent=2, ensure_ascii=False) + "\n"
+    """A plan as a JSON array of {"why", "argv"}, with "optional" where a failure is no failure."""
+    told = [{"why": step.why, "argv": step.do, **({"optional": True} if step.optional else {})} for step in steps]
+    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
 
 
 def list_record(shown: Shown) -> dict[str, Any]:
@@ -68,17 +72,8 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "Masquerade": network.masquerade,
         "MTU": network.mtu,
         "Labels": dict(network.labels),
-        "Containers": {e.name: {"Addresses": [str(a) for a in e.addresses]} for e in network.endpoints},
-        "Link": None
-        if link is None
-        else {
-            "Name": link.name,
-            "Up": link.up,
-            "MTU": link.mtu,
-            "Group": link.group,
-            "Alias": link.alias,
-            "Addresses": sorted(link.addresses),
-        },
+        "Containers": {endpoint.name: _endpoint_record(network, endpoint, shown) for endpoint in network.endpoints},
+        "Link": None if link is None else _link_record(link),
         "Rules": [
             {
                 "Table": owned.table,
@@ -90,6 +85,36 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
             }
             for owned in shown.rules
         ],
+    }
+
+
+def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict[str, Any]:
+    inside = shown.seen.inside.get(endpoint.namespace.path)
+    link = inside.links.get(endpoint.interface) if inside else None
+    return {
+        "Addresses": [str(address) for address in endpoint.addresses],
+        "MAC": endpoint.mac,
+        "Interface": endpoint.interface,
+        "HostInterface": endpoint.veth,
+        "Namespace": endpoint.namespace.path,
+        "Pid": endpoint.namespace.pid,
+        "State": shown.containers[endpoint.name],
+        "DefaultRoute": endpoint.default_route and not network.internal,
+        "Ports": [str(mapping) for mapping in endpoint.ports],
+        "Labels": dict(endpoint.labels),
+        "Link": None if link is None else _link_record(link),
+    }
+
+
+def _link_record(link: Link) -> dict[str, Any]:
+    return {
+        "Name": link.name,
+        "Up": link.up,
+        "MTU": link.mtu,
+        "MAC": link.mac,
+        "Group": link.group,
+        "Alias": link.alias,
+        "Addresses": sorted(link.addresses),
     }
 
 
@@ -134,13 +159,36 @@ def list_table(records: Sequence[dict[str, Any]], width: int | None, trunc: bool
 
 
 def inspect_tables(record: dict[str, Any], width: int | None) -> str:
-    """A network as a table of its values, and one of its rules."""
-    values = [[key, _words(value)] for key, value in record.items() if key != "Rules"]
+    """A network as a table of its values, one of who reaches its containers, port by port, and one of its rules."""
+    values = [[key, _words(value)] for key, value in record.items() if key not in ("Rules", "Containers")]
     rules = [[str(rule[key]) for key in ("Table", "Chain", "Packets", "Rule", "Why")] for rule in record["Rules"]]
     tables = _table(["FIELD", "VALUE"], values, width, trunc=False)
+    if record["Containers"]:
+        tables += "\n" + _table(
+            ["CONTAINER", "ADDRESS", "PORT", "REACHED FROM", "AS"], _reach(record), width, trunc=False
+        )
     if rules:
         tables += "\n" + _table(["TABLE", "CHAIN", "PACKETS", "RULE", "WHY"], rules, width, trunc=False)
     return tables
+
+
+def _reach(record: dict[str, Any]) -> list[list[str]]:
+    """Who reaches the containers of a network: a row a container and port, with what to call it there."""
+    rows = []
+    for name, container in record["Containers"].items():
+        addresses = ", ".join(container["Addresses"])
+        near = f"the host; containers on {record['Name']}" if record["ICC"] else "the host"
+        rows.append([name, addresses, "every port", near, addresses])
+        for mapping in container["Ports"]:
+            host, _, port = mapping.rpartition(":")
+            ip, _, host_port = host.rpartition(":")
+            if not ip:
+                rows.append([name, addresses, port, "anywhere: outside, the host, every container", f"*:{host_port}"])
+            elif ip.startswith("127."):
+                rows.append([name, addresses, port, "the host", host])
+            else:
+                rows.append([name, addresses, port, f"whoever reaches {ip}: the host, every container", host])
+    return rows
 
 
 def network_values(networks: Iterable[Network]) -> str:

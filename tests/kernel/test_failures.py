@@ -170,7 +170,7 @@ def test_without_rights_one_line_says_what_is_missing(host):
         assert "--dry-run" in hint
     listed = host.run(*NO_RIGHTS, "mydockernet", "list")
     assert listed.stdout.splitlines()[1].split()[-1] == "up"
-    assert listed.stderr.startswith("mydockernet: note: can't read the rules")
+    assert listed.stderr.startswith("mydockernet: note: can't be read: iptables-save")
     host.run("chmod", "0", "/var/lib/mydockernet")
     for words in ("list", "ls -q", "inspect web", "prune"):
         done = host.run(*NO_RIGHTS, "mydockernet", *words.split(), check=False)

@@ -1,0 +1,89 @@
+"""Which network namespace a word means, and whether a path still leads to the same one. Changes nothing."""
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+from mydockernet.errors import Failed, Invalid, NotFound, NotPermitted
+from mydockernet.model import Namespace
+
+NAMED = Path("/run/netns")  # ip-netns(8)
+PROC = Path("/proc")
+# ioctl_nsfs(2): the type of a namespace; and the type that a network's has.
+NS_GET_NSTYPE = 0xB703
+CLONE_NEWNET = 0x40000000
+
+
+def find(word: str) -> tuple[str, Namespace]:
+    """The name to call a container by, and its namespace; `word` is a name under /run/netns, a pid or a path.
+
+    Raises NotFound, NotPermitted, or Invalid for what is no network namespace, or is the host's own.
+    """
+    if "/" in word:
+        path, name = Path(word).absolute(), Path(word).name
+        if path.parts[:2] == PROC.parts and path.parts[3:] == ("ns", "net") and path.parts[2].isdigit():
+            name = path.parts[2]
+    elif (NAMED / word).exists() and word not in ("", ".", ".."):
+        path, name = NAMED / word, word
+    elif word.isdecimal():
+        path, name = PROC / word / "ns/net", word
+    else:
+        raise NotFound(f"no container is named {word!r}", hint="a name that ip netns list shows, a pid, or a path")
+    inode = _inode(path)
+    if inode == _inode(PROC / "self/ns/net"):
+        raise Invalid(f"CONTAINER: {word} is in the host's own network namespace, and has none of its own")
+    if path.is_relative_to(PROC) and path.parts[2].isdecimal():
+        pid = int(path.parts[2])
+        return name, Namespace(str(path), inode, pid, started(pid))
+    return name, Namespace(str(path), inode)
+
+
+def own(name: str) -> Namespace:
+    """A namespace that is still to be made, and lives as long as this process wants it."""
+    pid = os.getpid()
+    return Namespace(str(NAMED / f"mydockernet-{name}"), "", pid, started(pid))
+
+
+def alive(namespace: Namespace) -> bool:
+    """Whether it is still there, and still the one that it was: numbers of processes and of inodes come again."""
+    if namespace.pid is not None and started(namespace.pid) != namespace.started:
+        return False
+    if namespace.own:
+        return Path(namespace.path).exists()
+    try:
+        return _inode(Path(namespace.path)) == namespace.inode
+    except NotPermitted:
+        return True
+    except (Failed, Invalid, NotFound):
+        return False
+
+
+def started(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot (proc_pid_stat(5), field 22); None where there is none."""
+    try:
+        return int((PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return None
+
+
+def _inode(path: Path) -> str:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise NotFound(f"no container is at {path}") from None
+    except PermissionError:
+        raise NotPermitted(f"can't look at {path}: permission denied") from None
+    except OSError as error:
+        raise Failed(f"can't look at {path}: {error.strerror}") from None
+    try:
+        if fcntl.ioctl(handle, NS_GET_NSTYPE) != CLONE_NEWNET:
+            raise Invalid(f"CONTAINER: {path} is a namespace, but not of a network")
+        status = os.fstat(handle)
+        return f"{status.st_dev}:{status.st_ino}"
+    except OSError as error:
+        if error.errno in (errno.ENOTTY, errno.EINVAL, errno.EISDIR):
+            raise Invalid(f"CONTAINER: {path} is no network namespace") from None
+        raise Failed(f"can't look at {path}: {error.strerror}") from None
+    finally:
+        os.close(handle)

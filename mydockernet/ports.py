@@ -1,0 +1,148 @@
+"""Published ports: reading them from words, finding free ones, telling who has which. Pure."""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mydockernet.addressing import IPV6_LATER
+from mydockernet.errors import Conflict, Invalid
+from mydockernet.facts import Socket
+from mydockernet.model import Address, PortMapping, PortRange
+
+# Where a host port is chosen from: Linux's own range for that (ip(7), ip_local_port_range).
+CHOICE = PortRange(32768, 60999)
+
+_SPEC = re.compile(r"(?:(?:(\[[^]]*\]|[^:\[\]]*):)?(\d+(?:-\d+)?)?:)?(\d+(?:-\d+)?)(?:/(\w+))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class PortWish:
+    """A SPEC as it was written: what is None was left open."""
+
+    word: str
+    host_ip: Address | None
+    host_ports: PortRange | None
+    container_ports: PortRange
+    protocol: str
+
+    def means(self, mapping: PortMapping) -> bool:
+        """Whether this could be the one; what was left open, any value satisfies."""
+        return (
+            (self.protocol, self.container_ports) == (mapping.protocol, mapping.container_ports)
+            and self.host_ip in (None, mapping.host_ip)
+            and self.host_ports in (None, mapping.host_ports)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Ports that something has, and what that is, in words. No address: on all of them."""
+
+    protocol: str
+    host_ip: Address | None
+    ports: PortRange
+    holder: str
+
+
+def read_specs(words: Iterable[str], option: str) -> tuple[PortWish, ...]:
+    """Read `[HOSTIP:]HOSTPORT[-HOSTPORT]:PORT[-PORT][/tcp|udp|sctp]`, `HOSTIP::PORT`, `PORT`.
+
+    Raises Invalid, with every problem, each named with its option.
+    """
+    problems, wishes = [], []
+    for word in words:
+        try:
+            wishes.append(_read(word))
+        except Invalid as error:
+            problems += [f"{option}: {word!r}: {message}" for message in error.messages]
+    if problems:
+        raise Invalid(*problems)
+    return tuple(wishes)
+
+
+def choose(wishes: Sequence[PortWish], taken: Iterable[Taken], addresses: Iterable[Address]) -> tuple[PortMapping, ...]:
+    """Turn wishes into mappings. `addresses` are the host's own.
+
+    Raises Conflict for a port that is taken, with its holder; Invalid for an address that the host does not have.
+    """
+    taken, addresses = list(taken), frozenset(addresses)
+    mappings = []
+    for wish in wishes:
+        if wish.host_ip and not wish.host_ip.is_loopback and wish.host_ip not in addresses:
+            raise Invalid(f"{wish.word}: {wish.host_ip} is not an address of this host")
+        host_ports = _host_ports(wish, taken)
+        mapping = PortMapping(wish.host_ip, host_ports, wish.container_ports, wish.protocol)
+        mappings.append(mapping)
+        taken.append(held(mapping, "the same command"))
+    return tuple(mappings)
+
+
+def held(mapping: PortMapping, holder: str) -> Taken:
+    """The ports of a mapping, as taken by its holder."""
+    return Taken(mapping.protocol, mapping.host_ip, mapping.host_ports, holder)
+
+
+def listened(socket: Socket) -> Taken:
+    """The port of a socket of the host, as taken by its program."""
+    where = f"{socket.address or '*'}:{socket.port}"
+    return Taken(
+        socket.protocol, socket.address, PortRange(socket.port, socket.port), f"{socket.program}, listening on {where}"
+    )
+
+
+def _read(word: str) -> PortWish:
+    found = _SPEC.fullmatch(word)
+    if found is None:
+        raise Invalid("not [HOSTIP:]HOSTPORT[-HOSTPORT]:PORT[-PORT][/tcp|udp|sctp], HOSTIP::PORT or PORT")
+    host, host_ports, container_ports, protocol = found.groups()
+    wish = PortWish(
+        word,
+        None if host is None else _host_ip(host),
+        _range(host_ports) if host_ports else None,
+        _range(container_ports),
+        (protocol or "tcp").lower(),
+    )
+    # A mapping says what else can't be. Of several host ports for a single one of the container, one is chosen.
+    host_range = wish.host_ports if wish.host_ports and len(wish.container_ports) > 1 else wish.container_ports
+    PortMapping(wish.host_ip, host_range, wish.container_ports, wish.protocol)
+    return wish
+
+
+def _host_ip(word: str) -> Address | None:
+    try:
+        address = ipaddress.ip_address(word.strip("[]"))
+    except ValueError:
+        raise Invalid(f"{word!r} is not an IP address") from None
+    if address.version == 6:
+        raise Invalid(IPV6_LATER)
+    return None if address.is_unspecified else address
+
+
+def _range(word: str) -> PortRange:
+    first, _, last = word.partition("-")
+    return PortRange(int(first), int(last or first))
+
+
+def _host_ports(wish: PortWish, taken: Iterable[Taken]) -> PortRange:
+    """The ports wished for, or free ones of where they may be. Raises Conflict."""
+    concern = [t for t in taken if t.protocol == wish.protocol and _meet(t.host_ip, wish.host_ip)]
+    size = len(wish.container_ports)
+    if wish.host_ports and len(wish.host_ports) == size:
+        holder = next((t for t in concern if t.ports.overlaps(wish.host_ports)), None)
+        if holder:
+            raise Conflict(f"{wish.word}: port {holder.ports}/{wish.protocol} is taken by {holder.holder}")
+        return wish.host_ports
+    room = wish.host_ports or CHOICE
+    start = room.first
+    for span in sorted((t.ports for t in concern), key=lambda span: span.first):
+        if span.first >= start + size:
+            break
+        start = max(start, span.last + 1)
+    if start + size - 1 > room.last:
+        raise Conflict(f"{wish.word}: no {size} free {wish.protocol} ports are left in {room}")
+    return PortRange(start, start + size - 1)
+
+
+def _meet(one: Address | None, other: Address | None) -> bool:
+    return one is None or other is None or one == other

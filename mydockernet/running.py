@@ -1,0 +1,71 @@
+"""`run`: a command in a network namespace of its own, on a network, and all of it gone after, whoever is killed.
+
+A watcher, a second process, takes everything away: it is told to, or finds its pipe closed as the first one died.
+"""
+
+import os
+import signal
+from collections.abc import Sequence
+
+from mydockernet import actions
+from mydockernet.actions import Context
+from mydockernet.errors import MydockernetError
+from mydockernet.facts import Argv, Step
+from mydockernet.model import Namespace
+from mydockernet.transitions import Connection, connect, disconnect
+
+
+def run(context: Context, network: str, wish: Connection, command: Sequence[str]) -> int:
+    """Connect a new namespace, run the command in it, disconnect. Returns the command's exit status.
+
+    Raises what connecting raises; Failed where something of it is left.
+    """
+    context.kernel.require_rights()
+    told, tell = os.pipe()
+    watcher = os.fork()
+    if watcher == 0:
+        os.close(tell)
+        os._exit(_watch(context, network, wish.namespace, told))
+    os.close(told)
+    try:
+        actions.perform(context, connect(network, wish))
+        status = context.kernel.hand_over(entering(wish, command))
+    finally:
+        os.close(tell)
+        _, left = os.waitpid(watcher, 0)
+    if left != 0:
+        # The watcher said why, or was killed itself.
+        actions.perform(context, disconnect(network, wish.namespace, ignore=True))
+    return status
+
+
+def preview(context: Context, network: str, wish: Connection, command: Sequence[str]) -> actions.Preview:
+    """What run would do: the steps before the command, it, and the steps after it."""
+    found = actions.preview(context, [connect(network, wish)])
+    if found.errors:
+        return found
+    middle = Step("Run the command in the namespace.", entering(wish, command), optional=True)
+    return actions.Preview((*found.steps, middle, *found.back), found.notes, found.errors)
+
+
+def entering(wish: Connection, command: Sequence[str]) -> Argv:
+    """The command, as it runs in the namespace."""
+    return ("nsenter", f"--net={wish.namespace.path}", "--", *command)
+
+
+def _watch(context: Context, network: str, namespace: Namespace, told: int) -> int:
+    """Wait until the first process ends, or says that it is done; then take away what it made."""
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.set_inheritable(told, False)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    os.read(told, 1)
+    try:
+        actions.perform(context, disconnect(network, namespace, ignore=True))
+    except MydockernetError as error:
+        os.write(2, f"mydockernet: error: {error}\n".encode())
+        return 1
+    return 0

@@ -1,0 +1,118 @@
+"""What there is: the networks on record, with what the kernel shows of each. Changes nothing."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from mydockernet import namespaces, plan, rules
+from mydockernet.actions import Context
+from mydockernet.errors import MydockernetError
+from mydockernet.facts import Fact, Observed, Rule, tag
+from mydockernet.model import Endpoint, Network
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedRule:
+    """A rule that the kernel shows, where it stands, and why."""
+
+    table: str
+    chain: str
+    rule: Rule
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A network with what the kernel shows of it. `state` is up, down, missing or drifted.
+
+    That of its containers, by name, is up, drifted, or gone when the namespace is.
+    """
+
+    network: Network
+    state: str
+    containers: Mapping[str, str]
+    seen: Observed
+    rules: tuple[OwnedRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Networks as they are, what could not be read of the kernel, and the files that could not be."""
+
+    networks: tuple[Shown, ...]
+    notes: tuple[str, ...]
+    errors: tuple[MydockernetError, ...]
+
+
+def names(context: Context) -> tuple[tuple[Network, ...], tuple[MydockernetError, ...]]:
+    """The networks on record, by name, without a look at the kernel; and the files that could not be read."""
+    networks, errors = context.store.load_each()
+    return tuple(networks[name] for name in sorted(networks)), errors
+
+
+def survey(context: Context, inside: Collection[str] = ()) -> Survey:
+    """All networks, with what the kernel shows of each; `inside`: whose containers are looked into."""
+    intent, errors = context.store.load_each()
+    if not intent:
+        return Survey((), (), errors)
+    containers: dict[str, list[tuple[Network, Endpoint]]] = {}
+    for network, endpoint in plan.endpoints(intent.values()):
+        containers.setdefault(endpoint.namespace.key, []).append((network, endpoint))
+    shared = tuple(plan.shared_facts(intent))
+    facts = {name: _facts(intent[name], containers) for name in sorted(intent)}
+    seen = context.kernel.observe(lenient=True)
+    paths = {e.namespace.path for name in inside if name in intent for e in intent[name].endpoints}
+    seen = context.kernel.observe_inside(seen, sorted(paths), lenient=True)
+    every = [*shared, *(fact for groups in facts.values() for group in groups.values() for fact in group)]
+    seen = context.kernel.observe_sysctls(seen, {(fact.netns, fact.sysctl()) for fact in every if fact.sysctl()})
+    shown = tuple(_show(intent[name], facts[name], shared, seen) for name in facts)
+    notes = tuple(f"can't be read: {why}; the state is told without it" for why in seen.unread)
+    return Survey(shown, notes, errors)
+
+
+def _facts(network: Network, containers: Mapping[str, list[tuple[Network, Endpoint]]]) -> dict[str, tuple[Fact, ...]]:
+    """What must be true for a network alone: under its endpoints' names, and of itself under an empty one."""
+    own = {"": (*plan.bridge_facts(network), *plan.translation_facts(network))}
+    for endpoint in network.endpoints:
+        places = containers[endpoint.namespace.key]
+        own[endpoint.name] = (*plan.endpoint_facts(network, endpoint, places), *plan.port_facts(network, endpoint))
+    return own
+
+
+def _show(network: Network, own: Mapping[str, tuple[Fact, ...]], shared: tuple[Fact, ...], seen: Observed) -> Shown:
+    reasons = {
+        rules.read_spec(fact.words): fact.why
+        for group in own.values()
+        for fact in group
+        if isinstance(fact, rules.OwnRule)
+    }
+    found = tuple(
+        OwnedRule(chain.table, chain.name, rule, reasons.get(rule.spec, "left over: no network needs it"))
+        for chain, chain_rules in seen.chains.items()
+        for rule in chain_rules
+        if rule.comment == tag(network.name)
+    )
+    states = {
+        endpoint.name: _holding(own[endpoint.name], seen) if namespaces.alive(endpoint.namespace) else "gone"
+        for endpoint in network.endpoints
+    }
+    return Shown(network, _state(network, (*own[""], *shared), states, seen), states, seen, found)
+
+
+def _state(network: Network, facts: Iterable[Fact], containers: Mapping[str, str], seen: Observed) -> str:
+    link = seen.links.get(network.bridge)
+    if link is None:
+        return "missing"
+    if not link.up:
+        return "down"
+    return _holding(facts, seen) if set(containers.values()) <= {"up"} else "drifted"
+
+
+def _holding(facts: Iterable[Fact], seen: Observed) -> str:
+    """Whether all facts hold; what could not be, or was not, looked at is told by nobody."""
+    told = (
+        fact
+        for fact in facts
+        if not (seen.unread and isinstance(fact, rules.OwnRule | rules.OwnChain))
+        and (not fact.looks_into() or fact.looks_into() in seen.inside)
+    )
+    return "up" if all(fact.holds(seen) for fact in told) else "drifted"

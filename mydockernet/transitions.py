@@ -1,0 +1,368 @@
+"""The verbs that change something, each a transition: from the intent, and what is seen, to the new intent.
+
+They validate, choose what was left open, and raise where it may not be. What follows from it is the planner's.
+"""
+
+import hashlib
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_interface
+
+from mydockernet import addressing, namespaces, ports
+from mydockernet.addressing import DEFAULT_POOLS, Pool
+from mydockernet.errors import Conflict, Invalid, NotFound
+from mydockernet.facts import Observed
+from mydockernet.model import (
+    INTERFACE,
+    SYSCTL_NAMES,
+    Address,
+    Endpoint,
+    Namespace,
+    Network,
+    PortMapping,
+    Subnet,
+)
+from mydockernet.plan import Intent, endpoints, way_out
+from mydockernet.ports import PortWish
+
+# linux/net/bridge/br_private.h: BR_MAX_PORTS, less the one that is never given.
+MAX_PORTS = 1023
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A verb's move, and what it has to see besides the host: namespaces by path, sockets that listen."""
+
+    move: Callable[[Intent, Observed], Intent]
+    namespaces: tuple[str, ...] = ()
+    sockets: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What `create` was asked for; what is empty or None was left open."""
+
+    name: str
+    driver: str = "bridge"
+    subnets: tuple[Subnet, ...] = ()
+    internal: bool = False
+    icc: bool = True
+    masquerade: bool = True
+    mtu: int | None = None
+    bridge: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    pools: tuple[Pool, ...] = field(default=DEFAULT_POOLS)
+
+
+def create(wish: Wish, ignore: bool = False) -> Transition:
+    """None → N. With `ignore`, an identical network is fine. Raises Conflict."""
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        existing = intent.get(wish.name)
+        if existing is not None:
+            if ignore and _satisfies(existing, wish):
+                return intent
+            what = "a different network" if ignore else "a network"
+            raise Conflict(f"{what} named {wish.name} exists already", hint=f"mydockernet inspect {wish.name}")
+        network = Network(
+            name=wish.name,
+            bridge=wish.bridge or _bridge_name(wish.name, intent, seen),
+            subnets=_choose_subnets(wish, intent, seen),
+            driver=wish.driver,
+            internal=wish.internal,
+            icc=wish.icc,
+            masquerade=wish.masquerade,
+            mtu=wish.mtu,
+            labels=wish.labels,
+        )
+        holder = next((n.name for n in intent.values() if n.bridge == network.bridge), None)
+        if holder:
+            raise Conflict(f"--bridge-name: {network.bridge} is the bridge of the network {holder}")
+        return {**intent, network.name: network}
+
+    return Transition(move)
+
+
+def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
+    """N → None.
+
+    Raises NotFound, but not with `ignore`; Conflict while live containers are on it, but not
+    with `force`.
+    """
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        network = intent.get(name)
+        if network is None:
+            if ignore:
+                return intent
+            raise no_network(name)
+        in_use = [e.name for e in network.endpoints if not force and plugged(e, seen)]
+        if in_use:
+            raise Conflict(
+                f"the network {name} is in use by {', '.join(in_use)}", hint="--force disconnects them first"
+            )
+        return {other: kept for other, kept in intent.items() if other != name}
+
+    return Transition(move)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What `connect` was asked for; what is empty or None was left open."""
+
+    name: str
+    namespace: Namespace
+    ip: Address | None = None
+    mac: str | None = None
+    interface: str | None = None
+    publish: tuple[PortWish, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    default_route: bool = True
+
+
+def connect(network_name: str, wish: Connection) -> Transition:
+    """N → N + endpoint. Raises NotFound, Invalid, Conflict."""
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        network = find_network(intent, network_name)
+        inside = seen.at(wish.namespace.path)
+        places = [place for place in endpoints(intent.values()) if place[1].namespace.key == wish.namespace.key]
+        there = next((e for e in network.endpoints if e.name == wish.name), None)
+        there = there or next((endpoint for net, endpoint in places if net == network), None)
+        if there:
+            gone = "" if namespaces.alive(there.namespace) else ", though its namespace is gone"
+            raise Conflict(
+                f"the container {there.name} is on the network {network.name} already{gone}",
+                hint=f"mydockernet disconnect {network.name} {there.name}",
+            )
+        if sum(link.master == network.bridge for link in seen.links.values()) >= MAX_PORTS:
+            raise Conflict(f"the network {network.name} is full: a bridge has {MAX_PORTS} ports")
+        addresses = _choose_addresses(network, wish.ip)
+        mac = wish.mac or _mac(addresses[0])
+        if holder := next((e.name for e in network.endpoints if e.mac == mac), None):
+            raise Conflict(f"--mac: {mac} is the MAC address of {holder}")
+        used = {*inside.links, *(endpoint.interface for _, endpoint in places)}
+        endpoint = Endpoint(
+            name=wish.name,
+            namespace=wish.namespace,
+            addresses=addresses,
+            mac=mac,
+            interface=wish.interface or next(name for name in _numbered("eth") if name not in used),
+            veth=_veth_name(network_name, wish.name, intent, seen),
+            order=max((endpoint.order for _, endpoint in places), default=0) + 1,
+            default_route=wish.default_route,
+            labels=wish.labels,
+        )
+        if endpoint.interface in used:
+            raise Conflict(f"--ifname: {endpoint.name} has an interface named {endpoint.interface} already")
+        foreign = next((route for route in inside.routes if route.default), None)
+        if foreign and not way_out(places) and way_out([(network, endpoint)]):
+            raise Conflict(
+                f"the container {endpoint.name} has a default route already: {foreign.line}",
+                hint="--no-default-route leaves it as it is",
+            )
+        endpoint = replace(endpoint, ports=_choose_ports(network, wish.publish, intent, seen))
+        subnets = tuple(
+            replace(s, last=next((a for a in addresses if a in s.network and not wish.ip), s.last))
+            for s in network.subnets
+        )
+        grown = replace(network, subnets=subnets, endpoints=(*network.endpoints, endpoint))
+        return {**intent, network.name: grown}
+
+    return Transition(move, (wish.namespace.path,), bool(wish.publish))
+
+
+def disconnect(network_name: str, container: str | Namespace, ignore: bool = False) -> Transition:
+    """N + endpoint → N. Raises NotFound, but not with `ignore`. That its namespace is gone is no obstacle."""
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        try:
+            network = find_network(intent, network_name)
+            endpoint = find_endpoint(network, container)
+        except NotFound:
+            if ignore:
+                return intent
+            raise
+        rest = tuple(e for e in network.endpoints if e != endpoint)
+        return {**intent, network.name: replace(network, endpoints=rest)}
+
+    return Transition(move)
+
+
+def publish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> Transition:
+    """N → N + ports. Raises NotFound, Invalid, Conflict."""
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        network = find_network(intent, network_name)
+        endpoint = find_endpoint(network, container)
+        if not namespaces.alive(endpoint.namespace):
+            raise Conflict(
+                f"the namespace of {endpoint.name} is gone",
+                hint=f"mydockernet disconnect {network.name} {endpoint.name}",
+            )
+        added = _choose_ports(network, wishes, intent, seen)
+        return _with_ports(intent, network, endpoint, (*endpoint.ports, *added))
+
+    return Transition(move, sockets=True)
+
+
+def unpublish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> Transition:
+    """N + ports → N. Raises NotFound for what is not published."""
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        network = find_network(intent, network_name)
+        endpoint = find_endpoint(network, container)
+        kept = list(endpoint.ports)
+        unknown = []
+        for wish in wishes:
+            found = [mapping for mapping in kept if wish.means(mapping)]
+            kept = [mapping for mapping in kept if mapping not in found]
+            if not found:
+                unknown.append(f"{wish.word} is not published by {endpoint.name} on the network {network.name}")
+        if unknown:
+            raise NotFound(*unknown, hint=f"mydockernet inspect {network.name} shows what is")
+        return _with_ports(intent, network, endpoint, tuple(kept))
+
+    return Transition(move)
+
+
+def no_network(name: str) -> NotFound:
+    """The error for a name that no network has."""
+    return NotFound(f"no network is named {name!r}", hint="mydockernet list shows those there are")
+
+
+def find_network(intent: Intent, name: str) -> Network:
+    """The network of a name. Raises NotFound."""
+    if name not in intent:
+        raise no_network(name)
+    return intent[name]
+
+
+def find_endpoint(network: Network, container: str | Namespace) -> Endpoint:
+    """The endpoint of a container, called by its name, by a word for its namespace, or by that. Raises NotFound."""
+    for endpoint in network.endpoints:
+        if container in (endpoint.name, endpoint.namespace, endpoint.namespace.path):
+            return endpoint
+    try:
+        key = namespaces.find(container)[1].key if isinstance(container, str) else ""
+    except (NotFound, Invalid):
+        key = ""
+    for endpoint in network.endpoints:
+        if endpoint.namespace.key == key:
+            return endpoint
+    raise NotFound(
+        f"no container {str(container)!r} is on the network {network.name}",
+        hint=f"mydockernet inspect {network.name} shows those that are",
+    )
+
+
+def plugged(endpoint: Endpoint, seen: Observed) -> bool:
+    """Whether a container is alive, and its cable there."""
+    return endpoint.veth in seen.links and namespaces.alive(endpoint.namespace)
+
+
+def _bridge_name(name: str, intent: Intent, seen: Observed) -> str:
+    """The network's own name where an interface may have it and none has; else br- and a hash."""
+    free = name not in seen.links and all(network.bridge != name for network in intent.values())
+    if INTERFACE.fullmatch(name) and name not in SYSCTL_NAMES and free:
+        return name
+    return "br-" + hashlib.sha256(name.encode()).hexdigest()[:12]
+
+
+def _choose_subnets(wish: Wish, intent: Intent, seen: Observed) -> tuple[Subnet, ...]:
+    taken = [
+        *(addressing.Taken(s.network, f"the network {n.name}") for n in intent.values() for s in n.subnets),
+        *(
+            addressing.Taken(route.destination, f"the host's route `{route.line}`")
+            for route in seen.routes
+            if not route.default
+        ),
+    ]
+    if not wish.subnets:
+        return (addressing.free_subnet(wish.pools, taken),)
+    clashes = [(s.network, addressing.overlap(s.network, taken)) for s in wish.subnets]
+    problems = [f"--subnet: {network} overlaps {clash.block}, of {clash.owner}" for network, clash in clashes if clash]
+    if problems:
+        raise Conflict(*problems, hint="without --subnet, a free one is chosen")
+    return wish.subnets
+
+
+def _satisfies(network: Network, wish: Wish) -> bool:
+    """Whether a network is what a wish would make; what the wish leaves open, any value satisfies."""
+    same = all(
+        getattr(network, key) == getattr(wish, key) for key in ("driver", "internal", "icc", "masquerade", "mtu")
+    )
+    return (
+        same
+        and dict(network.labels) == dict(wish.labels)
+        and (not wish.subnets or {replace(s, last=None) for s in network.subnets} == set(wish.subnets))
+        and wish.bridge in (None, network.bridge)
+    )
+
+
+def _choose_addresses(network: Network, ip: Address | None) -> tuple[Address, ...]:
+    """One address of each family that the network has. Raises Invalid or Conflict."""
+    used = {address: endpoint.name for endpoint in network.endpoints for address in endpoint.addresses}
+    if ip is not None:
+        subnet = next((s for s in network.subnets if ip in s.network), None)
+        if subnet is None:
+            raise Invalid(f"--ip: {ip} is not in {' or '.join(str(s.network) for s in network.subnets)}")
+        holder = used.get(ip) or addressing.unusable(subnet, ip)
+        if holder:
+            raise Conflict(f"--ip: {ip} is {holder if ip not in used else f'the address of {holder}'}")
+        return (ip,)
+    for subnet in network.subnets:
+        address = addressing.free_address(subnet, used)
+        if address is not None:
+            return (address,)
+    room = sum(addressing.capacity(subnet) for subnet in network.subnets)
+    where = " or ".join(str(span) for s in network.subnets for span in s.ranges or (s.network,))
+    raise Conflict(f"the network {network.name} is full: all {room} addresses of {where} are in use")
+
+
+def _choose_ports(
+    network: Network, wishes: tuple[PortWish, ...], intent: Intent, seen: Observed
+) -> tuple[PortMapping, ...]:
+    if wishes and network.internal:
+        raise Invalid(f"{wishes[0].word}: the network {network.name} is internal, and nothing comes in from outside")
+    taken = [
+        *(
+            ports.held(mapping, f"{endpoint.name} on the network {net.name}")
+            for net, endpoint in endpoints(intent.values())
+            for mapping in endpoint.ports
+        ),
+        *map(ports.listened, seen.sockets),
+    ]
+    return ports.choose(wishes, taken, host_addresses(seen))
+
+
+def host_addresses(seen: Observed) -> frozenset[Address]:
+    """The addresses of the host's interfaces."""
+    return frozenset(ip_interface(word).ip for link in seen.links.values() for word in link.addresses)
+
+
+def _with_ports(intent: Intent, network: Network, endpoint: Endpoint, mappings: tuple[PortMapping, ...]) -> Intent:
+    changed = tuple(replace(e, ports=mappings) if e == endpoint else e for e in network.endpoints)
+    return {**intent, network.name: replace(network, endpoints=changed)}
+
+
+def _mac(address: Address) -> str:
+    """A locally administered MAC address that follows from an IPv4 address, as docker's do: 02:42 and its bytes."""
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *address.packed[-4:]))
+
+
+def _veth_name(network: str, endpoint: str, intent: Intent, seen: Observed) -> str:
+    """A name for the host's end that tells the container, and is nobody's: at most 8 letters of it, and a hash."""
+    slug = re.sub(r"[^a-zA-Z0-9]+", "", endpoint)[:8] or "veth"
+    used = {*seen.links, *(other.veth for _, other in endpoints(intent.values()))}
+    names = (
+        f"{slug}-{hashlib.sha256(f'{network}/{endpoint}/{attempt}'.encode()).hexdigest()[:6]}"
+        for attempt in itertools.count()
+    )
+    return next(name for name in names if name not in used)
+
+
+def _numbered(prefix: str) -> Iterator[str]:
+    return (f"{prefix}{number}" for number in itertools.count())
