@@ -50,8 +50,11 @@ class Change:
     @property
     def concern(self) -> Concern:
         """What differs: the networks, and the containers of the endpoints that came, went or changed."""
-        differ = set(endpoints(self.before.values())) ^ set(endpoints(self.after.values()))
-        return Concern(frozenset(self.after), frozenset(endpoint.namespace.key for _, endpoint in differ))
+        before, after = (
+            {(network.name, endpoint) for network, endpoint in endpoints(side.values())}
+            for side in (self.before, self.after)
+        )
+        return Concern(frozenset(self.after), frozenset(endpoint.namespace.key for _, endpoint in before ^ after))
 
     @property
     def left(self) -> tuple[tuple[Network, Endpoint], ...]:

@@ -57,6 +57,11 @@ class Host:
         assert "Traceback" not in done.stderr, done.stderr
         return done
 
+    def popen(self, *argv):
+        """A process on this host, with pipes to it."""
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([*self.enter, *map(str, argv)], env=self.env, text=True, **pipes)
+
     def sh(self, script, **options):
         return self.run("bash", "-euo", "pipefail", "-c", script, **options)
 
@@ -75,24 +80,34 @@ class Host:
         return done
 
     def snapshot(self):
-        """Links, addresses, routes and rules: what is left of them is a leak."""
+        """Links, addresses, routes and rules of the host, and links and routes in all named namespaces."""
+        names = self.sh("ls /run/netns").stdout.split()
+        inside = {name: self._links_and_routes("nsenter", f"--net=/run/netns/{name}") for name in names}
+        return {"host": self._links_and_routes(), "inside": inside, "rules": self.rules()}
+
+    def _links_and_routes(self, *prefix):
         links = {
             link["ifname"]: (
                 link.get("linkinfo", {}).get("info_kind"),
+                link.get("linkinfo", {}).get("info_slave_data", {}).get("isolated"),
+                link.get("linkinfo", {}).get("info_slave_data", {}).get("hairpin"),
                 link["group"],
                 link["mtu"],
                 link.get("ifalias"),
+                link.get("master"),
+                # The MAC of a bridge, and of the host's end of a veth, are random.
+                link["address"] if prefix else None,
                 "UP" in link["flags"],
-                # A link-local address follows from the random MAC of a bridge.
+                # And a link-local address follows from it.
                 sorted(f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["scope"] != "link"),
             )
-            for link in json.loads(self.run("ip", "-json", "-details", "address", "show").stdout)
+            for link in json.loads(self.run(*prefix, "ip", "-json", "-details", "address", "show").stdout)
         }
         routes = sorted(
             str(sorted((k, str(v)) for k, v in route.items() if k in ("dst", "dev", "gateway", "table", "type")))
-            for route in json.loads(self.run("ip", "-json", "-4", "route", "show", "table", "all").stdout)
+            for route in json.loads(self.run(*prefix, "ip", "-json", "-4", "route", "show", "table", "all").stdout)
         )
-        return {"links": links, "routes": routes, "rules": self.rules()}
+        return {"links": links, "routes": routes}
 
     def rules(self):
         """iptables-save less comments and counters, and less the empty built-in tables that it makes itself."""
@@ -100,9 +115,11 @@ class Host:
         found = {name: re.sub(r" \[\d+:\d+\]", "", body).splitlines() for name, body in tables}
         return {n: sorted(b, key=lambda s: s[0] == "-") for n, b in found.items() if any(s[0] == "-" for s in b)}
 
-    def sysctls(self, *bridges):
-        keys = ["net/ipv4/ip_forward", *(f"net/ipv6/conf/{bridge}/accept_ra" for bridge in bridges)]
-        return self.run("sysctl", *keys).stdout
+    def sysctls(self):
+        """The switches that count, of the host and of all named namespaces."""
+        keys = "net/ipv4/ip_forward net/ipv[46]/conf/*/{accept_ra,autoconf,disable_ipv6,route_localnet,rp_filter}"
+        one = f"cd /proc/sys; grep -H . {keys}"
+        return self.sh(f"{one}; for n in $(ls /run/netns); do echo $n; ip netns exec $n bash -c '{one}'; done").stdout
 
     def state(self):
         """The networks on record, and any journal, as text."""
@@ -118,7 +135,7 @@ class Host:
         Returns the environment that has them. Counting is in a file, as each call is a process of its own.
         """
         folder = self.sh("rm -rf /run/fake; mkdir /run/fake; echo 0 > /run/fake/count; echo /run/fake").stdout.strip()
-        for program in ("ip", "iptables", "iptables-restore", "iptables-save", "sysctl"):
+        for program in ("ip", "iptables", "iptables-restore", "iptables-save", "sysctl", "nsenter", "ss"):
             script = (
                 f"#!/bin/bash\nreal=$(PATH=${{PATH#/run/fake:}} command -v {program})\n"
                 f"read -r n < {folder}/count; echo $((n + 1)) > {folder}/count\n"

@@ -2,12 +2,27 @@
 
 import pytest
 
+CONTAINERS = "for c in c1 c2; do ip netns add $c; ip -n $c link set lo up; done; mydockernet create web; "
 VERBS = {
     "create": ("true", "create web --subnet 10.1.0.0/24 --mtu 1400"),
     "create a second": ("mydockernet create other", "create web"),
     "remove": ("mydockernet create other; mydockernet create web", "remove web"),
     "remove the last": ("mydockernet create web", "remove web"),
     "prune": ("mydockernet create web", "prune"),
+    "connect": (CONTAINERS, "connect web c1"),
+    "connect and publish": (CONTAINERS + "mydockernet connect web c2", "connect web c1 -p 8080:80 --name other"),
+    "connect to a second": (CONTAINERS + "mydockernet connect web c1; mydockernet create b --no-icc", "connect b c1"),
+    "disconnect": (CONTAINERS + "mydockernet connect web c1 -p 8080:80", "disconnect web c1"),
+    "disconnect the first of two": (
+        CONTAINERS + "mydockernet connect web c1; mydockernet create b; mydockernet connect b c1",
+        "disconnect web c1",
+    ),
+    "publish": (CONTAINERS + "mydockernet connect web c1", "publish web c1 8080:80 127.0.0.1:53:53/udp"),
+    "unpublish": (CONTAINERS + "mydockernet connect web c1 -p 8080:80 -p 81:81", "unpublish web c1 8080:80"),
+    "remove by force": (
+        CONTAINERS + "mydockernet connect web c1 -p 8080:80; mydockernet connect web c2",
+        "remove --force web",
+    ),
 }
 
 
@@ -33,12 +48,12 @@ def test_a_command_that_fails_is_named_and_nothing_is_changed(host, verb):
         else:
             assert done.returncode == 1, (at, done)
             assert "failed with status 9: no such luck" in done.stderr
-            assert done.stderr.startswith(("mydockernet: error: ip", "mydockernet: error: sysctl"))
+            assert done.stderr.startswith(tuple(f"mydockernet: error: {p}" for p in ("ip", "sysctl", "nsenter", "ss")))
             assert host.everything() == before, at
 
 
 @pytest.mark.parametrize("signal", ["TERM", "INT", "HUP"])
-@pytest.mark.parametrize("verb", ["create", "remove"])
+@pytest.mark.parametrize("verb", ["create", "remove", "connect", "remove by force"])
 def test_a_signal_takes_the_change_back(host, verb, signal):
     for words, at, before in each_call(host, verb):
         env = host.break_programs(f"kill -{signal} $PPID", at)

@@ -25,7 +25,7 @@ def test_an_interface_that_took_the_place_of_our_bridge_is_left_alone(host):
     host.mydockernet("create web")
     host.sh("ip link del dev web; ip link add dev web type bridge")
     host.mydockernet("rm web")
-    assert "web" in host.snapshot()["links"]
+    assert "web" in host.snapshot()["host"]["links"]
 
 
 def test_a_foreign_rule_like_ours_but_for_the_mark_is_left_alone(host):

@@ -1,0 +1,293 @@
+"""Containers on networks: what connect, disconnect, publish and unpublish do to the kernel, and what is left after."""
+
+import json
+
+import pytest
+
+ADD = "for c in {}; do ip netns add $c; ip -n $c link set lo up; done; "
+WEB = ADD.format("c1 c2") + "mydockernet create web --subnet 10.1.0.0/24; "
+
+PLANS = {
+    "connect": (WEB, "connect web c1"),
+    "connect with all options": (
+        WEB,
+        "connect web c1 --ip 10.1.0.77 --mac 02:00:00:00:00:07 --ifname lan0 -p 8080:80 "
+        "-p 127.0.0.1:5000-5002:53-55/udp --no-default-route --name db --label a=b",
+    ),
+    "connect without icc": (WEB + "mydockernet create b --no-icc --mtu 1400 --subnet 10.2.0.0/24", "connect b c1"),
+    "connect, internal": (WEB + "mydockernet create b --internal --subnet 10.2.0.0/24", "connect b c1"),
+    "connect to a second": (
+        WEB + "mydockernet connect web c1; mydockernet create b --subnet 10.2.0.0/24",
+        "connect b c1 -p 53:53/sctp",
+    ),
+    "disconnect the first of two": (
+        WEB + "mydockernet connect web c1; mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1",
+        "disconnect web c1",
+    ),
+    "publish": (WEB + "mydockernet connect web c1", "publish web c1 80 9090:90/udp"),
+    "unpublish": (WEB + "mydockernet connect web c1 -p 80:80 -p 81:81", "unpublish web c1 80"),
+    "remove by force": (WEB + "mydockernet connect web c1 -p 80:80; mydockernet connect web c2", "rm -f web"),
+    "run": (WEB + "mydockernet connect web c1", "run web --name job -p 80:80 -- true"),
+}
+
+
+@pytest.mark.parametrize(("setup", "words"), PLANS.values(), ids=PLANS)
+def test_the_dry_run_piped_into_sh_does_what_the_verb_does(new_host, setup, words):
+    by_verb, by_script = new_host(), new_host()
+    for host in (by_verb, by_script):
+        host.sh(setup)
+    before = by_script.everything()
+    verb, *rest = words.split()
+    plan = by_script.mydockernet([verb, "--dry-run", *rest])
+    assert by_script.everything() == before
+    by_script.run("sh", stdin=plan.stdout)
+    by_verb.mydockernet(words)
+    assert by_script.snapshot() == by_verb.snapshot()
+    assert by_script.sysctls() == by_verb.sysctls()
+
+
+@pytest.mark.parametrize(("setup", "words"), PLANS.values(), ids=PLANS)
+def test_a_second_time_changes_nothing(host, setup, words):
+    host.sh(setup)
+    host.mydockernet(words)
+    before = host.snapshot(), host.sysctls()
+    again = host.mydockernet(words, check=False)
+    assert again.returncode == (0 if words.startswith("run") else 3 if words.startswith(("disc", "unp", "rm")) else 4)
+    assert (host.snapshot(), host.sysctls()) == before
+
+
+def test_connect_prints_the_address_and_disconnect_leaves_nothing(host):
+    host.sh(WEB)
+    before = host.snapshot()
+    ip = host.mydockernet("connect web c1 -p 8080:80").stdout
+    assert ip == "10.1.0.2\n"
+    assert host.mydockernet("connect web c2").stdout == "10.1.0.3\n"
+    assert host.run("ip", "netns", "exec", "c1", "ping", "-c1", "-W5", "10.1.0.3")
+    assert host.mydockernet("disconnect web c1").stdout == ""
+    host.mydockernet("disconnect web c2")
+    assert host.snapshot() == before
+    host.fails("disconnect web c2", 3, "no container 'c2' is on the network web")
+    host.mydockernet("disconnect --force web c2")
+
+
+def test_an_address_just_freed_is_not_handed_out_at_once(host):
+    host.sh(ADD.format("c1 c2") + "mydockernet create web --subnet 10.1.0.0/29 --reserve 10.1.0.5")
+    given = []
+    for _ in range(5):
+        given.append(host.mydockernet("connect web c1").stdout.strip())
+        host.mydockernet("disconnect web c1")
+    assert given == ["10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.6", "10.1.0.2"]
+
+
+def test_a_full_network_says_so(host):
+    host.sh(ADD.format("c1 c2") + "mydockernet create tiny --subnet 10.1.0.0/30; mydockernet connect tiny c1")
+    before = host.everything()
+    host.fails("connect tiny c2", 4, "the network tiny is full: all 1 addresses of 10.1.0.0/30 are in use")
+    assert host.everything() == before
+    host.mydockernet("create pair --subnet 10.2.0.0/31")
+    assert host.mydockernet("connect pair c2").stdout == "10.2.0.1\n"
+
+
+def test_a_bridge_with_all_its_ports_taken_says_so(host):
+    host.sh(ADD.format("c1") + "mydockernet create big --subnet 10.1.0.0/16")
+    ports = "".join(f"link add dev p{n} type veth peer name q{n}\nlink set dev p{n} master big\n" for n in range(1023))
+    host.run("ip", "-batch", "-", stdin=ports)
+    host.fails("connect big c1", 4, "the network big is full: a bridge has 1023 ports")
+
+
+INVALID = [
+    ("connect nope c1", 3, "no network is named 'nope'"),
+    ("connect web nope", 3, "no container is named 'nope'"),
+    ("connect web 999999999", 3, "no container is at /proc/999999999/ns/net"),
+    ("connect web /etc/passwd", 2, "CONTAINER: /etc/passwd is no network namespace"),
+    ("connect web /proc/self/ns/mnt", 2, "CONTAINER: /proc/self/ns/mnt is a namespace, but not of a network"),
+    ("connect web /proc/self/ns/net", 2, "CONTAINER: /proc/self/ns/net is in the host's own network namespace"),
+    ("connect web c1", 4, "the container c1 is on the network web already"),
+    ("connect web c2 --name c1", 4, "the container c1 is on the network web already"),
+    ("connect web c1 --name again", 4, "the container c1 is on the network web already"),
+    ("connect web c2 --ip 10.2.0.9", 2, "--ip: 10.2.0.9 is not in 10.1.0.0/24"),
+    ("connect web c2 --ip x", 2, "--ip: 'x'"),
+    ("connect web c2 --ip 10.1.0.255", 4, "--ip: 10.1.0.255 is the network's or the broadcast address"),
+    ("connect web c2 --ip 10.1.0.1", 4, "--ip: 10.1.0.1 is the gateway"),
+    ("connect web c2 --ip 10.1.0.2", 4, "--ip: 10.1.0.2 is the address of c1"),
+    ("connect web c2 --ip6 fd00::1", 2, "--ip6: IPv6 is not built yet"),
+    ("connect web c2 --mac 01:00:00:00:00:01", 2, "--mac: '01:00:00:00:00:01'"),
+    ("connect web c2 --mac 02:42:0a:01:00:02", 4, "--mac: 02:42:0a:01:00:02 is the MAC address of c1"),
+    ("connect web c2 --ifname ../x", 2, "--ifname: '../x'"),
+    ("connect web c2 --ifname lo", 4, "--ifname: c2 has an interface named lo already"),
+    ("connect web c2 --name ../x", 2, "--name: '../x'"),
+    ("connect web c2 -p x", 2, "--publish: 'x': not [HOSTIP:]"),
+    ("connect web c2 -p 0:80", 2, "--publish: '0:80': 0: ports go from 1 to 65535"),
+    ("connect web c2 -p 80:65536", 2, "--publish: '80:65536'"),
+    ("connect web c2 -p 90-80:80-90", 2, "--publish: '90-80:80-90'"),
+    ("connect web c2 -p 80-81:80-82", 2, "--publish: '80-81:80-82'"),
+    ("connect web c2 -p 80:80/icmp", 2, "--publish: '80:80/icmp'"),
+    ("connect web c2 -p 1.2.3:80:80", 2, "--publish: '1.2.3:80:80': '1.2.3' is not an IP address"),
+    ("connect web c2 -p [::1]:80:80", 2, "--publish: '[::1]:80:80': IPv6 is not built yet"),
+    ("connect web c2 -p 192.0.2.9:80:80", 2, "192.0.2.9:80:80: 192.0.2.9 is not an address of this host"),
+    ("connect web c2 -p 8080:80", 4, "8080:80: port 8080/tcp is taken by c1 on the network web"),
+    ("connect web c2 -p 127.0.0.1:8079-8082:80-83", 4, "port 8080/tcp is taken by c1 on the network web"),
+    ("connect web c2 -p 81:81 -p 81:82", 4, "81:82: port 81/tcp is taken by the same command"),
+    ("connect web c2 -p 7777:80", 4, "7777:80: port 7777/tcp is taken by"),
+    ("connect web c2 -p 203.0.113.1:7777:80", 4, "port 7777/tcp is taken by"),
+    ("connect inside c2 -p 80:80", 2, "80:80: the network inside is internal"),
+    ("connect web c3", 4, "the container c3 has a default route already: default via 10.9.0.1"),
+    ("publish web c1 8080:80", 4, "port 8080/tcp is taken by c1 on the network web"),
+    ("publish web c2 80:80", 3, "no container 'c2' is on the network web"),
+    ("unpublish web c1 81", 3, "81 is not published by c1 on the network web"),
+    ("disconnect nope c1", 3, "no network is named 'nope'"),
+    ("remove web", 4, "the network web is in use by c1"),
+    ("run web", 2, "there is no command to run"),
+    ("run nope -- true", 3, "no network is named 'nope'"),
+]
+
+
+def test_each_invalid_value_is_named_and_touches_nothing(host):
+    host.sh(
+        WEB + ADD.format("c3") + "ip -n c3 link add dev x type bridge; ip -n c3 address add 10.9.0.2/24 dev x;"
+        "ip -n c3 link set x up; ip -n c3 route add default via 10.9.0.1;"
+        "mydockernet create inside --internal; mydockernet connect web c1 -p 8080:80"
+    )
+    listen = 'import socket; s = socket.create_server(("203.0.113.1", 7777)); print("ready", flush=True); input()'
+    before = host.everything()
+    with host.popen("python3", "-c", listen) as listener:
+        assert listener.stdout.readline() == "ready\n"
+        for words, status, text in INVALID:
+            host.fails(words, status, text)
+        host.mydockernet("connect web c2 -p 127.0.0.1:7777:80")
+        listener.kill()
+    host.mydockernet("disconnect web c2")
+    assert host.snapshot() == before[0]
+
+
+def test_wrong_values_of_connect_are_reported_together(host):
+    host.sh(WEB)
+    done = host.fails("connect web c1 --ip x --mac y --ifname ../z --name .a -p 1:2:3:4 --label = --ip6 ::1", 2)
+    for option in ("--ip", "--mac", "--ifname", "--name", "--publish", "--label", "--ip6"):
+        assert f"mydockernet: error: {option}: " in done.stderr
+
+
+def test_a_free_port_is_chosen_and_printed(host):
+    host.sh(WEB + "mydockernet connect web c1 -p 80 -p 127.0.0.1::81/udp -p 9000-9010:82")
+    (record,) = json.loads(host.mydockernet("inspect web").stdout)
+    assert record["Containers"]["c1"]["Ports"] == ["32768:80/tcp", "127.0.0.1:32768:81/udp", "9000:82/tcp"]
+    assert host.mydockernet("publish web c1 90 9000-9010:91 70-72:70-72").stdout == (
+        "0.0.0.0:32769\n0.0.0.0:9001\n0.0.0.0:70-72\n"
+    )
+    rules = host.run("iptables", "-t", "nat", "-S", "MYDOCKERNET-PORTS").stdout
+    assert rules.count("--dport 70:72 ") == 1
+
+
+def test_a_container_on_several_networks(host):
+    host.sh(WEB + "mydockernet create b --subnet 10.2.0.0/24; mydockernet create i --internal --subnet 10.3.0.0/24")
+    before = host.snapshot()
+
+    def route():
+        return host.run("ip", "-n", "c1", "route", "show", "default").stdout.split()[2:5]
+
+    host.sh("mydockernet connect i c1; mydockernet connect web c1; mydockernet connect b c1")
+    links = json.loads(host.run("ip", "-n", "c1", "-json", "address").stdout)
+    assert [(link["ifname"], link["addr_info"][0]["local"]) for link in links[1:]] == [
+        ("eth0", "10.3.0.2"),
+        ("eth1", "10.1.0.2"),
+        ("eth2", "10.2.0.2"),
+    ]
+    assert route() == ["10.1.0.1", "dev", "eth1"]
+    host.mydockernet("disconnect web c1")
+    assert route() == ["10.2.0.1", "dev", "eth2"]
+    host.mydockernet("connect web c1")
+    assert route() == ["10.2.0.1", "dev", "eth2"]
+    host.sh("mydockernet rm -f b")
+    assert route() == ["10.1.0.1", "dev", "eth1"]
+    host.sh("mydockernet rm -f web; mydockernet rm -f i; mydockernet create web --subnet 10.1.0.0/24")
+    host.sh("mydockernet create b --subnet 10.2.0.0/24; mydockernet create i --internal --subnet 10.3.0.0/24")
+    assert host.snapshot() == before
+
+
+def test_a_container_is_a_name_a_pid_or_a_path(host):
+    host.sh(WEB)
+    with host.popen("unshare", "-n", "sh", "-c", "echo $$; exec sleep infinity") as container:
+        pid = container.stdout.readline().strip()
+        assert host.mydockernet(f"connect web {pid}").stdout == "10.1.0.2\n"
+        assert host.mydockernet("connect web /run/netns/c1").stdout == "10.1.0.3\n"
+        host.fails(f"connect web /proc/{pid}/ns/net", 4, f"the container {pid} is on the network web already")
+        host.fails("connect web c1", 4, "the container c1 is on the network web already")
+        (record,) = json.loads(host.mydockernet("inspect web").stdout)
+        assert {name: c["State"] for name, c in record["Containers"].items()} == {pid: "up", "c1": "up"}
+        host.mydockernet(f"disconnect web /proc/{pid}/ns/net")
+        container.kill()
+    host.mydockernet("disconnect web /run/netns/c1")
+
+
+def test_a_pid_that_came_again_is_not_the_container(host):
+    host.sh(WEB)
+    with host.popen("unshare", "-n", "sh", "-c", "echo $$; exec sleep infinity") as container:
+        pid = container.stdout.readline().strip()
+        host.mydockernet(f"connect web {pid}")
+        # As if the process had begun at another time.
+        host.sh('sed -i \'s/"started": [0-9]*/"started": 1/\' /var/lib/mydockernet/networks/web.json')
+        (record,) = json.loads(host.mydockernet("inspect web").stdout)
+        assert record["Containers"][pid]["State"] == "gone"
+        host.fails(f"publish web {pid} 80:80", 4, f"the namespace of {pid} is gone")
+        host.fails(f"connect web {pid}", 4, "though its namespace is gone", f"hint: mydockernet disconnect web {pid}")
+        done = host.mydockernet("rm web")
+        assert f"the namespace of {pid} was gone" in done.stderr
+        container.kill()
+
+
+VANISHING = {
+    "the namespace": "ip netns del c1; while ip link show $(cat /run/veth) >/dev/null 2>&1; do sleep 0.05; done",
+    "the interface": "ip link del $(cat /run/veth)",
+    "the bridge": "ip link del web",
+    "all rules": "for t in raw nat filter; do iptables -t $t -F; done; iptables -t filter -X; iptables -t nat -X",
+    "everything": "ip netns del c1; ip link del web; for t in raw nat filter; do iptables -t $t -F; done",
+    "a chain": "iptables -F MYDOCKERNET-FORWARD; iptables -F FORWARD; iptables -X MYDOCKERNET-FORWARD",
+}
+
+
+@pytest.mark.parametrize("last", ["disconnect web c1; mydockernet rm web", "rm -f web"], ids=["disconnect", "remove"])
+@pytest.mark.parametrize(("what", "damage"), VANISHING.items(), ids=VANISHING)
+def test_what_vanished_is_no_obstacle(host, what, damage, last):
+    host.sh("for t in raw nat filter mangle; do iptables -t $t -F; iptables -t $t -X; done")
+    before = host.snapshot()
+    host.sh(WEB)
+    host.sh("mydockernet connect web c1 -p 8080:80; mydockernet connect web c2")
+    host.sh("mydockernet inspect web | jq -r '.[0].Containers.c1.HostInterface' > /run/veth")
+    host.sh(damage)
+    done = host.sh(f"mydockernet disconnect web c2; mydockernet {last}")
+    if what != "all rules" and what != "a chain":
+        assert "was gone" in done.stderr
+    host.sh("ip netns del c1 2>/dev/null || true; ip netns del c2")
+    assert host.snapshot() == before
+    assert host.state() == {}
+
+
+def test_a_dead_container_does_not_keep_a_network(host):
+    host.sh(WEB + "mydockernet connect web c1; mydockernet connect web c2; ip netns del c1")
+    host.fails("rm web", 4, "the network web is in use by c2")
+    host.sh("ip netns del c2")
+    done = host.mydockernet("rm web")
+    assert "the namespace of c1 was gone: /run/netns/c1" in done.stderr
+    assert "the namespace of c2 was gone: /run/netns/c2" in done.stderr
+
+
+def test_a_dead_container_on_another_network_is_no_obstacle(host):
+    host.sh(
+        WEB + "mydockernet create b; mydockernet connect web c1 -p 80:80; mydockernet connect b c1; ip netns del c1"
+    )
+    host.sh("mydockernet connect web c2; mydockernet disconnect web c1; mydockernet rm b; mydockernet rm -f web")
+    assert host.state() == {}
+
+
+def test_a_hundred_connects_and_disconnects_at_once(host):
+    host.sh("for i in $(seq 100); do ip netns add c$i; ip -n c$i link set lo up; done; mydockernet create web")
+    before = host.snapshot()
+    wait = "for job in $(jobs -p); do wait $job; done"
+    options = "-p 80 --lock-timeout 300"
+    given = host.sh(f"for i in $(seq 100); do mydockernet connect {options} web c$i & done; {wait}").stdout.split()
+    assert len(given) == len(set(given)) == 100
+    rules = [(table, rule) for table, body in host.rules().items() for rule in body]
+    assert len(rules) == len(set(rules))
+    assert host.mydockernet(["list", "--format", "{{.Containers}} {{.State}}"]).stdout == "100 up\n"
+    host.sh(f"for i in $(seq 100); do mydockernet disconnect --lock-timeout 300 web c$i & done; {wait}")
+    assert host.snapshot() == before
