@@ -5,18 +5,19 @@ lock → recover → load → validate, observe → plan → journal → apply �
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import FrameType
 
-from mydockernet import namespaces, plan
+from mydockernet import drift, namespaces, plan
+from mydockernet.drift import Drift
 from mydockernet.errors import CommandFailed, Failed, Interrupted, MydockernetError, NotPermitted
 from mydockernet.facts import Fact, Observed, Step
 from mydockernet.kernel import Kernel
 from mydockernet.model import Endpoint, Network
-from mydockernet.plan import Change, Concern, Intent
+from mydockernet.plan import Change, Concern, Intent, Scope
 from mydockernet.store import JsonStore
-from mydockernet.transitions import Transition
+from mydockernet.transitions import Transition, repair, scoped
 
 # How often a plan is made anew because things vanished while it was carried out.
 ATTEMPTS = 10
@@ -50,26 +51,39 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """What has drifted, what could not be read to tell, and the state files that could not be."""
+
+    drifts: tuple[Drift, ...]
+    notes: tuple[str, ...]
+    errors: tuple[MydockernetError, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Goal:
     """An intent to bring the kernel to, from any mixture of others that were begun, the oldest first."""
 
     begun: tuple[Intent, ...]
     target: Intent
     concern: Concern
+    mends: Scope | None = None
 
 
 def perform(context: Context, transition: Transition) -> Outcome:
     """Make a change, as a whole or not at all. Returns what changed, or raises with all as it was before."""
     context.kernel.require_rights()
-    with context.store.lock(context.lock_timeout), _signals() as stop_if_told:
+    timeout = context.lock_timeout
+    with context.store.lock(timeout), context.kernel.lock(timeout), _signals() as stop_if_told:
         recover(context)
         before = context.store.load()
         seen = _look(context.kernel, transition)
         change = plan.difference(before, transition.move(before, seen))
-        if not change:
+        if not change and transition.mends is None:
             return Outcome(change)
-        goal = Goal((before,), change.done(before), change.concern)
+        goal = _goal((before,), change.done(before), transition.mends)
         steps = _steps_to(goal, seen, context.kernel)
+        if not change and not steps:
+            return Outcome(change)
         notes = tuple(note for place in change.left for note in _missing(*place, seen))
         stop_if_told()
         context.store.write_journal(change.before, change.after)
@@ -84,7 +98,7 @@ def perform(context: Context, transition: Transition) -> Outcome:
         return Outcome(change, notes)
 
 
-def preview(context: Context, transitions: Iterable[Transition]) -> Preview:
+def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
     """The plan of some changes, one after the other: no rights, no lock, nothing written."""
     notes: list[str] = []
     errors: list[MydockernetError] = []
@@ -100,21 +114,18 @@ def preview(context: Context, transitions: Iterable[Transition]) -> Preview:
         begun = (Change(*pending).undone(before), Change(*pending).done(before))
     after = begun[0]
     seen = Observed()
-    for transition in transitions:
+    for transition in wanted:
         seen = _look(context.kernel, transition, seen, lenient=True)
         try:
             after = transition.move(after, seen)
         except MydockernetError as error:
             errors.append(error)
     notes += [f"can't be read: {why}; taken as absent" for why in seen.unread]
-    # From all that was begun: what the kernel may have of it is concerned as well.
-    concerns = [plan.difference(intent, after).concern for intent in begun]
-    concern = Concern(
-        frozenset().union(*(c.networks for c in concerns)), frozenset().union(*(c.containers for c in concerns))
-    )
-    if not concern.networks:
+    mends = None if errors else next((transition.mends for transition in wanted if transition.mends), None)
+    goal = _goal(begun, after, mends)
+    if not (goal.concern.networks or mends):
         return Preview((), tuple(notes), tuple(errors))
-    facing = _facing(Goal(begun, after, concern), seen, context.kernel, lenient=True)
+    facing = _facing(goal, seen, context.kernel, lenient=True)
     return Preview(plan.plan(*facing), tuple(notes), tuple(errors), plan.back(*facing))
 
 
@@ -128,6 +139,29 @@ def recover(context: Context) -> None:
     if change.done(stored) != stored:
         _roll_back(context, change)
     context.store.clear_journal()
+
+
+def audit(context: Context, scope: Scope) -> Audit:
+    """What has drifted: changes nothing, and needs no rights but those to look. Raises NotFound."""
+    with context.kernel.lock(context.lock_timeout, shared=True):
+        intent, errors = context.store.load_each()
+        pending = None if errors else context.store.journal()
+        seen = context.kernel.observe(lenient=True)
+        target = repair(scope).move(intent, seen)
+        had, want, seen = _facing(_goal((intent,), target, None if errors else scope), seen, context.kernel, True)
+    unfinished = Change(*pending).after if pending else ()
+    found = drift.find(intent, target, had, want, seen, unfinished)
+    return Audit(found, tuple(f"can't be read: {why}; taken to be right" for why in seen.unread), errors)
+
+
+def _goal(begun: tuple[Intent, ...], target: Intent, mends: Scope | None = None) -> Goal:
+    """From all that was begun: what the kernel may have of it is concerned as well as the target."""
+    concerns = [plan.difference(intent, target).concern for intent in begun]
+    if mends is not None:
+        concerns.append(plan.concern_of(network for intent in (*begun, target) for network in scoped(intent, mends)))
+    networks = frozenset(name for concern in concerns for name in concern.networks)
+    containers = frozenset(key for concern in concerns for key in concern.containers)
+    return Goal(begun, target, Concern(networks, containers), mends)
 
 
 def _steps_to(goal: Goal, seen: Observed, kernel: Kernel) -> tuple[Step, ...]:
@@ -153,7 +187,10 @@ def _facing(
     had = tuple(dict.fromkeys(fact for intent in goal.begun for fact in plan.facts(intent, concern)))
     want = plan.facts(goal.target, concern)
     known = [network.bridge for intent in (*goal.begun, goal.target) for network in intent.values()]
-    if plan.strangers(known, seen):
+    strangers = plan.strangers(known, seen)
+    if goal.mends is not None:
+        had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
+    if strangers:
         want = tuple(dict.fromkeys((*want, *(fact for intent in goal.begun for fact in plan.shared_facts(intent)))))
     sights = plan.to_look_at(had, want)
     seen = kernel.observe_inside(seen, sights.namespaces, lenient)
@@ -179,7 +216,8 @@ def _reach(goal: Goal, steps: Sequence[Step], kernel: Kernel, before_each: Calla
             return kernel.apply(steps, before_each)
         except CommandFailed as failure:
             commands = {step.do for step in steps}
-            steps = _steps_to(Goal((*goal.begun, goal.target), goal.target, goal.concern), kernel.observe(), kernel)
+            again = replace(goal, begun=(*goal.begun, goal.target))
+            steps = _steps_to(again, kernel.observe(), kernel)
             if failure.argv not in commands or failure.argv in {step.do for step in steps}:
                 raise
     kernel.apply(steps, before_each)

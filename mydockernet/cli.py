@@ -21,24 +21,24 @@ from mydockernet import (
     transitions,
 )
 from mydockernet.actions import Context
+from mydockernet.drift import Drift
 from mydockernet.errors import Invalid, MydockernetError, command_line
 from mydockernet.facts import Argv
 from mydockernet.kernel import Kernel
-from mydockernet.plan import Change
-from mydockernet.store import JsonStore
+from mydockernet.plan import Change, Scope
+from mydockernet.store import DEFAULT_FOLDER, JsonStore
 from mydockernet.survey import Shown
 from mydockernet.transitions import Connection, Transition, Wish
 
 # Says, of a change that was made, what is printed: a line, or nothing for an empty one.
 Result = Callable[[Change], str]
 
-DEFAULT_STATE_DIR = "/var/lib/mydockernet"
-CHANGES_PENDING = 5
+CHANGES_PENDING = DRIFTED = 5
 
 EXIT_CODES = """\
 exit codes:
   0 done · 1 failed and rolled back · 2 wrong usage or invalid value · 3 no such network or container
-  4 conflict · 5 --dry-run --exit-code has changes pending · 6 the lock is held
+  4 conflict · 5 check found drift, or --dry-run --exit-code has changes pending · 6 the lock is held
 environment:
   MYDOCKERNET_STATE_DIR  where the record is kept (--state-dir)
   MYDOCKERNET_POOLS      where subnets are chosen from: CIDR[/PREFIXLEN],… (10.208.0.0/12)
@@ -123,8 +123,8 @@ def _run(words: list[str]) -> int:
 
 
 def _common(parser: argparse.ArgumentParser, default: Any = None) -> None:
-    folder = default or os.environ.get("MYDOCKERNET_STATE_DIR") or DEFAULT_STATE_DIR
-    parser.add_argument("--state-dir", metavar="DIR", default=folder, help=f"the record ({DEFAULT_STATE_DIR})")
+    folder = default or os.environ.get("MYDOCKERNET_STATE_DIR") or DEFAULT_FOLDER
+    parser.add_argument("--state-dir", metavar="DIR", default=folder, help=f"the record ({DEFAULT_FOLDER})")
     parser.add_argument(
         "-v", "--verbose", action="store_true", default=default or False, help="show each command as it runs"
     )
@@ -272,6 +272,7 @@ def _wish(args: argparse.Namespace) -> Wish:
         bridge=args.bridge_name,
         labels=labels,
         pools=pools,
+        realm=_context(args).store.realm,
     )
 
 
@@ -448,6 +449,40 @@ def _run_command(args: argparse.Namespace) -> int:
     return running.run(context, args.network, wish, args.command)
 
 
+# check, repair
+
+
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="*", help="a network (all)")
+    parser.add_argument("--format", default="text", choices=["text", "json"], help="json: one object a line")
+    parser.add_argument("--lock-timeout", type=_seconds, default=30.0, metavar="S", help="wait that long (30 s)")
+
+
+def _check(args: argparse.Namespace) -> int:
+    context = _context(args)
+    found = actions.audit(context, Scope(tuple(args.names), context.store.realm))
+    _tell(found.notes)
+    sys.stdout.write(_drifts(found.drifts, args.format == "json"))
+    return _report_all(found.errors) or (DRIFTED if found.drifts else 0)
+
+
+def _drifts(drifts: Iterable[Drift], as_json: bool) -> str:
+    if not as_json:
+        return "".join(f"{drift}\n" for drift in drifts)
+    from mydockernet import views
+
+    return views.json_lines({"Network": d.owner, "State": d.state, "What": d.what} for d in drifts)
+
+
+def _repair_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="*", help="a network (all)")
+
+
+def _repair(args: argparse.Namespace) -> int:
+    scope = Scope(tuple(args.names), _context(args).store.realm)
+    return _change(args, [(_nothing, transitions.repair(scope))])
+
+
 # list, inspect
 
 
@@ -571,6 +606,10 @@ VERBS = {
     "disconnect": Verb("take a container off a network", _disconnect_arguments, _disconnect),
     "publish": Verb("lead ports of the host to a container; prints them", _publish_arguments, _publish),
     "unpublish": Verb("end that", _publish_arguments, _unpublish),
+    "check": Verb(
+        "say what has drifted from the record; exit 5 if anything has", _check_arguments, _check, changes=False
+    ),
+    "repair": Verb("make that true again", _repair_arguments, _repair),
     "run": Verb(
         "run a command in a namespace of its own, on a network", _run_arguments, _run_command, takes_command=True
     ),

@@ -128,6 +128,11 @@ class Observed:
 NOTHING = Observed()
 
 
+def place(netns: str) -> str:
+    """Where that is, to end a phrase with; nothing, for the host."""
+    return f" in {netns}" if netns else ""
+
+
 class Fact(ABC):
     """Something that must be true in the kernel. Written once, it yields all its forms.
 
@@ -139,6 +144,11 @@ class Fact(ABC):
     @abstractmethod
     def holds(self, seen: Observed) -> bool:
         """Whether the kernel shows it."""
+
+    @property
+    @abstractmethod
+    def what(self) -> str:
+        """What it is about, in a few words: `the address 10.1.0.1/24 of web`."""
 
     @abstractmethod
     def do(self, seen: Observed) -> tuple[Step, ...]:

@@ -1,5 +1,6 @@
 """The door to the kernel: runs steps, folded into batches, and observes. The only importer of sh."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -9,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 
-from mydockernet import links, rules, sysctls
+from mydockernet import links, locks, rules, sysctls
 from mydockernet.errors import CommandFailed, Failed
 from mydockernet.facts import Argv, Chain, Observed, Rule, Step
 from mydockernet.facts import inside as in_netns
@@ -219,6 +220,19 @@ class Kernel:
             routes=links.read_routes(self._read(in_netns(netns, links.READ_ROUTES))),
             ipv6=Path("/proc/sys/net/ipv6").exists(),
         )
+
+    @contextlib.contextmanager
+    def lock(self, timeout: float, shared: bool = False) -> Iterator[None]:
+        """Keep other mydockernets, of other state folders too, from this network namespace: its file is the lock.
+
+        Raises Locked after `timeout` seconds. Readers among themselves may be several (`shared`).
+        """
+        handle = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            locks.hold(handle, "of this network namespace", timeout, shared)
+            yield
+        finally:
+            os.close(handle)
 
     def require_rights(self) -> None:
         """Raise Failed where this process may not change the network, before anything is tried."""

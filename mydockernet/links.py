@@ -6,11 +6,11 @@ Formats: ip(8), ip-link(8), ip-address(8), ip-route(8), ss(8); the JSON as print
 import ipaddress
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mydockernet.errors import Failed
-from mydockernet.facts import TAG, Argv, Fact, Link, Observed, Route, Socket, Step, inside, tag
+from mydockernet.facts import TAG, Argv, Fact, Link, Observed, Route, Socket, Step, inside, place, tag
 from mydockernet.model import IPNetwork
 
 # Every bridge joins one of these link groups when it is made; the filter rules match the group, not the
@@ -25,8 +25,13 @@ READ_SOCKETS: Argv = ("ss", "--no-header", "--listening", "--numeric", "--tcp", 
 
 
 def is_ours(link: Link) -> bool:
-    """Whether an interface carries our mark."""
+    """Whether an interface carries our mark, whichever network's."""
     return link.alias.startswith(TAG) or (not link.alias and link.group in (GROUP, GROUP_INTERNAL))
+
+
+def belongs(link: Link | None, owner: str) -> bool:
+    """Whether an interface is there, and of this owner; in the instant before it has its alias, nobody else's."""
+    return link is not None and (link.alias == tag(owner) if link.alias else is_ours(link))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,10 @@ class OwnNamespace(Fact):
 
     path: str
     name: str
+
+    @property
+    def what(self) -> str:
+        return f"the network namespace {self.name}"
 
     def holds(self, seen: Observed) -> bool:
         return self.path in seen.inside
@@ -62,9 +71,12 @@ class Bridge(Fact):
     group: str
     mtu: int | None
 
+    @property
+    def what(self) -> str:
+        return f"the bridge {self.name}"
+
     def holds(self, seen: Observed) -> bool:
-        link = seen.links.get(self.name)
-        return link is not None and is_ours(link)
+        return belongs(seen.links.get(self.name), self.owner)
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         return (
@@ -95,11 +107,16 @@ class Veth(Fact):
     """A pair of interfaces, each the other's far end: one on the host, in the link group; one in a container."""
 
     name: str
+    owner: str
     endpoint: str
     group: str
     mtu: int | None
     peer: str
     peer_netns: str
+
+    @property
+    def what(self) -> str:
+        return f"the veth pair {self.name}, to {self.peer}{place(self.peer_netns)}"
 
     def holds(self, seen: Observed) -> bool:
         # Where nobody looked into the container, its end is taken to be there.
@@ -128,7 +145,7 @@ class Veth(Fact):
         )
 
     def obstacle(self, seen: Observed) -> str:
-        if self.name in seen.links:
+        if self.name in seen.links and not self._ours(seen):
             return f"an interface named {self.name} exists already"
         if self.peer in seen.at(self.peer_netns).links:
             return f"an interface named {self.peer} exists already in {self.endpoint}"
@@ -141,7 +158,7 @@ class Veth(Fact):
         return self.peer_netns
 
     def _ours(self, seen: Observed) -> bool:
-        return self.name in seen.links and is_ours(seen.links[self.name])
+        return belongs(seen.links.get(self.name), self.owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +175,10 @@ class _Attribute(Fact):
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         return ()
 
+    @property
+    def _name(self) -> str:
+        return f"{self.dev}{place(self.netns)}"
+
     def _link(self, seen: Observed) -> Link | None:
         return seen.at(self.netns).links.get(self.dev)
 
@@ -170,6 +191,10 @@ class Alias(_Attribute):
     """The owner's mark on an interface."""
 
     owner: str
+
+    @property
+    def what(self) -> str:
+        return f"the owner's mark on {self._name}"
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
@@ -185,10 +210,89 @@ class Alias(_Attribute):
 
 
 @dataclass(frozen=True, slots=True)
+class LinkGroup(_Attribute):
+    """The link group of an interface, which the filter rules know it by."""
+
+    group: str
+
+    @property
+    def what(self) -> str:
+        return f"the link group {self.group} of {self._name}"
+
+    def holds(self, seen: Observed) -> bool:
+        link = self._link(seen)
+        return link is not None and link.group == self.group
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        if self._link(seen) is None:
+            return ()  # It is made with it.
+        why = f"Put {self.dev} back into its link group, which the filter rules know it by."
+        return (Step(why, self._ip("link", "set", "dev", self.dev, "group", self.group)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Mtu(_Attribute):
+    """How many bytes a packet may have on an interface."""
+
+    mtu: int
+
+    @property
+    def what(self) -> str:
+        return f"the MTU {self.mtu} of {self._name}"
+
+    def holds(self, seen: Observed) -> bool:
+        link = self._link(seen)
+        return link is not None and link.mtu == self.mtu
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        if self._link(seen) is None:
+            return ()  # It is made with it.
+        return (
+            Step(f"Give {self.dev} its MTU again.", self._ip("link", "set", "dev", self.dev, "mtu", str(self.mtu))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StrayLink(Fact):
+    """An interface that carries a mark of ours, and that no network has."""
+
+    name: str
+    owner: str
+
+    @property
+    def what(self) -> str:
+        return f"the interface {self.name}"
+
+    def holds(self, seen: Observed) -> bool:
+        return self.name in seen.links and is_ours(seen.links[self.name])
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        return ()
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        why = "Delete an interface that carries our mark, but belongs to no network."
+        return (Step(why, ("ip", "link", "delete", "dev", self.name)),)
+
+    def makes(self) -> str:
+        return self.name
+
+
+def strays(seen: Observed, known: Collection[str]) -> Iterator[StrayLink]:
+    """The interfaces that carry a mark of ours, less the known ones."""
+    for link in seen.links.values():
+        if link.name not in known and link.alias.startswith(TAG):
+            yield StrayLink(link.name, link.alias.removeprefix(TAG))
+
+
+@dataclass(frozen=True, slots=True)
 class HardwareAddress(_Attribute):
     """An interface's MAC address."""
 
     mac: str
+
+    @property
+    def what(self) -> str:
+        return f"the MAC address {self.mac} of {self._name}"
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
@@ -208,6 +312,10 @@ class Master(_Attribute):
     """An interface as a port of a bridge."""
 
     bridge: str
+
+    @property
+    def what(self) -> str:
+        return f"the place of {self.dev} on the bridge {self.bridge}"
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
@@ -229,6 +337,10 @@ class PortFlag(_Attribute):
     flag: str
     why: str
 
+    @property
+    def what(self) -> str:
+        return f"the switch {self.flag} of {self.dev}"
+
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
         return link is not None and self.flag in link.flags
@@ -249,6 +361,10 @@ class InterfaceAddress(_Attribute):
 
     address: str
     why: str
+
+    @property
+    def what(self) -> str:
+        return f"the address {self.address} of {self._name}"
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
@@ -272,6 +388,10 @@ class Up(_Attribute):
 
     why: str
 
+    @property
+    def what(self) -> str:
+        return f"the interface {self._name}, switched on"
+
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
         return link is not None and link.up
@@ -290,6 +410,10 @@ class DefaultRoute(_Attribute):
     """The way out for all that has no better one."""
 
     gateway: str
+
+    @property
+    def what(self) -> str:
+        return f"the default route via {self.gateway} by {self._name}"
 
     def holds(self, seen: Observed) -> bool:
         routes = seen.at(self.netns).routes

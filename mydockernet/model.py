@@ -15,6 +15,7 @@ IPNetwork = IPv4Network | IPv6Network
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}")
 INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}")
+REALM = re.compile(r"[0-9a-f]{0,6}")
 DRIVERS = ("bridge",)
 # /proc/sys/net/*/conf has folders of these names, so the kernel refuses them to an interface.
 SYSCTL_NAMES = ("all", "default")
@@ -184,6 +185,7 @@ class Endpoint:
 class Network:
     """A network as the admin asked for it; what was left open has been chosen.
 
+    `realm` tells it from one of that name in another state folder; it is empty in the default one.
     Raises Invalid, with every problem, where a value can't be.
     """
 
@@ -197,6 +199,12 @@ class Network:
     mtu: int | None = None
     labels: tuple[tuple[str, str], ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+    realm: str = ""
+
+    @property
+    def owner(self) -> str:
+        """What its interfaces and rules are marked with: web, or web@1f2e3d of another state folder."""
+        return f"{self.name}@{self.realm}" if self.realm else self.name
 
     def __post_init__(self) -> None:
         problems = [
@@ -208,6 +216,8 @@ class Network:
         for subnet in self.subnets:
             if subnet.gateway not in subnet.network:
                 problems.append(f"--gateway: {subnet.gateway} is not in {subnet.network}")
+        if not REALM.fullmatch(self.realm):
+            problems.append(f"{self.realm!r} is no realm")
         if problems:
             raise Invalid(*problems)
 

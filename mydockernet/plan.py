@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mydockernet import links, rules
 from mydockernet.errors import Conflict
-from mydockernet.facts import Fact, Observed, Step
+from mydockernet.facts import SHARED, Fact, Observed, Step
 from mydockernet.model import Address, Endpoint, Network, Subnet
 from mydockernet.sysctls import Sysctl
 
@@ -27,6 +27,19 @@ class Concern:
     networks: frozenset[str]
     containers: frozenset[str]
     lost: frozenset[Place] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a check or a repair is about: networks by name, all for none; and the realm of the state folder."""
+
+    names: tuple[str, ...]
+    realm: str
+
+    def covers(self, owner: str) -> bool:
+        """Whether that mark's owner, NAME or NAME@REALM, is of this realm, and of these networks."""
+        name, _, realm = owner.partition("@")
+        return realm == self.realm and (not self.names or name in self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +82,10 @@ def difference(before: Intent, after: Intent) -> Change:
     return Change({n: before.get(n) for n in names}, {n: after.get(n) for n in names})
 
 
-def everything(intent: Intent) -> Concern:
-    """All networks and containers."""
-    return Concern(frozenset(intent), frozenset(e.namespace.key for _, e in endpoints(intent.values())))
+def concern_of(networks: Iterable[Network]) -> Concern:
+    """These networks, and all containers on them."""
+    networks = tuple(networks)
+    return Concern(frozenset(n.name for n in networks), frozenset(e.namespace.key for _, e in endpoints(networks)))
 
 
 def endpoints(networks: Iterable[Network | None]) -> Iterator[tuple[Network, Endpoint]]:
@@ -107,10 +121,54 @@ def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
     )
 
 
+def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
+    """The same of each network alone, by (network, endpoint); of itself, and not an endpoint, under an empty name."""
+    containers: dict[str, list[tuple[Network, Endpoint]]] = {}
+    for network, endpoint in endpoints(intent.values()):
+        containers.setdefault(endpoint.namespace.key, []).append((network, endpoint))
+    owned: dict[Place, tuple[Fact, ...]] = {}
+    for name in sorted(intent):
+        network = intent[name]
+        owned[name, ""] = (*bridge_facts(network), *translation_facts(network))
+        for endpoint in network.endpoints:
+            places = containers[endpoint.namespace.key]
+            owned[name, endpoint.name] = (*endpoint_facts(network, endpoint, places), *port_facts(network, endpoint))
+    return owned
+
+
+def left_over(
+    had: Collection[Fact], want: Collection[Fact], scope: Scope, seen: Observed, alone: bool
+) -> tuple[Fact, ...]:
+    """What the kernel shows of ours that no network has. `alone`: no other state folder shares this host."""
+    shared = tuple(f for f in rules.every_shared(4) if not f.obstacle(seen)) if alone else ()
+    known = {fact.makes() for fact in (*had, *want)}
+    every = [fact for fact in (*had, *want, *shared) if isinstance(fact, rules.OwnRule)]
+    kept = [fact for fact in want if isinstance(fact, rules.OwnRule)]
+    return (
+        *(stray for stray in links.strays(seen, known) if scope.covers(stray.owner)),
+        *shared,
+        *(
+            stray
+            for stray in rules.strays(seen, every, kept)
+            if scope.covers(stray.owner) or (stray.owner == SHARED and (alone or stray.has))
+        ),
+    )
+
+
+def told(fact: Fact, seen: Observed) -> bool:
+    """Whether what is seen can tell if a fact holds; else somebody lacked the right to look, or did not."""
+    if seen.unread and isinstance(fact, rules.OwnRule | rules.OwnChain | rules.Order):
+        return False
+    return not fact.looks_into() or fact.looks_into() in seen.inside
+
+
 def bridge_facts(network: Network) -> Iterator[Fact]:
     """The bridge of a network, with its addresses."""
-    yield links.Bridge(network.bridge, network.name, _group(network), network.mtu)
-    yield links.Alias(network.bridge, network.name)
+    yield links.Bridge(network.bridge, network.owner, _group(network), network.mtu)
+    yield links.Alias(network.bridge, network.owner)
+    yield links.LinkGroup(network.bridge, _group(network))
+    if network.mtu:
+        yield links.Mtu(network.bridge, network.mtu)
     yield Sysctl(
         f"net/ipv6/conf/{network.bridge}/accept_ra",
         "0",
@@ -150,10 +208,10 @@ def translation_facts(network: Network) -> Iterator[Fact]:
     mappings = [mapping for endpoint in network.endpoints for mapping in endpoint.ports]
     if network.masquerade and not network.internal:
         for subnet in network.subnets:
-            yield rules.masquerade(network.name, subnet.network, network.bridge)
+            yield rules.masquerade(network.owner, subnet.network, network.bridge)
     if mappings:
         for subnet in network.subnets:
-            yield rules.hairpin(network.name, subnet.network, network.bridge)
+            yield rules.hairpin(network.owner, subnet.network, network.bridge)
     if any(mapping.on_loopback for mapping in mappings):
         yield Sysctl(
             f"net/ipv4/conf/{network.bridge}/route_localnet",
@@ -162,7 +220,7 @@ def translation_facts(network: Network) -> Iterator[Fact]:
             dev=network.bridge,
             otherwise="0",
         )
-        yield rules.from_loopback(network.name, network.bridge)
+        yield rules.from_loopback(network.owner, network.bridge)
 
 
 def endpoint_facts(
@@ -173,8 +231,12 @@ def endpoint_facts(
     netns, name = endpoint.namespace.path, endpoint.name
     if endpoint.namespace.own:
         yield links.OwnNamespace(netns, netns.rpartition("/")[2])
-    yield links.Veth(veth, name, _group(network), network.mtu, dev, netns)
-    yield links.Alias(veth, network.name)
+    yield links.Veth(veth, network.owner, name, _group(network), network.mtu, dev, netns)
+    yield links.Alias(veth, network.owner)
+    yield links.LinkGroup(veth, _group(network))
+    if network.mtu:
+        yield links.Mtu(veth, network.mtu)
+        yield links.Mtu(dev, network.mtu, netns=netns, cable=veth)
     yield links.Master(veth, network.bridge)
     if not network.icc:
         yield links.PortFlag(
@@ -224,7 +286,7 @@ def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
     """What leads published ports to a container."""
     for mapping in endpoint.ports:
         for address in endpoint.addresses:
-            yield rules.published(network.name, endpoint.name, mapping, address)
+            yield rules.published(network.owner, endpoint.name, mapping, address)
 
 
 def placed(network: Network, endpoint: Endpoint) -> Iterator[tuple[Subnet, Address]]:
@@ -243,7 +305,8 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
     """
     had, want = tuple(had), tuple(want)
     known = set(had)
-    obstacles = list(filter(None, (fact.obstacle(seen) for fact in want if fact not in known)))
+    new = (fact for fact in want if fact not in known or not fact.holds(seen))
+    obstacles = list(filter(None, (fact.obstacle(seen) for fact in new)))
     if obstacles:
         raise Conflict(*obstacles, hint="nothing of others is taken over; rename or remove it, and try again")
     goes = [fact for fact in reversed(_going(had, want)) if fact.holds(seen)]

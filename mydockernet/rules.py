@@ -21,8 +21,9 @@ and with a port of the first one published on every address of the host:
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from mydockernet.errors import Failed
 from mydockernet.facts import SHARED, TAG, Argv, Chain, Fact, Observed, Rule, Step, tag
@@ -44,6 +45,10 @@ class OwnChain(Fact):
     chain: Chain
     why: str
     for_admin: bool = False
+
+    @property
+    def what(self) -> str:
+        return f"the chain {self.chain.name} in {self.chain.table}"
 
     def holds(self, seen: Observed) -> bool:
         return self.chain in seen.chains
@@ -86,6 +91,10 @@ class OwnRule(Fact):
         """The rule as iptables takes it, without the command and the chain."""
         return (*self.match, "-m", "comment", "--comment", tag(self.owner), "-j", *self.target)
 
+    @property
+    def what(self) -> str:
+        return f"the rule {self.summary}, of {self.chain.table}"
+
     def holds(self, seen: Observed) -> bool:
         return self._place(seen) is not None
 
@@ -93,10 +102,13 @@ class OwnRule(Fact):
         return (Step(self.why, self._command(seen)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        spec = read_spec(self.words)
-        copies = sum(rule.spec == spec for rule in seen.chains.get(self.chain, ()))
         why = f"Delete the rule of {'the shared chains' if self.owner == SHARED else self.owner}: {self.summary}."
-        return (Step(why, _command(self.chain, "-D", self.words)),) * max(1, copies)
+        return (Step(why, _command(self.chain, "-D", self.words)),) * max(1, self.copies(seen))
+
+    def copies(self, seen: Observed) -> int:
+        """How often the kernel shows it."""
+        spec = read_spec(self.words)
+        return sum(rule.spec == spec for rule in seen.chains.get(self.chain, ()))
 
     @property
     def summary(self) -> str:
@@ -139,8 +151,76 @@ class PortRule(OwnRule):
         return (Step(why, argv, optional=True) for argv in self.flows if seen.conntrack)
 
 
+@dataclass(frozen=True, slots=True)
+class Order(Fact):
+    """Rules of a chain of ours, each once and in their order, as far as they are there."""
+
+    rules: tuple[OwnRule, ...]
+
+    @property
+    def what(self) -> str:
+        return f"the order of the rules in {self.rules[0].chain.name}"
+
+    def holds(self, seen: Observed) -> bool:
+        places = [place for place in (rule._place(seen) for rule in self.rules) if place is not None]
+        return places == sorted(places) and all(rule.copies(seen) <= 1 for rule in self.rules)
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        # Those that were missing have just been put back.
+        return tuple(
+            step
+            for rule in self.rules
+            for step in (*rule.undo(seen), Step(rule.why, _command(rule.chain, "-A", rule.words)))
+        )
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class StrayRule(Fact):
+    """A rule that carries a mark of ours, and that no network has; or, where one `has` it, too many copies of it."""
+
+    chain: Chain
+    owner: str
+    words: Argv
+    copies: int
+    has: OwnRule | None = None
+
+    @property
+    def what(self) -> str:
+        copies = f"{self.copies} times " if self.copies > 1 else ""
+        return f"the rule {' '.join(self.words)}, {copies}in {self.chain.name} of {self.chain.table}"
+
+    def holds(self, seen: Observed) -> bool:
+        return True  # It was made from what is seen.
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        return ()
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        why = "Delete a rule that carries our mark, but that no network needs."
+        if self.has is None:
+            return (Step(why, _command(self.chain, "-D", self.words)),) * self.copies
+        # Which of them goes can't be told in words: all go, and it is put back where it belongs.
+        return (*self.has.undo(seen), *OwnRule.do(self.has, seen))
+
+
+def strays(seen: Observed, known: Iterable[OwnRule], kept: Iterable[OwnRule]) -> Iterator[StrayRule]:
+    """The rules that carry a mark of ours, less the known ones; and of those that are kept the copies too many."""
+    specs = {(rule.chain, read_spec(rule.words)) for rule in known}
+    one_each = {(rule.chain, read_spec(rule.words)): rule for rule in kept}
+    for chain, chain_rules in seen.chains.items():
+        for rule, copies in Counter(replace(r, packets=0, bytes=0) for r in chain_rules if is_ours(r)).items():
+            has = one_each.get((chain, rule.spec))
+            if (chain, rule.spec) not in specs:
+                yield StrayRule(chain, rule.comment.removeprefix(TAG), words_of(rule.text), copies)
+            elif has and copies > 1 and chain.name != FORWARD:
+                yield StrayRule(chain, has.owner, has.words, copies, has)
+
+
 def is_ours(rule: Rule) -> bool:
-    """Whether a rule carries our mark."""
+    """Whether a rule carries our mark, whichever network's."""
     return rule.comment.startswith(TAG)
 
 
@@ -194,6 +274,7 @@ def shared_filter(family: int) -> tuple[Fact, ...]:
         OwnChain(user, "Make a chain for the admin's own rules about containers; it is never flushed.", True),
         OwnChain(forward, "Make one chain for the rules of all networks, so that it is plain whose they are."),
         *rules,
+        Order(tuple(rules)),
         OwnRule(
             builtin,
             SHARED,
@@ -265,6 +346,11 @@ def ports(family: int) -> tuple[Fact, ...]:
         OwnRule(Chain(family, "nat", "PREROUTING"), SHARED, local, (PORTS,), from_outside),
         OwnRule(Chain(family, "nat", "OUTPUT"), SHARED, local, (PORTS,), from_host),
     )
+
+
+def every_shared(family: int) -> tuple[Fact, ...]:
+    """All that networks can share of a family."""
+    return (*shared_filter(family), *((loopback_guard(),) if family == 4 else ()), *ports(family))
 
 
 def published(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> PortRule:
@@ -364,9 +450,14 @@ def _read_rule(line: str) -> tuple[str, Rule]:
     if found is None:
         raise ValueError(line)
     packets, size, chain, text = found.groups()
-    words = [re.sub(r"\\(.)", r"\1", quoted) or bare for quoted, bare in _WORDS.findall(text)]
+    words = words_of(text)
     comment = next((words[i + 1] for i, w in enumerate(words[:-1]) if w == "--comment"), "")
     return chain, Rule(read_spec(words), comment, text, int(packets or 0), int(size or 0))
+
+
+def words_of(text: str) -> Argv:
+    """The words of a rule as iptables-save wrote it, with its quotes and escapes taken off."""
+    return tuple(re.sub(r"\\(.)", r"\1", quoted) or bare for quoted, bare in _WORDS.findall(text))
 
 
 def _value(option: str, values: Sequence[str]) -> str:

@@ -9,20 +9,21 @@ Sees only values and errors. Layout, in a folder of mode 0700, files of mode 060
 
 import contextlib
 import errno
-import fcntl
+import hashlib
 import json
 import os
 import stat
-import time
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mydockernet.errors import Failed, Locked, MydockernetError, NotPermitted
+from mydockernet import locks
+from mydockernet.errors import Failed, MydockernetError, NotPermitted
 from mydockernet.model import AddressRange, Endpoint, Namespace, Network, PortMapping, PortRange, Reservation, Subnet
 
 VERSION = 1
+DEFAULT_FOLDER = "/var/lib/mydockernet"
 Values = Mapping[str, Network | None]
 
 
@@ -108,9 +109,15 @@ class JsonStore:
         """The change has ended, one way or the other. Raises Failed."""
         self._delete(self._journal)
 
+    @property
+    def realm(self) -> str:
+        """What tells the networks of this folder from those of others on the same host; empty for the default one."""
+        folder = str(self.folder.absolute())
+        return "" if folder == DEFAULT_FOLDER else hashlib.sha256(folder.encode()).hexdigest()[:6]
+
     @contextlib.contextmanager
     def lock(self, timeout: float) -> Iterator[None]:
-        """Be the only process that changes anything. Raises Locked after `timeout` seconds."""
+        """Be the only process that changes anything here. Raises Locked after `timeout` seconds."""
         self._make_folders()
         path = self.folder / "lock"
         try:
@@ -118,18 +125,7 @@ class JsonStore:
         except OSError as error:
             raise Failed(f"can't open {path}: {error.strerror}") from None
         try:
-            give_up = time.monotonic() + timeout
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= give_up:
-                        raise Locked(
-                            f"another mydockernet holds the lock {path}, for {timeout:g} s now",
-                            hint="wait longer with --lock-timeout",
-                        ) from None
-                    time.sleep(0.01)
+            locks.hold(handle, str(path), timeout)
             yield
         finally:
             os.close(handle)
@@ -242,6 +238,7 @@ def network_to_json(network: Network) -> dict[str, Any]:
         "mtu": network.mtu,
         "labels": dict(network.labels),
         "endpoints": [_endpoint_to_json(endpoint) for endpoint in network.endpoints],
+        "realm": network.realm,
     }
 
 
@@ -295,6 +292,7 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         mtu=None if raw["mtu"] is None else _number(raw["mtu"]),
         labels=_labels(raw["labels"]),
         endpoints=tuple(map(_endpoint_from_json, raw["endpoints"])),
+        realm=_string(raw["realm"]),
     )
 
 

@@ -7,7 +7,7 @@ from mydockernet import namespaces, plan, rules
 from mydockernet.actions import Context
 from mydockernet.errors import MydockernetError
 from mydockernet.facts import Fact, Observed, Rule, tag
-from mydockernet.model import Endpoint, Network
+from mydockernet.model import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +54,22 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
     intent, errors = context.store.load_each()
     if not intent:
         return Survey((), (), errors)
-    containers: dict[str, list[tuple[Network, Endpoint]]] = {}
-    for network, endpoint in plan.endpoints(intent.values()):
-        containers.setdefault(endpoint.namespace.key, []).append((network, endpoint))
     shared = tuple(plan.shared_facts(intent))
-    facts = {name: _facts(intent[name], containers) for name in sorted(intent)}
+    owned = plan.facts_by_owner(intent)
     seen = context.kernel.observe(lenient=True)
     paths = {e.namespace.path for name in inside if name in intent for e in intent[name].endpoints}
     seen = context.kernel.observe_inside(seen, sorted(paths), lenient=True)
-    every = [*shared, *(fact for groups in facts.values() for group in groups.values() for fact in group)]
+    every = [*shared, *(fact for group in owned.values() for fact in group)]
     seen = context.kernel.observe_sysctls(seen, {(fact.netns, fact.sysctl()) for fact in every if fact.sysctl()})
-    shown = tuple(_show(intent[name], facts[name], shared, seen) for name in facts)
+    shown = tuple(_show(intent[name], owned, shared, seen) for name in sorted(intent))
     notes = tuple(f"can't be read: {why}; the state is told without it" for why in seen.unread)
     return Survey(shown, notes, errors)
 
 
-def _facts(network: Network, containers: Mapping[str, list[tuple[Network, Endpoint]]]) -> dict[str, tuple[Fact, ...]]:
-    """What must be true for a network alone: under its endpoints' names, and of itself under an empty one."""
-    own = {"": (*plan.bridge_facts(network), *plan.translation_facts(network))}
-    for endpoint in network.endpoints:
-        places = containers[endpoint.namespace.key]
-        own[endpoint.name] = (*plan.endpoint_facts(network, endpoint, places), *plan.port_facts(network, endpoint))
-    return own
-
-
-def _show(network: Network, own: Mapping[str, tuple[Fact, ...]], shared: tuple[Fact, ...], seen: Observed) -> Shown:
+def _show(
+    network: Network, owned: Mapping[plan.Place, tuple[Fact, ...]], shared: tuple[Fact, ...], seen: Observed
+) -> Shown:
+    own = {endpoint: facts for (name, endpoint), facts in owned.items() if name == network.name}
     reasons = {
         rules.read_spec(fact.words): fact.why
         for group in own.values()
@@ -89,7 +80,7 @@ def _show(network: Network, own: Mapping[str, tuple[Fact, ...]], shared: tuple[F
         OwnedRule(chain.table, chain.name, rule, reasons.get(rule.spec, "left over: no network needs it"))
         for chain, chain_rules in seen.chains.items()
         for rule in chain_rules
-        if rule.comment == tag(network.name)
+        if rule.comment == tag(network.owner)
     )
     states = {
         endpoint.name: _holding(own[endpoint.name], seen) if namespaces.alive(endpoint.namespace) else "gone"
@@ -109,10 +100,5 @@ def _state(network: Network, facts: Iterable[Fact], containers: Mapping[str, str
 
 def _holding(facts: Iterable[Fact], seen: Observed) -> str:
     """Whether all facts hold; what could not be, or was not, looked at is told by nobody."""
-    told = (
-        fact
-        for fact in facts
-        if not (seen.unread and isinstance(fact, rules.OwnRule | rules.OwnChain))
-        and (not fact.looks_into() or fact.looks_into() in seen.inside)
-    )
+    told = (fact for fact in facts if plan.told(fact, seen))
     return "up" if all(fact.holds(seen) for fact in told) else "drifted"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mydockernet.facts import Argv, Fact, Observed, Step, inside
+from mydockernet.facts import Argv, Fact, Observed, Step, inside, place
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,10 @@ class Sysctl(Fact):
     dev: str = ""
     otherwise: str = ""
     netns: str = field(default="", kw_only=True)
+
+    @property
+    def what(self) -> str:
+        return f"the switch {dotted(self.key)}={self.value}{place(self.netns)}"
 
     def within(self) -> str:
         return self.dev

@@ -24,7 +24,7 @@ from mydockernet.model import (
     PortMapping,
     Subnet,
 )
-from mydockernet.plan import Intent, endpoints, way_out
+from mydockernet.plan import Intent, Scope, endpoints, way_out
 from mydockernet.ports import PortWish
 
 # linux/net/bridge/br_private.h: BR_MAX_PORTS, less the one that is never given.
@@ -33,11 +33,15 @@ MAX_PORTS = 1023
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A verb's move, and what it has to see besides the host: namespaces by path, sockets that listen."""
+    """A verb's move, and what it has to see besides the host: namespaces by path, sockets that listen.
+
+    With `mends`, what has drifted is put right also where the intent stays as it is.
+    """
 
     move: Callable[[Intent, Observed], Intent]
     namespaces: tuple[str, ...] = ()
     sockets: bool = False
+    mends: Scope | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Wish:
     bridge: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     pools: tuple[Pool, ...] = field(default=DEFAULT_POOLS)
+    realm: str = ""
 
 
 def create(wish: Wish, ignore: bool = False) -> Transition:
@@ -76,6 +81,7 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             masquerade=wish.masquerade,
             mtu=wish.mtu,
             labels=wish.labels,
+            realm=wish.realm,
         )
         holder = next((n.name for n in intent.values() if n.bridge == network.bridge), None)
         if holder:
@@ -226,6 +232,26 @@ def unpublish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -
         return _with_ports(intent, network, endpoint, tuple(kept))
 
     return Transition(move)
+
+
+def repair(scope: Scope) -> Transition:
+    """N → N, less the endpoints whose container is gone. Raises NotFound."""
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        return {**intent, **{network.name: _living(network) for network in scoped(intent, scope)}}
+
+    return Transition(move, mends=scope)
+
+
+def scoped(intent: Intent, scope: Scope) -> tuple[Network, ...]:
+    """The networks that a scope is about. Raises NotFound, for each name that there is not."""
+    if unknown := [no_network(name) for name in scope.names if name not in intent]:
+        raise NotFound(*(message for error in unknown for message in error.messages), hint=unknown[0].hint)
+    return tuple(intent[name] for name in scope.names or sorted(intent))
+
+
+def _living(network: Network) -> Network:
+    return replace(network, endpoints=tuple(e for e in network.endpoints if namespaces.alive(e.namespace)))
 
 
 def no_network(name: str) -> NotFound:

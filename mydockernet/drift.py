@@ -1,0 +1,65 @@
+"""How the kernel differs from the intent, in words. Pure."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from mydockernet import plan
+from mydockernet.facts import SHARED, Fact, Observed
+from mydockernet.links import StrayLink
+from mydockernet.plan import Intent
+from mydockernet.rules import OwnRule, StrayRule
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One thing that is not as it should be, and whose: `missing`, `left over`, `gone`, or `unfinished`."""
+
+    owner: str
+    state: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.owner}: {self.state}: {self.what}"
+
+
+def find(
+    intent: Intent,
+    target: Intent,
+    had: Collection[Fact],
+    want: Collection[Fact],
+    seen: Observed,
+    unfinished: Collection[str] = (),
+) -> tuple[Drift, ...]:
+    """What a plan from `had` to `want` would put right, and what it would drop of the intent to reach the target."""
+    return (
+        *(Drift(name, "unfinished", "a change that a process began, and did not end") for name in unfinished),
+        *_gone(intent, target),
+        *_missing(target, want, seen),
+        *_left_over(intent, target, had, want, seen),
+    )
+
+
+def _gone(intent: Intent, target: Intent) -> Iterator[Drift]:
+    for network, endpoint in plan.difference(intent, target).left:
+        yield Drift(network.name, "gone", f"the container {endpoint.name}, with {endpoint.namespace.path}")
+
+
+def _missing(target: Intent, want: Collection[Fact], seen: Observed) -> Iterator[Drift]:
+    owners = {fact: name for (name, _), group in plan.facts_by_owner(target).items() for fact in group}
+    for fact in want:
+        if plan.told(fact, seen) and not fact.holds(seen):
+            yield Drift(owners.get(fact, SHARED), "missing", fact.what)
+
+
+def _left_over(
+    intent: Intent, target: Intent, had: Collection[Fact], want: Collection[Fact], seen: Observed
+) -> Iterator[Drift]:
+    left = {(network.name, endpoint.name) for network, endpoint in plan.difference(intent, target).left}
+    by_place = plan.facts_by_owner(intent)
+    # What a container that is gone has left is told with it.
+    told = {*want, *(fact for place in left for fact in by_place[place])}
+    owners = {fact: name for (name, _), group in by_place.items() for fact in group}
+    for fact in dict.fromkeys(had):
+        if fact not in told and plan.told(fact, seen) and fact.holds(seen) and fact.undo(seen):
+            owner = fact.owner if isinstance(fact, StrayLink | StrayRule | OwnRule) else SHARED
+            yield Drift(owners.get(fact, owner), "left over", fact.what)
