@@ -34,10 +34,11 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a verb changed, and what it found missing on the way."""
+    """What a verb changed of the intent, what it found missing on the way, and what of the kernel it put right."""
 
     change: Change
     notes: tuple[str, ...] = ()
+    mended: tuple[Drift, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,11 @@ def perform(context: Context, transition: Transition) -> Outcome:
         if not change and transition.mends is None:
             return Outcome(change)
         goal = _goal((before,), change.done(before), transition.mends)
-        steps = _steps_to(goal, seen, context.kernel)
+        facing = _facing(goal, seen, context.kernel)
+        steps = plan.plan(*facing)
         if not change and not steps:
             return Outcome(change)
+        mended = drift.find(before, goal.target, *facing) if transition.mends else ()
         notes = tuple(note for place in change.left for note in _missing(*place, seen))
         stop_if_told()
         context.store.write_journal(change.before, change.after)
@@ -95,7 +98,7 @@ def perform(context: Context, transition: Transition) -> Outcome:
             _roll_back_after(failure, context, change)
             raise
         context.store.clear_journal()
-        return Outcome(change, notes)
+        return Outcome(change, notes, mended)
 
 
 def preview(context: Context, wanted: Sequence[Transition]) -> Preview:

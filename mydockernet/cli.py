@@ -20,18 +20,18 @@ from mydockernet import (
     survey,
     transitions,
 )
-from mydockernet.actions import Context
+from mydockernet.actions import Context, Outcome
 from mydockernet.drift import Drift
 from mydockernet.errors import Invalid, MydockernetError, command_line
 from mydockernet.facts import Argv
 from mydockernet.kernel import Kernel
-from mydockernet.plan import Change, Scope
+from mydockernet.plan import Scope
 from mydockernet.store import DEFAULT_FOLDER, JsonStore
 from mydockernet.survey import Shown
 from mydockernet.transitions import Connection, Transition, Wish
 
-# Says, of a change that was made, what is printed: a line, or nothing for an empty one.
-Result = Callable[[Change], str]
+# Says, of what was done, what is printed: lines, or nothing for an empty one.
+Result = Callable[[Outcome], str]
 
 CHANGES_PENDING = DRIFTED = 5
 
@@ -171,7 +171,7 @@ def _change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]
             codes.append(_report(error))
             continue
         _tell(outcome.notes)
-        if line := result(outcome.change):
+        if line := result(outcome):
             print(line, flush=True)
     return next(iter(codes), 0)
 
@@ -299,8 +299,8 @@ def _remove(args: argparse.Namespace) -> int:
     return _change(args, [(_names, transitions.remove(name, args.force, args.ignore)) for name in names])
 
 
-def _names(change: Change) -> str:
-    return "\n".join(change.after)
+def _names(outcome: Outcome) -> str:
+    return "\n".join(outcome.change.after)
 
 
 def _prune_arguments(parser: argparse.ArgumentParser) -> None:
@@ -341,11 +341,11 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _connect(args: argparse.Namespace) -> int:
     wish = _connection(args, lambda: namespaces.find(args.container))
-    return _change(args, [(lambda change: _address(change, wish.name), transitions.connect(args.network, wish))])
+    return _change(args, [(lambda outcome: _address(outcome, wish.name), transitions.connect(args.network, wish))])
 
 
-def _address(change: Change, name: str) -> str:
-    return next((str(e.addresses[0]) for _, e in plan.endpoints(change.after.values()) if e.name == name), "")
+def _address(outcome: Outcome, name: str) -> str:
+    return next((str(e.addresses[0]) for _, e in plan.endpoints(outcome.change.after.values()) if e.name == name), "")
 
 
 def _connection(args: argparse.Namespace, find: Callable[[], tuple[str, model.Namespace]]) -> Connection:
@@ -399,7 +399,7 @@ def _disconnect(args: argparse.Namespace) -> int:
     return _change(args, [(_nothing, transitions.disconnect(args.network, args.container, args.force))])
 
 
-def _nothing(_: Change) -> str:
+def _nothing(_: Outcome) -> str:
     return ""
 
 
@@ -416,8 +416,9 @@ def _publish(args: argparse.Namespace) -> int:
     return _change(args, [(_published, transitions.publish(args.network, args.container, wishes))])
 
 
-def _published(change: Change) -> str:
+def _published(outcome: Outcome) -> str:
     """The host's side of each new mapping, ready to be asked: 0.0.0.0:8080."""
+    change = outcome.change
     before = {(network.name, e.name): e.ports for network, e in plan.endpoints(change.before.values())}
     return "\n".join(
         f"{mapping.host_ip or '0.0.0.0'}:{mapping.host_ports}"
@@ -480,7 +481,11 @@ def _repair_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _repair(args: argparse.Namespace) -> int:
     scope = Scope(tuple(args.names), _context(args).store.realm)
-    return _change(args, [(_nothing, transitions.repair(scope))])
+    return _change(args, [(_mended, transitions.repair(scope))])
+
+
+def _mended(outcome: Outcome) -> str:
+    return "\n".join(map(str, outcome.mended))
 
 
 # list, inspect
@@ -606,10 +611,8 @@ VERBS = {
     "disconnect": Verb("take a container off a network", _disconnect_arguments, _disconnect),
     "publish": Verb("lead ports of the host to a container; prints them", _publish_arguments, _publish),
     "unpublish": Verb("end that", _publish_arguments, _unpublish),
-    "check": Verb(
-        "say what has drifted from the record; exit 5 if anything has", _check_arguments, _check, changes=False
-    ),
-    "repair": Verb("make that true again", _repair_arguments, _repair),
+    "check": Verb("say what has drifted from the record; then exit 5", _check_arguments, _check, changes=False),
+    "repair": Verb("make it true again; prints what was not", _repair_arguments, _repair),
     "run": Verb(
         "run a command in a namespace of its own, on a network", _run_arguments, _run_command, takes_command=True
     ),

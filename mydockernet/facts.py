@@ -6,6 +6,7 @@ Knows no program's dialect: links.py, sysctls.py and rules.py each bring their k
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_interface
 
 from mydockernet.model import Address, IPNetwork
 
@@ -53,12 +54,17 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A destination that there is a route to, and the route's line as a person knows it."""
+    """A destination that there is a route to, and the route's line as a person knows it.
+
+    `kind` is that of ip-route(8), unicast or local for most; `source` the address that it gives to what is sent.
+    """
 
     destination: IPNetwork
     via: str
     dev: str
     line: str
+    kind: str = "unicast"
+    source: str = ""
 
     @property
     def default(self) -> bool:
@@ -109,12 +115,18 @@ class Observed:
     links: Mapping[str, Link] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
     chains: Mapping[Chain, tuple[Rule, ...]] = field(default_factory=dict)
+    policies: Mapping[Chain, str] = field(default_factory=dict)
     sysctls: Mapping[str, str | None] = field(default_factory=dict)
     ipv6: bool = True
     sockets: tuple[Socket, ...] = ()
     conntrack: bool = False
     unread: tuple[str, ...] = ()
     inside: Mapping[str, "Observed"] = field(default_factory=dict)
+
+    @property
+    def addresses(self) -> frozenset[Address]:
+        """The addresses of the interfaces."""
+        return frozenset(ip_interface(word).ip for link in self.links.values() for word in link.addresses)
 
     def at(self, netns: str) -> "Observed":
         """What is seen in the namespace at a path, nothing where it was not looked at; the host's for no path."""

@@ -12,7 +12,7 @@ from types import ModuleType
 
 from mydockernet import links, locks, rules, sysctls
 from mydockernet.errors import CommandFailed, Failed
-from mydockernet.facts import Argv, Chain, Observed, Rule, Step
+from mydockernet.facts import Argv, Chain, Observed, Route, Rule, Step
 from mydockernet.facts import inside as in_netns
 
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -166,19 +166,27 @@ class Kernel:
         With `lenient`, rules that may not be read are taken as absent, and `unread` says so.
         Raises CommandFailed, or Failed for output that can't be read.
         """
-        unread: list[str] = []
-        chains: dict[Chain, tuple[Rule, ...]] = {}
-        host = self._observe_links("")
-        for family in families:
-            argv = (f"{rules.PROGRAMS[family]}-save", "--counters")
-            try:
-                chains.update(rules.read_rules(family, self._read(argv)))
-            except CommandFailed as error:
-                if not lenient:
-                    raise
-                unread.append(_short(error))
         conntrack = shutil.which("conntrack", path=environment()["PATH"]) is not None
-        return replace(host, chains=chains, conntrack=conntrack, unread=tuple(unread))
+        return self._observe_rules("", replace(self._observe_links(""), conntrack=conntrack), families, lenient)
+
+    def observe_whole(self, seen: Observed, paths: Iterable[str]) -> Observed:
+        """The same observation, with the rules and listening sockets too of the host and of these namespaces."""
+        seen = self.observe_sockets(self.observe_inside(seen, paths, lenient=True))
+        inside = dict(seen.inside)
+        for path in {*paths} & {*inside}:
+            sockets = links.read_sockets(self._read(in_netns(path, links.READ_SOCKETS)))
+            inside[path] = replace(self._observe_rules(path, inside[path], (4,), lenient=True), sockets=sockets)
+        return replace(seen, inside=inside)
+
+    def route(self, netns: str, destination: str, source: str = "", inward: str = "") -> Route | str:
+        """Which way the kernel would send a packet, that it made itself or that came in by `inward`.
+
+        Where it would not, what it says to that, as in `Network is unreachable`.
+        """
+        done = self._spawn(Command(in_netns(netns, links.ask_route(destination, source, inward))))
+        if done.status != 0:
+            return done.stderr.strip().removeprefix("RTNETLINK answers: ") or f"status {done.status}"
+        return links.read_routes(done.stdout)[0]
 
     def observe_inside(self, seen: Observed, paths: Iterable[str], lenient: bool = False) -> Observed:
         """The same observation, with the links and routes in the namespaces at these paths, where they are there."""
@@ -213,6 +221,22 @@ class Kernel:
     def observe_sockets(self, seen: Observed) -> Observed:
         """The same observation, with the sockets of the host that listen."""
         return replace(seen, sockets=links.read_sockets(self._read(links.READ_SOCKETS)))
+
+    def _observe_rules(self, netns: str, seen: Observed, families: Iterable[int], lenient: bool) -> Observed:
+        chains: dict[Chain, tuple[Rule, ...]] = {}
+        policies: dict[Chain, str] = {}
+        unread: list[str] = []
+        for family in families:
+            try:
+                text = self._read(in_netns(netns, (f"{rules.PROGRAMS[family]}-save", "--counters")))
+            except CommandFailed as error:
+                if not lenient:
+                    raise
+                unread.append(_short(error))
+                continue
+            chains |= rules.read_rules(family, text)
+            policies |= rules.read_policies(family, text)
+        return replace(seen, chains=chains, policies=policies, unread=(*seen.unread, *unread))
 
     def _observe_links(self, netns: str) -> Observed:
         return Observed(

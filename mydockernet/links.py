@@ -24,6 +24,12 @@ READ_ROUTES: Argv = ("ip", "-json", "route", "show", "table", "all")
 READ_SOCKETS: Argv = ("ss", "--no-header", "--listening", "--numeric", "--tcp", "--udp", "--sctp", "--processes")
 
 
+def ask_route(destination: str, source: str, inward: str) -> Argv:
+    """The command that says which way the kernel would send a packet."""
+    came = ("from", source, "iif", inward) if inward else ("from", source) if source else ()
+    return ("ip", "-json", "route", "get", destination, *came)
+
+
 def is_ours(link: Link) -> bool:
     """Whether an interface carries our mark, whichever network's."""
     return link.alias.startswith(TAG) or (not link.alias and link.group in (GROUP, GROUP_INTERNAL))
@@ -516,4 +522,11 @@ def _route(raw: dict) -> Route | None:  # type: ignore[type-arg]
     words = [str(raw["type"]) if "type" in raw else "", destination]
     words += [f"{key} {raw[key]}" for key in ("gateway", "dev", "table") if key in raw]
     words = [word.replace("gateway", "via") for word in words]
-    return Route(network, str(raw.get("gateway", "")), str(raw.get("dev", "")), " ".join(filter(None, words)))
+    return Route(
+        network,
+        str(raw.get("gateway", "")),
+        str(raw.get("dev", "")),
+        " ".join(filter(None, words)),
+        str(raw.get("type", "unicast")),
+        str(raw.get("prefsrc", "")),
+    )

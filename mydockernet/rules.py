@@ -423,22 +423,39 @@ def read_rules(family: int, text: str) -> dict[Chain, tuple[Rule, ...]]:
     return {chain: tuple(rules) for chain, rules in chains.items()}
 
 
+def read_policies(family: int, text: str) -> dict[Chain, str]:
+    """The policies in what iptables-save printed, of the built-in chains: `:FORWARD DROP [0:0]`."""
+    policies: dict[Chain, str] = {}
+    table = ""
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table = line[1:].strip()
+        elif line.startswith(":") and len(words := line[1:].split()) > 1 and words[1] != "-":
+            policies[Chain(family, table, words[0])] = words[1]
+    return policies
+
+
 def read_spec(words: Iterable[str]) -> Spec:
     """A rule whatever the order and the spelling of its words: (negated, option, value) of each option.
 
     iptables-save reorders matches, adds `-m tcp`, writes 10.0.0.1 as 10.0.0.1/32 and 28004 as 0x6d64.
     """
-    options: list[tuple[bool, str, list[str]]] = []
+    return frozenset((no, option, _value(option, values)) for no, option, values in options(words) if option != "-m")
+
+
+def options(words: Iterable[str]) -> list[tuple[bool, str, list[str]]]:
+    """The options among a rule's words, in order: whether a ! stands before it, its name, its values."""
+    found: list[tuple[bool, str, list[str]]] = []
     negated = False
     for word in words:
         if word == "!":
             negated = True
         elif word.startswith("-") and len(word) > 1:
-            options.append((negated, word, []))
+            found.append((negated, word, []))
             negated = False
-        elif options:
-            options[-1][2].append(word)
-    return frozenset((no, option, _value(option, values)) for no, option, values in options if option != "-m")
+        elif found:
+            found[-1][2].append(word)
+    return found
 
 
 _WORDS = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')

@@ -8,7 +8,6 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_interface
 
 from mydockernet import addressing, namespaces, ports
 from mydockernet.addressing import DEFAULT_POOLS, Pool
@@ -361,12 +360,7 @@ def _choose_ports(
         ),
         *map(ports.listened, seen.sockets),
     ]
-    return ports.choose(wishes, taken, host_addresses(seen))
-
-
-def host_addresses(seen: Observed) -> frozenset[Address]:
-    """The addresses of the host's interfaces."""
-    return frozenset(ip_interface(word).ip for link in seen.links.values() for word in link.addresses)
+    return ports.choose(wishes, taken, seen.addresses)
 
 
 def _with_ports(intent: Intent, network: Network, endpoint: Endpoint, mappings: tuple[PortMapping, ...]) -> Intent:
