@@ -23,11 +23,11 @@ from mydockernet import (
 from mydockernet.actions import Context, Outcome
 from mydockernet.drift import Drift
 from mydockernet.errors import Invalid, MydockernetError, command_line
-from mydockernet.facts import Argv
+from mydockernet.facts import SHARED, Argv
 from mydockernet.kernel import Kernel
 from mydockernet.plan import Scope
 from mydockernet.store import DEFAULT_FOLDER, JsonStore
-from mydockernet.survey import Shown
+from mydockernet.survey import Survey
 from mydockernet.transitions import Connection, Transition, Wish
 
 # Says, of what was done, what is printed: lines, or nothing for an empty one.
@@ -488,6 +488,48 @@ def _mended(outcome: Outcome) -> str:
     return "\n".join(map(str, outcome.mended))
 
 
+# rules, explain
+
+
+def _rules_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", metavar="NAME", nargs="*", help="a network (all); what networks share is always shown")
+    parser.add_argument("--format", default="table", metavar="table|json|TEMPLATE", help="as in {{.Owner}}\\t{{.Rule}}")
+
+
+def _rules(args: argparse.Namespace) -> int:
+    from mydockernet import views
+
+    render = _template(args.format)
+    found = _survey(args)
+    known = {shown.network.name: shown.network.owner for shown in found.networks}
+    unknown = [transitions.no_network(name) for name in args.names if name not in known]
+    owners = {SHARED, *(known[name] for name in args.names if name in known)}
+    records = [views.rule_record(rule) for rule in found.rules if not args.names or rule.owner in owners]
+    if render is not None:
+        sys.stdout.write("".join(map(render, records)))
+    elif args.format == "json":
+        sys.stdout.write(views.json_lines(records))
+    else:
+        sys.stdout.write(views.rules_table(records, _width()))
+    return _report_all([*found.errors, *unknown])
+
+
+def _explain_arguments(parser: argparse.ArgumentParser) -> None:
+    ends = "a container, host, or an address"
+    parser.add_argument("source", metavar="FROM", help=ends)
+    parser.add_argument("target", metavar="TO[:PORT[/PROTOCOL]]", help=ends)
+    parser.add_argument("--format", default="text", choices=["text", "json"], help="json: one object a line")
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from mydockernet import explain, views
+
+    found, unread = explain.answer(_context(args), args.source, args.target)
+    _tell(f"can't be read: {why}; taken as absent" for why in unread)
+    sys.stdout.write(views.json_lines(views.hop_records(found)) if args.format == "json" else views.hops(found))
+    return DRIFTED if found[-1].state == explain.STOPS else 0
+
+
 # list, inspect
 
 
@@ -507,8 +549,9 @@ def _list(args: argparse.Namespace) -> int:
         networks, errors = survey.names(_context(args))
         sys.stdout.write(views.network_values(filter(wanted, networks)))
     else:
-        shown, errors = _survey(args)
-        records = [views.list_record(each) for each in shown if wanted(each.network)]
+        found = _survey(args)
+        errors = found.errors
+        records = [views.list_record(each) for each in found.networks if wanted(each.network)]
         if render is not None:
             sys.stdout.write("".join(map(render, records)))
         elif args.format == "json":
@@ -527,8 +570,8 @@ def _inspect(args: argparse.Namespace) -> int:
     from mydockernet import views
 
     render = _template(args.format)
-    shown, errors = _survey(args, inside=args.names)
-    by_name = {each.network.name: each for each in shown}
+    found = _survey(args, inside=args.names)
+    by_name = {each.network.name: each for each in found.networks}
     unknown = [transitions.no_network(name) for name in args.names if name not in by_name]
     records = [views.inspect_record(by_name[name]) for name in args.names if name in by_name]
     if render is not None:
@@ -538,15 +581,13 @@ def _inspect(args: argparse.Namespace) -> int:
     else:
         sys.stdout.write("\n".join(views.inspect_tables(record, _width()) for record in records))
     # A broken file matters here only where it could be the one that was asked for.
-    return _report_all([*errors, *unknown] if unknown else [])
+    return _report_all([*found.errors, *unknown] if unknown else [])
 
 
-def _survey(
-    args: argparse.Namespace, inside: Sequence[str] = ()
-) -> tuple[tuple[Shown, ...], tuple[MydockernetError, ...]]:
+def _survey(args: argparse.Namespace, inside: Sequence[str] = ()) -> Survey:
     found = survey.survey(_context(args), inside)
     _tell(found.notes)
-    return found.networks, found.errors
+    return found
 
 
 def _report_all(errors: Iterable[MydockernetError]) -> int:
@@ -612,6 +653,10 @@ VERBS = {
     "publish": Verb("lead ports of the host to a container; prints them", _publish_arguments, _publish),
     "unpublish": Verb("end that", _publish_arguments, _unpublish),
     "check": Verb("say what has drifted from the record; then exit 5", _check_arguments, _check, changes=False),
+    "rules": Verb("list the rules, each with its owner, reason and counters", _rules_arguments, _rules, changes=False),
+    "explain": Verb(
+        "say who stops a packet on its way, and what mends it", _explain_arguments, _explain, changes=False
+    ),
     "repair": Verb("make it true again; prints what was not", _repair_arguments, _repair),
     "run": Verb(
         "run a command in a namespace of its own, on a network", _run_arguments, _run_command, takes_command=True

@@ -1,21 +1,25 @@
 """What there is: the networks on record, with what the kernel shows of each. Changes nothing."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mydockernet import namespaces, plan, rules
 from mydockernet.actions import Context
 from mydockernet.errors import MydockernetError
-from mydockernet.facts import Fact, Observed, Rule, tag
+from mydockernet.facts import TAG, Fact, Observed, Rule
 from mydockernet.model import Network
+
+NO_REASON = "no network of this record needs it"
 
 
 @dataclass(frozen=True, slots=True)
 class OwnedRule:
-    """A rule that the kernel shows, where it stands, and why."""
+    """A rule that the kernel shows: whose it is, where it stands, as which of its chain, and why."""
 
+    owner: str
     table: str
     chain: str
+    number: int
     rule: Rule
     why: str
 
@@ -36,9 +40,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Networks as they are, what could not be read of the kernel, and the files that could not be."""
+    """Networks as they are, all rules of ours, what could not be read of the kernel, and the files that could not."""
 
     networks: tuple[Shown, ...]
+    rules: tuple[OwnedRule, ...]
     notes: tuple[str, ...]
     errors: tuple[MydockernetError, ...]
 
@@ -52,8 +57,6 @@ def names(context: Context) -> tuple[tuple[Network, ...], tuple[MydockernetError
 def survey(context: Context, inside: Collection[str] = ()) -> Survey:
     """All networks, with what the kernel shows of each; `inside`: whose containers are looked into."""
     intent, errors = context.store.load_each()
-    if not intent:
-        return Survey((), (), errors)
     shared = tuple(plan.shared_facts(intent))
     owned = plan.facts_by_owner(intent)
     seen = context.kernel.observe(lenient=True)
@@ -61,27 +64,30 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
     seen = context.kernel.observe_inside(seen, sorted(paths), lenient=True)
     every = [*shared, *(fact for group in owned.values() for fact in group)]
     seen = context.kernel.observe_sysctls(seen, {(fact.netns, fact.sysctl()) for fact in every if fact.sysctl()})
-    shown = tuple(_show(intent[name], owned, shared, seen) for name in sorted(intent))
+    found = tuple(_rules(every, seen))
+    shown = tuple(_show(intent[name], owned, shared, found, seen) for name in sorted(intent))
     notes = tuple(f"can't be read: {why}; the state is told without it" for why in seen.unread)
-    return Survey(shown, notes, errors)
+    return Survey(shown, found, notes, errors)
+
+
+def _rules(every: Iterable[Fact], seen: Observed) -> Iterator[OwnedRule]:
+    reasons = {rules.read_spec(fact.words): fact.why for fact in every if isinstance(fact, rules.OwnRule)}
+    for chain, chain_rules in seen.chains.items():
+        for number, rule in enumerate(chain_rules, 1):
+            if rules.is_ours(rule):
+                why = reasons.get(rule.spec, NO_REASON)
+                yield OwnedRule(rule.comment.removeprefix(TAG), chain.table, chain.name, number, rule, why)
 
 
 def _show(
-    network: Network, owned: Mapping[plan.Place, tuple[Fact, ...]], shared: tuple[Fact, ...], seen: Observed
+    network: Network,
+    owned: Mapping[plan.Place, tuple[Fact, ...]],
+    shared: tuple[Fact, ...],
+    found: tuple[OwnedRule, ...],
+    seen: Observed,
 ) -> Shown:
     own = {endpoint: facts for (name, endpoint), facts in owned.items() if name == network.name}
-    reasons = {
-        rules.read_spec(fact.words): fact.why
-        for group in own.values()
-        for fact in group
-        if isinstance(fact, rules.OwnRule)
-    }
-    found = tuple(
-        OwnedRule(chain.table, chain.name, rule, reasons.get(rule.spec, "left over: no network needs it"))
-        for chain, chain_rules in seen.chains.items()
-        for rule in chain_rules
-        if rule.comment == tag(network.owner)
-    )
+    found = tuple(owned_rule for owned_rule in found if owned_rule.owner == network.owner)
     states = {
         endpoint.name: _holding(own[endpoint.name], seen) if namespaces.alive(endpoint.namespace) else "gone"
         for endpoint in network.endpoints

@@ -7,10 +7,13 @@ from io import StringIO
 from typing import Any
 
 from mydockernet.errors import Invalid, command_line
+from mydockernet.explain import Hop
 from mydockernet.facts import Link, Step
 from mydockernet.model import Endpoint, Network
-from mydockernet.survey import Shown
+from mydockernet.survey import OwnedRule, Shown
 
+RULE_FIELDS = ("Owner", "Table", "Chain", "Number", "Packets", "Rule", "Why")
+_SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
 LIST_FIELDS = ("Name", "Subnet", "Gateway", "Driver", "Containers", "State")
 _FIELD = re.compile(r"\{\{\s*(?:(json)\s+)?\.(\w*)\s*\}\}")
 _ESCAPES = {r"\t": "\t", r"\n": "\n"}
@@ -74,18 +77,43 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "Labels": dict(network.labels),
         "Containers": {endpoint.name: _endpoint_record(network, endpoint, shown) for endpoint in network.endpoints},
         "Link": None if link is None else _link_record(link),
-        "Rules": [
-            {
-                "Table": owned.table,
-                "Chain": owned.chain,
-                "Rule": owned.rule.text,
-                "Why": owned.why,
-                "Packets": owned.rule.packets,
-                "Bytes": owned.rule.bytes,
-            }
-            for owned in shown.rules
-        ],
+        "Rules": [rule_record(owned) for owned in shown.rules],
     }
+
+
+def rule_record(owned: OwnedRule) -> dict[str, Any]:
+    """A rule as `rules` tells of it."""
+    return {
+        "Owner": owned.owner,
+        "Table": owned.table,
+        "Chain": owned.chain,
+        "Number": owned.number,
+        "Packets": owned.rule.packets,
+        "Bytes": owned.rule.bytes,
+        "Rule": owned.rule.text,
+        "Why": owned.why,
+    }
+
+
+def rules_table(records: Sequence[dict[str, Any]], width: int | None) -> str:
+    """Rules as a table, each on a line of its own where it goes into a pipe."""
+    return _table(
+        [field.upper() for field in RULE_FIELDS], [[str(r[f]) for f in RULE_FIELDS] for r in records], width, False
+    )
+
+
+def hops(found: Iterable[Hop]) -> str:
+    """A packet's way, a line a hop; below, indented, why, and the command that mends it."""
+    lines = []
+    for hop in found:
+        lines.append(f"{_SIGNS[hop.state]}{hop.what}")
+        lines += [f"      {line}" for line in (hop.why, hop.mend and f"mend: {hop.mend}") if line]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def hop_records(found: Iterable[Hop]) -> list[dict[str, Any]]:
+    """A packet's way, for JSON."""
+    return [{"State": hop.state, "What": hop.what, "Why": hop.why, "Mend": hop.mend} for hop in found]
 
 
 def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict[str, Any]:
@@ -161,14 +189,14 @@ def list_table(records: Sequence[dict[str, Any]], width: int | None, trunc: bool
 def inspect_tables(record: dict[str, Any], width: int | None) -> str:
     """A network as a table of its values, one of who reaches its containers, port by port, and one of its rules."""
     values = [[key, _words(value)] for key, value in record.items() if key not in ("Rules", "Containers")]
-    rules = [[str(rule[key]) for key in ("Table", "Chain", "Packets", "Rule", "Why")] for rule in record["Rules"]]
+    rules = [[str(rule[key]) for key in RULE_FIELDS[1:]] for rule in record["Rules"]]
     tables = _table(["FIELD", "VALUE"], values, width, trunc=False)
     if record["Containers"]:
         tables += "\n" + _table(
             ["CONTAINER", "ADDRESS", "PORT", "REACHED FROM", "AS"], _reach(record), width, trunc=False
         )
     if rules:
-        tables += "\n" + _table(["TABLE", "CHAIN", "PACKETS", "RULE", "WHY"], rules, width, trunc=False)
+        tables += "\n" + _table([field.upper() for field in RULE_FIELDS[1:]], rules, width, trunc=False)
     return tables
 
 

@@ -1,0 +1,175 @@
+"""explain names the culprit: each way to break a network, staged, and what it says of it."""
+
+import json
+
+import pytest
+
+from tests.kernel.lab import HOST, A, B
+
+VETH = "$(mydockernet inspect a | jq -r '.[0].Containers.{}.HostInterface')"
+REPAIR_A = "mydockernet repair a"
+
+# What is broken, how, who asks whom, the words of the hop that stops it, the command that mends it.
+BREAKAGES = {
+    "no default route": ("ip -n a1 route del default", "a1 192.0.2.2:80", "a1: has no route to 192.0.2.2", REPAIR_A),
+    "interface off": ("ip -n a1 link set eth0 down", "a2 a1:80", "a1: its interface eth0 is switched off", REPAIR_A),
+    "interface gone": ("ip -n a1 link set eth0 name x", "a2 a1", "a1: its interface eth0 is not there", REPAIR_A),
+    "address gone": ("ip -n a2 addr flush dev eth0", "a1 a2:80", f"a2: has no longer the address {A}.3", REPAIR_A),
+    "cable off": (f"ip link set {VETH.format('a1')} down", "a2 a1:80", "the host: the cable a1-", REPAIR_A),
+    "cable unplugged": (f"ip link set {VETH.format('a2')} nomaster", "a1 a2", "is not in the bridge a", REPAIR_A),
+    "bridge off": ("ip link set a down", "a1 a2", "the host: the bridge a is switched off", REPAIR_A),
+    "gateway gone": ("ip addr flush dev a", "a1 192.0.2.2:80", f"has no longer the gateway's address {A}.1", REPAIR_A),
+    "forwarding off": (
+        "sysctl -w net.ipv4.ip_forward=0",
+        "a1 192.0.2.2:80",
+        "net.ipv4.ip_forward is off",
+        "sysctl -w net.ipv4.ip_forward=1",
+    ),
+    "the admin's own DROP": (
+        "iptables -A MYDOCKERNET-USER -d 192.0.2.0/24 -j DROP",
+        "a1 192.0.2.2:80",
+        "rule 1 of MYDOCKERNET-USER in filter: -d 192.0.2.0/24 -j DROP",
+        "iptables -t filter -D MYDOCKERNET-USER 1",
+    ),
+    "a foreign REJECT before ours": (
+        "iptables -I FORWARD -p udp -j ACCEPT; iptables -I FORWARD -p tcp --dport 80:90 -j REJECT",
+        "a1 192.0.2.2:81",
+        "rule 1 of FORWARD in filter: -p tcp -m tcp --dport 80:90 -j REJECT",
+        "iptables -t filter -D FORWARD 1",
+    ),
+    "rules flushed, policy DROP": (
+        "iptables -F; iptables -P FORWARD DROP",
+        "a1 192.0.2.2:80",
+        "the policy of FORWARD in filter",
+        "mydockernet repair",
+    ),
+    "nat flushed": ("iptables -t nat -F", "outside host:8080", "no rule leads port 8080 on to a1", REPAIR_A),
+    "the port's rule gone": (
+        "iptables -t nat -F MYDOCKERNET-PORTS",
+        "b1 host:8080",
+        "no rule leads port 8080 on to a1",
+        REPAIR_A,
+    ),
+    "a foreign DNAT in front": (
+        "iptables -t nat -I PREROUTING -p tcp --dport 8080 -j DNAT --to-destination 10.2.0.2:99",
+        "outside host:8080",
+        "b1: nothing listens on tcp port 99",
+        "start the program",
+    ),
+    "hairpin rule gone": (
+        f"iptables -t nat -D POSTROUTING -s {A}.0/24 -o a -m conntrack --ctstate DNAT"
+        " -m comment --comment mydockernet:a -j MASQUERADE",
+        "a2 host:8080",
+        f"a1: would answer {A}.3 itself",
+        REPAIR_A,
+    ),
+    "loopback's rule gone": (
+        "iptables -t nat -D POSTROUTING -s 127.0.0.0/8 -o a -m comment --comment mydockernet:a -j MASQUERADE",
+        "host host:8081",
+        "no rule translates 127.0.0.1",
+        REPAIR_A,
+    ),
+    "loopback not let out": (
+        "sysctl -w net.ipv4.conf.a.route_localnet=0",
+        "host host:8081",
+        "route_localnet of a is off",
+        REPAIR_A,
+    ),
+    "published elsewhere": ("true", "outside host:8081", "port 8081 is published on 127.0.0.1, not on", "8081:80"),
+    "not published": ("true", "outside host:8089", "nothing listens on tcp port 8089", "mydockernet publish"),
+    "unpublished container": ("true", "outside a1:80", "--dst-group 0x6d64", "mydockernet publish a a1 80"),
+    "another network": ("true", "b1 a2:80", "--dst-group 0x6d64", "mydockernet publish a a2 80"),
+    "an internal network": ("true", "i1 192.0.2.2:80", "--src-group 0x6d65", ""),
+    "into an internal network": ("true", "a1 i1:80", "--dst-group 0x6d65", ""),
+    "no program": ("true", "a1 a2:99", "a2: nothing listens on tcp port 99", "start the program"),
+    "no way back": (
+        "ip -n a1 route del default",
+        "outside host:8080",
+        "a1: no way back to 192.0.2.2",
+        REPAIR_A,
+    ),
+    "a container's own rules": (
+        "nsenter --net=/run/netns/a2 iptables -A INPUT -s 10.1.0.0/16 -j DROP",
+        "a1 a2:80",
+        "a2's rule 1 of INPUT in filter: -s 10.1.0.0/16 -j DROP",
+        "nsenter --net=/run/netns/a2 iptables -t filter -D INPUT 1",
+    ),
+    "a shadowing route": (
+        f"ip route add {A}.3/32 dev up1",
+        "outside a2:80",
+        "the host: does not send",
+        "ip route get",
+    ),
+    "a dead container": ("ip netns del a2", "a1 a2:80", "a2: its namespace is gone", REPAIR_A),
+    "an unreachable route": ("ip route add unreachable 198.51.100.7", "a1 198.51.100.7", "(No route to host)", ""),
+    "the host's own firewall": (
+        "iptables -A INPUT -i a -p tcp -j DROP",
+        "a1 host:22",
+        "rule 1 of INPUT in filter: -i a -p tcp -j DROP",
+        "iptables -t filter -D INPUT 1",
+    ),
+}
+WELL = ["a1 a2:80", "a2 a1:81/udp", "a1 192.0.2.2:80", "outside host:8080", "outside host:8080/udp", "host a1:80"]
+WELL += ["host host:8080", "host 127.0.0.1:8081", f"host {HOST}:8080", "a1 host:8080", "a2 host:8080", "b1 host:8080"]
+WELL += [f"b1 {HOST}:8080", "i1 host", "i1 i2:80", "a1 a1:80", "a1 host", "outside host", "a1 a2"]
+
+
+def explain(host, words):
+    argv = ["explain", *words.replace("outside", "192.0.2.2", 1 if words.startswith("outside") else 0).split()]
+    done = host.mydockernet([*argv, "--format", "json"], check=False)
+    return done, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_where_all_is_well_it_finds_nothing(lab):
+    for words in WELL:
+        done, hops = explain(lab.host, words)
+        assert (done.returncode, {hop["State"] for hop in hops}) == (0, {"passes"}), (words, hops, done.stderr)
+
+
+@pytest.mark.parametrize(("damage", "words", "what", "mend"), BREAKAGES.values(), ids=BREAKAGES)
+def test_it_names_the_culprit(lab, damage, words, what, mend):
+    lab.host.sh(damage)
+    before = lab.host.everything()
+    done, hops = explain(lab.host, words)
+    assert done.returncode == 5, (hops, done.stderr)
+    assert [hop["State"] for hop in hops].count("stops") == 1
+    assert what in hops[-1]["What"]
+    assert mend in hops[-1]["Mend"]
+    assert bool(mend) or not hops[-1]["Mend"] or "route" in hops[-1]["Mend"]
+    assert lab.host.everything() == before
+
+
+@pytest.mark.parametrize("name", ["no default route", "cable unplugged", "nat flushed", "hairpin rule gone"])
+def test_the_command_that_it_names_mends_it(lab, name):
+    damage, words, _, _ = BREAKAGES[name]
+    lab.host.sh(damage)
+    lab.host.sh(explain(lab.host, words)[1][-1]["Mend"])
+    assert explain(lab.host, words)[0].returncode == 0
+
+
+def test_where_it_can_not_be_sure_it_says_so(lab):
+    lab.host.sh("iptables -I MYDOCKERNET-USER -m statistic --mode random --probability 0.5 -j DROP")
+    lab.host.sh("iptables -t nat -F POSTROUTING")
+    done, hops = explain(lab.host, "a1 192.0.2.2:80")
+    assert done.returncode == 0
+    doubts = [hop for hop in hops if hop["State"] == "unsure"]
+    assert "rule 1 of MYDOCKERNET-USER in filter: -m statistic" in doubts[0]["What"]
+    assert f"under the container's own address, {A}.2" in doubts[-1]["What"]
+    assert doubts[-1]["Mend"] == REPAIR_A
+
+
+def test_what_it_is_asked_has_to_make_sense(lab):
+    for words, status, text in (
+        ("nobody a1", 3, "FROM: 'nobody' is no container"),
+        ("a1 a2:x", 2, "TO: 'a2:x': 'x' is not a port"),
+        ("a1 a2:80/icmp", 2, "the protocol is tcp, udp or sctp"),
+    ):
+        lab.host.fails(f"explain {words}", status, text)
+
+
+def test_people_read_it_line_by_line(lab):
+    done = lab.host.mydockernet(f"explain b1 {A}.3:80", check=False)
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"  ok  b1: sends it from {B}.2 by eth0, to its gateway {B}.1"
+    assert [line for line in lines if line.startswith("STOP  ")] == [lines[-3]]
+    assert lines[-1] == "      mend: mydockernet publish a a2 80"
