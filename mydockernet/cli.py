@@ -22,7 +22,7 @@ from mydockernet import (
 )
 from mydockernet.actions import Context, Outcome
 from mydockernet.drift import Drift
-from mydockernet.errors import Invalid, MydockernetError, command_line
+from mydockernet.errors import Invalid, MydockernetError, NotFound, command_line
 from mydockernet.facts import SHARED, Argv
 from mydockernet.kernel import Kernel
 from mydockernet.plan import Scope
@@ -530,6 +530,47 @@ def _explain(args: argparse.Namespace) -> int:
     return DRIFTED if found[-1].state == explain.STOPS else 0
 
 
+# who, doctor
+
+
+def _who_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "words",
+        metavar="WORD",
+        nargs="+",
+        help="an address, PORT[/PROTOCOL], an interface, a MAC, [TABLE/]CHAIN/NUMBER",
+    )
+
+
+def _who(args: argparse.Namespace) -> int:
+    from mydockernet import who
+
+    context = _context(args)
+    intent, errors = context.store.load_each()
+    seen = context.kernel.observe_sockets(context.kernel.observe(lenient=True))
+    unknown = []
+    for word in args.words:
+        found = who.owners(word, intent, seen)
+        sys.stdout.write("".join(f"{word}: {owner}\n" for owner in found))
+        if not found:
+            unknown.append(NotFound(f"{word!r} is nobody's here"))
+    return _report_all([*errors, *unknown])
+
+
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", default="text", choices=["text", "json"], help="json: one object a line")
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from mydockernet import doctor, views
+
+    found, unread, errors = doctor.examine(_context(args))
+    _tell(f"can't be read: {why}; taken as absent" for why in unread)
+    sys.stdout.write(views.json_lines(views.finding_records(found)) if args.format == "json" else views.findings(found))
+    problems = any(finding.kind == doctor.PROBLEM for finding in found)
+    return _report_all(errors) or (DRIFTED if problems else 0)
+
+
 # list, inspect
 
 
@@ -657,6 +698,8 @@ VERBS = {
     "explain": Verb(
         "say who stops a packet on its way, and what mends it", _explain_arguments, _explain, changes=False
     ),
+    "who": Verb("say whose an address, a port, an interface or a rule is", _who_arguments, _who, changes=False),
+    "doctor": Verb("look for what commonly breaks, and say what mends it", _doctor_arguments, _doctor, changes=False),
     "repair": Verb("make it true again; prints what was not", _repair_arguments, _repair),
     "run": Verb(
         "run a command in a namespace of its own, on a network", _run_arguments, _run_command, takes_command=True

@@ -362,8 +362,10 @@ class _Walk:
 
     def out_of_host(self, packet: Packet) -> None:
         """Through POSTROUTING, to a bridge of ours or out of sight."""
-        verdict = self.ask("", "nat", "POSTROUTING", packet)
         network = self.networks.get(packet.outward)
+        if network and packet.source.is_loopback:
+            self._let_out(network)
+        verdict = self.ask("", "nat", "POSTROUTING", packet)
         if verdict.target in ("MASQUERADE", "SNAT"):
             own = self._address_on(packet.outward)
             self.passes(f"the host's {verdict.where}", f"From here it carries the host's {own or 'address'}.")
@@ -374,7 +376,8 @@ class _Walk:
         if place is None or place[0].bridge != packet.outward:
             self.stops(f"{network.name}: no container on it has {packet.destination}", mend="mydockernet check")
         if packet.source.is_loopback:
-            self._from_loopback(network)
+            mend = f"mydockernet repair {network.name}"
+            self.stops("the host: no rule translates 127.0.0.1", "A container can't answer to that address.", mend)
         came = self.place_of(packet.source)
         if packet.inward == packet.outward and came and came[0] == network:
             self.stops(
@@ -388,11 +391,13 @@ class _Walk:
             self._hairpin(place)
         return self.arrive_at(place, packet, routed=True)
 
-    def _from_loopback(self, network: Network) -> NoReturn:
-        mend = f"mydockernet repair {network.name}"
+    def _let_out(self, network: Network) -> None:
         if self.seen.sysctls.get(f"net/ipv4/conf/{network.bridge}/route_localnet") != "1":
-            self.stops(f"the host: route_localnet of {network.bridge} is off", "It lets no 127.0.0.1 out there.", mend)
-        self.stops("the host: no rule translates 127.0.0.1", "A container can't answer to that address.", mend)
+            self.stops(
+                f"the host: route_localnet of {network.bridge} is off",
+                "It lets no 127.0.0.1 out there.",
+                f"mydockernet repair {network.name}",
+            )
 
     def _hairpin(self, place: Place) -> None:
         network, endpoint = place
@@ -411,6 +416,14 @@ class _Walk:
 
     def _leave(self, packet: Packet) -> NoReturn:
         """Out by an interface that is not ours: what is beyond answers for itself."""
+        if there := self.place_of(packet.destination):
+            here = [r for r in self.seen.routes if r.dev == packet.outward and packet.destination in r.destination]
+            route = max(here, key=lambda r: r.destination.prefixlen, default=None)
+            self.stops(
+                f"the host: sends it out by {packet.outward}, though {packet.destination} is {there[1].name}'s",
+                "A route of somebody else's shadows the network's own.",
+                f"ip route del {route.line}" if route else f"ip route get {packet.destination}",
+            )
         answer_back = replace(
             packet,
             source=packet.destination,

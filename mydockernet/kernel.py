@@ -222,6 +222,11 @@ class Kernel:
         """The same observation, with the sockets of the host that listen."""
         return replace(seen, sockets=links.read_sockets(self._read(links.READ_SOCKETS)))
 
+    def try_read(self, argv: Argv) -> str:
+        """What a command prints; nothing, where it fails or is not there."""
+        done = self._spawn(Command(argv))
+        return done.stdout if done.status == 0 else ""
+
     def _observe_rules(self, netns: str, seen: Observed, families: Iterable[int], lenient: bool) -> Observed:
         chains: dict[Chain, tuple[Rule, ...]] = {}
         policies: dict[Chain, str] = {}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
 from typing import Any
 
+from mydockernet.doctor import Finding
 from mydockernet.errors import Invalid, command_line
 from mydockernet.explain import Hop
 from mydockernet.facts import Link, Step
@@ -109,6 +110,20 @@ def hops(found: Iterable[Hop]) -> str:
         lines.append(f"{_SIGNS[hop.state]}{hop.what}")
         lines += [f"      {line}" for line in (hop.why, hop.mend and f"mend: {hop.mend}") if line]
     return "".join(f"{line}\n" for line in lines)
+
+
+def findings(found: Iterable[Finding]) -> str:
+    """What doctor found: what it is; below, indented, what shows it, and the command that mends it."""
+    lines = []
+    for each in found:
+        lines.append(f"{each.kind}: {each.what}")
+        lines += [f"      {line}" for line in (each.evidence, each.mend and f"mend: {each.mend}") if line]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def finding_records(found: Iterable[Finding]) -> list[dict[str, Any]]:
+    """The same, for JSON."""
+    return [{"Kind": f.kind, "What": f.what, "Evidence": f.evidence, "Mend": f.mend} for f in found]
 
 
 def hop_records(found: Iterable[Hop]) -> list[dict[str, Any]]:

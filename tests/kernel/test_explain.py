@@ -16,8 +16,13 @@ BREAKAGES = {
     "interface gone": ("ip -n a1 link set eth0 name x", "a2 a1", "a1: its interface eth0 is not there", REPAIR_A),
     "address gone": ("ip -n a2 addr flush dev eth0", "a1 a2:80", f"a2: has no longer the address {A}.3", REPAIR_A),
     "cable off": (f"ip link set {VETH.format('a1')} down", "a2 a1:80", "the host: the cable a1-", REPAIR_A),
-    "cable unplugged": (f"ip link set {VETH.format('a2')} nomaster", "a1 a2", "is not in the bridge a", REPAIR_A),
-    "bridge off": ("ip link set a down", "a1 a2", "the host: the bridge a is switched off", REPAIR_A),
+    "cable unplugged": (
+        f"ip link set {VETH.format('a2')} nomaster",
+        "a1 a2",
+        "is not plugged into the bridge a",
+        REPAIR_A,
+    ),
+    "bridge off": ("ip link set dev a down", "a1 a2", "the host: the bridge a is switched off", REPAIR_A),
     "gateway gone": ("ip addr flush dev a", "a1 192.0.2.2:80", f"has no longer the gateway's address {A}.1", REPAIR_A),
     "forwarding off": (
         "sysctl -w net.ipv4.ip_forward=0",
@@ -85,7 +90,7 @@ BREAKAGES = {
     "no way back": (
         "ip -n a1 route del default",
         "outside host:8080",
-        "a1: no way back to 192.0.2.2",
+        "a1: has no way back to 192.0.2.2",
         REPAIR_A,
     ),
     "a container's own rules": (
@@ -97,8 +102,8 @@ BREAKAGES = {
     "a shadowing route": (
         f"ip route add {A}.3/32 dev up1",
         "outside a2:80",
-        "the host: does not send",
-        "ip route get",
+        f"the host: sends it out by up1, though {A}.3 is a2's",
+        f"ip route del {A}.3 dev up1",
     ),
     "a dead container": ("ip netns del a2", "a1 a2:80", "a2: its namespace is gone", REPAIR_A),
     "an unreachable route": ("ip route add unreachable 198.51.100.7", "a1 198.51.100.7", "(No route to host)", ""),

@@ -1,0 +1,73 @@
+"""Whose is this? An address, a port, an interface, a MAC address, or a rule, of a network on record. Pure."""
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from mydockernet import plan, rules
+from mydockernet.facts import TAG, Observed
+from mydockernet.model import Address, Endpoint, Network
+from mydockernet.plan import Intent
+
+_PORT = re.compile(r":?(\d{1,5})(?:/(tcp|udp|sctp))?")
+_RULE = re.compile(r"(?:(\w+)[/ ])?([A-Za-z][\w-]*)[/ ](\d+)")
+
+
+def owners(word: str, intent: Intent, seen: Observed) -> tuple[str, ...]:
+    """What has it, in words: none, where nothing of ours does.
+
+    `word` is an address, PORT[/PROTOCOL], an interface's name, a MAC address, or a rule as [TABLE/]CHAIN/NUMBER.
+    """
+    try:
+        return tuple(_of_address(ip_address(word), intent))
+    except ValueError:
+        pass
+    if port := _PORT.fullmatch(word):
+        return tuple(_of_port(int(port[1]), port[2], intent, seen))
+    if rule := _RULE.fullmatch(word):
+        return tuple(_of_rule(rule[1] or "filter", rule[2], int(rule[3]), seen))
+    return tuple(_of_interface(word, intent, seen))
+
+
+def _container(network: Network, endpoint: Endpoint) -> str:
+    return f"the container {endpoint.name} on the network {network.name}"
+
+
+def _of_address(address: Address, intent: Intent) -> Iterator[str]:
+    for network in intent.values():
+        for subnet in network.subnets:
+            if address == subnet.gateway:
+                yield f"the gateway of the network {network.name}, on {network.bridge}"
+            elif kept := next((r for r in subnet.reserved if r.address == address), None):
+                yield f"reserved on the network {network.name}{f' for {kept.name}' if kept.name else ''}"
+            elif address in subnet.network:
+                holder = next((e for e in network.endpoints if address in e.addresses), None)
+                yield _container(network, holder) if holder else f"nobody's, on the network {network.name}"
+
+
+def _of_port(port: int, protocol: str | None, intent: Intent, seen: Observed) -> Iterator[str]:
+    for network, endpoint in plan.endpoints(intent.values()):
+        for mapping in endpoint.ports:
+            if protocol in (None, mapping.protocol) and mapping.host_ports.first <= port <= mapping.host_ports.last:
+                yield f"{_container(network, endpoint)}: {mapping}"
+    for socket in seen.sockets:
+        if protocol in (None, socket.protocol) and socket.port == port:
+            yield f"{socket.program}, listening on {socket.address or '*'}:{port}/{socket.protocol}"
+
+
+def _of_rule(table: str, name: str, number: int, seen: Observed) -> Iterator[str]:
+    for chain, chain_rules in seen.chains.items():
+        if (chain.table, chain.name) == (table, name) and 0 < number <= len(chain_rules):
+            rule = chain_rules[number - 1]
+            owner = rule.comment.removeprefix(TAG) if rules.is_ours(rule) else "somebody else"
+            yield f"{'all networks' if owner == '@shared' else owner}: {rule.text}"
+
+
+def _of_interface(name: str, intent: Intent, seen: Observed) -> Iterator[str]:
+    for network in intent.values():
+        link = seen.links.get(network.bridge)
+        if name == network.bridge or (link and name == link.mac):
+            yield f"the bridge of the network {network.name}"
+        for endpoint in network.endpoints:
+            if name in (endpoint.veth, endpoint.mac):
+                yield f"{_container(network, endpoint)}: the cable {endpoint.veth}, to its {endpoint.interface}"
