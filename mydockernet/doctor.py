@@ -110,7 +110,7 @@ def _forwarding(intent: Intent, seen: Observed) -> Iterator[Finding]:
     if before:
         yield Finding(
             NOTICE,
-            f"{len(before)} rules of others in FORWARD come before those of mydockernet, and may decide first",
+            f"rules of others in FORWARD, {len(before)}, come before those of mydockernet, and may decide first",
             f"iptables -S FORWARD: -A FORWARD {before[0]}",
             f"iptables -t filter -D FORWARD 1{' (and so on)' if len(before) > 1 else ''}, or move it to {rules.USER}",
         )
@@ -183,7 +183,7 @@ def _switches(intent: Intent, seen: Observed) -> Iterator[Finding]:
     if seen.sysctls.get(RP_FILTER) == "1":
         yield Finding(
             NOTICE,
-            "rp_filter is strict: a packet is dropped, and nothing said, if its answer would leave by another interface",
+            "rp_filter is strict: a packet whose answer would leave by another interface is dropped in silence",
             "net.ipv4.conf.all.rp_filter = 1",
             "sysctl -w net.ipv4.conf.all.rp_filter=2",
         )

@@ -4,14 +4,16 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mydockernet.doctor import Finding
 from mydockernet.errors import Invalid, command_line
-from mydockernet.explain import Hop
 from mydockernet.facts import Link, Step
 from mydockernet.model import Endpoint, Network
 from mydockernet.survey import OwnedRule, Shown
+
+if TYPE_CHECKING:
+    from mydockernet.doctor import Finding
+    from mydockernet.explain import Hop
 
 RULE_FIELDS = ("Owner", "Table", "Chain", "Number", "Packets", "Rule", "Why")
 _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
@@ -103,7 +105,7 @@ def rules_table(records: Sequence[dict[str, Any]], width: int | None) -> str:
     )
 
 
-def hops(found: Iterable[Hop]) -> str:
+def hops(found: "Iterable[Hop]") -> str:
     """A packet's way, a line a hop; below, indented, why, and the command that mends it."""
     lines = []
     for hop in found:
@@ -112,7 +114,7 @@ def hops(found: Iterable[Hop]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def findings(found: Iterable[Finding]) -> str:
+def findings(found: "Iterable[Finding]") -> str:
     """What doctor found: what it is; below, indented, what shows it, and the command that mends it."""
     lines = []
     for each in found:
@@ -121,12 +123,12 @@ def findings(found: Iterable[Finding]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def finding_records(found: Iterable[Finding]) -> list[dict[str, Any]]:
+def finding_records(found: "Iterable[Finding]") -> list[dict[str, Any]]:
     """The same, for JSON."""
     return [{"Kind": f.kind, "What": f.what, "Evidence": f.evidence, "Mend": f.mend} for f in found]
 
 
-def hop_records(found: Iterable[Hop]) -> list[dict[str, Any]]:
+def hop_records(found: "Iterable[Hop]") -> list[dict[str, Any]]:
     """A packet's way, for JSON."""
     return [{"State": hop.state, "What": hop.what, "Why": hop.why, "Mend": hop.mend} for hop in found]
 
