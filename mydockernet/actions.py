@@ -190,7 +190,7 @@ def _facing(
     had = tuple(dict.fromkeys(fact for intent in goal.begun for fact in plan.facts(intent, concern)))
     want = plan.facts(goal.target, concern)
     known = [network.bridge for intent in (*goal.begun, goal.target) for network in intent.values()]
-    strangers = plan.strangers(known, seen)
+    strangers = plan.strangers(known, seen, leaving=goal.mends)
     if goal.mends is not None:
         had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
     if strangers:

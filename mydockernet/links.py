@@ -35,6 +35,11 @@ def is_ours(link: Link) -> bool:
     return link.alias.startswith(TAG) or (not link.alias and link.group in (GROUP, GROUP_INTERNAL))
 
 
+def owner(link: Link) -> str:
+    """Whose mark an interface carries: NAME, or NAME@REALM."""
+    return link.alias.removeprefix(TAG)
+
+
 def belongs(link: Link | None, owner: str) -> bool:
     """Whether an interface is there, and of this owner; in the instant before it has its alias, nobody else's."""
     return link is not None and (link.alias == tag(owner) if link.alias else is_ours(link))
@@ -75,7 +80,6 @@ class Bridge(Fact):
     name: str
     owner: str
     group: str
-    mtu: int | None
 
     @property
     def what(self) -> str:
@@ -89,7 +93,7 @@ class Bridge(Fact):
             Step(
                 f"Make the bridge: a switch inside the kernel that the containers of {self.owner} plug into. "
                 f"Its link group, {self.group}, is what the filter rules know it by.",
-                ("ip", "link", "add", "dev", self.name, "group", self.group, *_mtu(self.mtu), "type", "bridge"),
+                ("ip", "link", "add", "dev", self.name, "group", self.group, "type", "bridge"),
             ),
         )
 
@@ -116,7 +120,6 @@ class Veth(Fact):
     owner: str
     endpoint: str
     group: str
-    mtu: int | None
     peer: str
     peer_netns: str
 
@@ -131,14 +134,13 @@ class Veth(Fact):
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         lost = self.undo(seen) if self._ours(seen) else ()
-        mtu = _mtu(self.mtu)
-        peer = ("peer", "name", self.peer, *mtu, "netns", self.peer_netns)
+        peer = ("peer", "name", self.peer, "netns", self.peer_netns)
         return (
             *lost,
             Step(
                 f"Make a veth pair, a cable with two ends: {self.name} stays here, {self.peer} goes into "
                 f"{self.endpoint}. The link group marks it as one of ours.",
-                ("ip", "link", "add", "dev", self.name, "group", self.group, *mtu, "type", "veth", *peer),
+                ("ip", "link", "add", "dev", self.name, "group", self.group, "type", "veth", *peer),
             ),
         )
 
@@ -251,11 +253,9 @@ class Mtu(_Attribute):
         return link is not None and link.mtu == self.mtu
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        if self._link(seen) is None:
-            return ()  # It is made with it.
-        return (
-            Step(f"Give {self.dev} its MTU again.", self._ip("link", "set", "dev", self.dev, "mtu", str(self.mtu))),
-        )
+        # Not as the interface is made: a bridge would forget it when its last port goes.
+        why = f"Give {self.dev} its MTU: how many bytes a packet on it may have."
+        return (Step(why, self._ip("link", "set", "dev", self.dev, "mtu", str(self.mtu))),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +287,7 @@ def strays(seen: Observed, known: Collection[str]) -> Iterator[StrayLink]:
     """The interfaces that carry a mark of ours, less the known ones."""
     for link in seen.links.values():
         if link.name not in known and link.alias.startswith(TAG):
-            yield StrayLink(link.name, link.alias.removeprefix(TAG))
+            yield StrayLink(link.name, owner(link))
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,10 +435,6 @@ class DefaultRoute(_Attribute):
     @property
     def _words(self) -> Argv:
         return ("default", "via", self.gateway, "dev", self.dev)
-
-
-def _mtu(mtu: int | None) -> Argv:
-    return ("mtu", str(mtu)) if mtu else ()
 
 
 def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:

@@ -164,7 +164,7 @@ def told(fact: Fact, seen: Observed) -> bool:
 
 def bridge_facts(network: Network) -> Iterator[Fact]:
     """The bridge of a network, with its addresses."""
-    yield links.Bridge(network.bridge, network.owner, _group(network), network.mtu)
+    yield links.Bridge(network.bridge, network.owner, _group(network))
     yield links.Alias(network.bridge, network.owner)
     yield links.LinkGroup(network.bridge, _group(network))
     if network.mtu:
@@ -231,7 +231,7 @@ def endpoint_facts(
     netns, name = endpoint.namespace.path, endpoint.name
     if endpoint.namespace.own:
         yield links.OwnNamespace(netns, netns.rpartition("/")[2])
-    yield links.Veth(veth, network.owner, name, _group(network), network.mtu, dev, netns)
+    yield links.Veth(veth, network.owner, name, _group(network), dev, netns)
     yield links.Alias(veth, network.owner)
     yield links.LinkGroup(veth, _group(network))
     if network.mtu:
@@ -340,13 +340,13 @@ def to_look_at(had: Iterable[Fact], want: Iterable[Fact]) -> Sights:
     return Sights(frozenset(paths - {""}), frozenset(read))
 
 
-def strangers(known: Collection[str], seen: Observed) -> bool:
+def strangers(known: Collection[str], seen: Observed, leaving: Scope | None = None) -> bool:
     """Whether the host has bridges of ours that are not among the known ones: another state folder's.
 
-    They use the shared chains too, which therefore stay.
+    They use the shared chains too, which therefore stay. `leaving`: whose unknown ones are left over, and will go.
     """
-    bridges = (link for link in seen.links.values() if link.kind == "bridge")
-    return any(links.is_ours(link) and link.name not in known for link in bridges)
+    bridges = (link for link in seen.links.values() if link.kind == "bridge" and link.name not in known)
+    return any(links.is_ours(link) and not (leaving and leaving.covers(links.owner(link))) for link in bridges)
 
 
 def _going(had: tuple[Fact, ...], want: tuple[Fact, ...]) -> tuple[Fact, ...]:

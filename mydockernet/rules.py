@@ -84,7 +84,7 @@ class OwnRule(Fact):
     target: Argv
     why: str
     first: bool = False
-    after: tuple["OwnRule", ...] = ()
+    after: tuple["OwnRule", ...] | None = None
 
     @property
     def words(self) -> Argv:
@@ -124,9 +124,9 @@ class OwnRule(Fact):
         if self.first:
             return _command(self.chain, "-I", self.words)
         # The missing ones of the rules before this one are put back before it.
-        places = [rule._place(seen) for rule in self.after]
+        places = [rule._place(seen) for rule in self.after or ()]
         place = max((p for p in places if p is not None), default=0) + places.count(None) + 1
-        if not self.after or place > len(seen.chains.get(self.chain, ())) + places.count(None):
+        if self.after is None or place > len(seen.chains.get(self.chain, ())) + places.count(None):
             return _command(self.chain, "-A", self.words)
         return _command(self.chain, "-I", self.words, str(place))
 

@@ -1,0 +1,326 @@
+"""What a host does to a network over a year: check names it, repair restores it, and a second repair plans nothing."""
+
+import json
+import os
+import random
+import re
+
+import pytest
+
+from tests.kernel.test_attacks import (
+    test_a_neighbour_can_not_reach_what_is_published_on_loopback as loopback_is_guarded,
+)
+from tests.kernel.test_reachability import REACH, matrix
+
+NOTHING = "#!/bin/sh\nset -e\n"
+SETUP = """
+for c in c1 c2; do ip netns add $c; done
+mydockernet create web --subnet 10.1.0.0/24 --mtu 1400 --no-icc
+mydockernet create b --subnet 10.2.0.0/24
+mydockernet connect web c1 -p 8080:80 -p 127.0.0.1:81:81/udp
+mydockernet connect b c1
+mydockernet connect web c2
+mydockernet inspect web | jq -r '.[0].Containers.c1.HostInterface' > /run/veth
+"""
+VETH = "$(cat /run/veth)"
+LOSSES = {
+    "a bridge": ("ip link del web", "web: missing: the bridge web"),
+    "a veth": (f"ip link del {VETH}", "web: missing: the veth pair c1-"),
+    "a far end's name": (
+        "ip -n c1 link set eth0 down; ip -n c1 link set eth0 name x",
+        "web: missing: the veth pair c1-",
+    ),
+    "a far end, moved": ("ip -n c1 link set eth0 netns c2 name lost", "web: missing: the veth pair c1-"),
+    "a master": (f"ip link set {VETH} nomaster", "web: missing: the place of c1-"),
+    "another master": (f"ip link set {VETH} master b", "web: missing: the place of c1-"),
+    "a gateway's address": ("ip addr flush dev web", "web: missing: the address 10.1.0.1/24 of web"),
+    "an address": ("ip -n c1 addr flush dev eth0", "web: missing: the address 10.1.0.2/24 of eth0 in /run/netns/c1"),
+    "a bridge's mark": ("ip link set web alias ''", "web: missing: the owner's mark on web"),
+    "a veth's mark": (f"ip link set {VETH} alias ''", "web: missing: the owner's mark on c1-"),
+    "a link group": ("ip link set web group 0", "web: missing: the link group 28004 of web"),
+    "a veth's link group": (f"ip link set {VETH} group 7", "web: missing: the link group 28004 of c1-"),
+    "an MTU": ("ip link set web mtu 1300", "web: missing: the MTU 1400 of web"),
+    "a far end's MTU": ("ip -n c1 link set eth0 mtu 1300", "web: missing: the MTU 1400 of eth0 in /run/netns/c1"),
+    "a MAC address": (
+        "ip -n c1 link set eth0 address 02:00:00:00:00:99",
+        "web: missing: the MAC address 02:42:0a:01:00:02 of eth0 in /run/netns/c1",
+    ),
+    "up of a bridge": ("ip link set dev web down", "web: missing: the interface web, switched on"),
+    "up of a veth": (f"ip link set {VETH} down", "web: missing: the interface c1-"),
+    "up of a far end": (
+        "ip -n c1 link set eth0 down",
+        "the interface eth0 in /run/netns/c1, switched on",
+    ),
+    "up of loopback": ("ip -n c1 link set lo down", "missing: the interface lo in /run/netns/c1, switched on"),
+    "a default route": ("ip -n c1 route del default", "web: missing: the default route via 10.1.0.1 by eth0"),
+    "isolation": (f"bridge link set dev {VETH} isolated off", "web: missing: the switch isolated of c1-"),
+    "hairpin": (f"bridge link set dev {VETH} hairpin off", "web: missing: the switch hairpin of c1-"),
+    "forwarding": ("sysctl -w net.ipv4.ip_forward=0", "@shared: missing: the switch net.ipv4.ip_forward=1"),
+    "accept_ra of a bridge": ("sysctl -w net.ipv6.conf.web.accept_ra=1", "the switch net.ipv6.conf.web.accept_ra=0"),
+    "route_localnet": ("sysctl -w net.ipv4.conf.web.route_localnet=0", "net.ipv4.conf.web.route_localnet=1"),
+    "IPv6, off": (
+        "nsenter --net=/run/netns/c1 sysctl -w net.ipv6.conf.eth0.disable_ipv6=0",
+        "the switch net.ipv6.conf.eth0.disable_ipv6=1 in /run/netns/c1",
+    ),
+    "rp_filter": ("nsenter --net=/run/netns/c1 sysctl -w net.ipv4.conf.eth1.rp_filter=1", "b: missing: the switch"),
+    "the filter table": ("iptables -F", "@shared: missing: the rule everything to MYDOCKERNET-FORWARD, in FORWARD"),
+    "the nat table": ("iptables -t nat -F; iptables -t nat -X MYDOCKERNET-PORTS", "@shared: missing: the chain"),
+    "all tables": (
+        "for t in raw nat filter; do iptables -t $t -F; iptables -t $t -X; done",
+        "@shared: missing: the chain MYDOCKERNET-FORWARD in filter",
+    ),
+    "the order of rules": (
+        "eval iptables -I MYDOCKERNET-FORWARD $(iptables -S MYDOCKERNET-FORWARD | tail -1 | cut -d' ' -f3-)",
+        "@shared: missing: the order of the rules in MYDOCKERNET-FORWARD",
+    ),
+    "one rule, and the order": (
+        "iptables -D MYDOCKERNET-FORWARD 4; iptables -D MYDOCKERNET-FORWARD 1;"
+        "iptables -A MYDOCKERNET-FORWARD -m comment --comment mydockernet:@shared -j MYDOCKERNET-USER",
+        "@shared: missing: the order of the rules in MYDOCKERNET-FORWARD",
+    ),
+    "everything but containers": (
+        f"ip link del web; ip link del dev b; ip link del {VETH} || true; for l in $(ip -br link show group 28004 |"
+        " cut -d@ -f1); do ip link del dev $l || true; done;"
+        "for t in raw nat filter; do iptables -t $t -F; iptables -t $t -X; done; sysctl -w net.ipv4.ip_forward=0",
+        "b: missing: the bridge b",
+    ),
+}
+
+
+def ours(host):
+    """Links, routes and the rules that are mydockernet's; those of the canary may have been flushed with them."""
+    seen = host.snapshot()
+    rules = {table: [rule for rule in body if "ydockernet" in rule.lower()] for table, body in seen["rules"].items()}
+    # The order of what nat appends has no meaning: no packet is for two of them to decide differently.
+    rules["nat"] = sorted(rules.get("nat", ()))
+    return seen["host"], seen["inside"], {table: body for table, body in rules.items() if body}, host.sysctls()
+
+
+def lose_and_repair(host, damage, *told):
+    """check names it and changes nothing; repair restores it; then there is nothing to do. Returns what check said."""
+    whole = ours(host)
+    host.sh(damage)
+    broken = host.everything()
+    check = host.mydockernet("check", check=False)
+    assert check.returncode == 5, (damage, check)
+    for text in told:
+        assert text in check.stdout, check.stdout
+    assert host.everything() == broken
+    assert host.mydockernet("repair").stdout == check.stdout
+    assert ours(host) == whole, damage
+    assert host.mydockernet("repair --dry-run").stdout == NOTHING
+    assert host.mydockernet("check").stdout == ""
+    return check.stdout
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_what_is_lost_is_named_and_restored(host, part):
+    host.sh(SETUP)
+    for damage, told in list(LOSSES.values())[part::4]:
+        lose_and_repair(host, damage, told)
+
+
+def test_each_rule_that_is_lost_or_doubled_is_named_and_restored(host):
+    host.sh(SETUP)
+    rules = [
+        (table, rule)
+        for table in ("raw", "nat", "filter")
+        for rule in host.run("iptables", "-t", table, "-S").stdout.splitlines()
+        if "mydockernet:" in rule
+    ]
+    assert len(rules) > 15
+    for table, rule in rules:
+        owner = re.search(r"mydockernet:([\w@]+)", rule)[1]
+        lose_and_repair(host, f"iptables -t {table} {rule.replace('-A', '-D', 1)}", f"{owner}: missing: the rule ")
+        lose_and_repair(host, f"iptables -t {table} {rule}", f"{owner}: ")
+
+
+def test_what_carries_our_mark_and_belongs_to_nothing_is_removed(host):
+    host.sh(SETUP)
+    said = lose_and_repair(
+        host,
+        "ip link add old type bridge; ip link set old alias mydockernet:old;"
+        "ip link add old1 type veth peer name old2; ip link set old1 alias mydockernet:web;"
+        "iptables -t nat -A POSTROUTING -s 10.9.0.0/24 -m comment --comment mydockernet:old -j MASQUERADE;"
+        "iptables -t nat -A MYDOCKERNET-PORTS -p tcp --dport 99 -m comment --comment mydockernet:web"
+        " -j DNAT --to-destination 10.1.0.9:99",
+        "old: left over: the interface old",
+        "web: left over: the interface old1",
+        "old: left over: the rule -s 10.9.0.0/24",
+        "web: left over: the rule -p tcp",
+    )
+    assert said.count("\n") == 4
+
+
+def test_without_a_network_all_that_is_left_over_is_removed(host):
+    before = host.snapshot()
+    host.sh(SETUP + "rm -r /var/lib/mydockernet")
+    assert host.mydockernet("check", check=False).returncode == 5
+    host.mydockernet("repair")
+    host.sh("ip netns del c1; ip netns del c2")
+    assert host.snapshot() == before
+    assert host.mydockernet("check").stdout == ""
+
+
+def test_what_does_not_carry_our_mark_is_never_touched(host):
+    host.sh(SETUP)
+    host.sh(
+        "iptables -I FORWARD -s 198.51.100.1 -j DROP; iptables -A MYDOCKERNET-FORWARD -s 198.51.100.2 -j DROP;"
+        "iptables -A MYDOCKERNET-USER -s 198.51.100.3 -j DROP; ip link add foreign group 28004 type bridge;"
+        "ip link set foreign alias somebody; ip netns add mydockernet-foreign"
+    )
+    before = host.snapshot()
+    assert host.mydockernet("check").stdout == ""
+    host.mydockernet("repair")
+    assert host.snapshot() == before
+
+
+def test_a_dead_container_is_dropped_and_told(host):
+    host.sh(SETUP + "ip netns del c1")
+    check = host.mydockernet("check", check=False)
+    gone = [line for line in check.stdout.splitlines() if ": gone: " in line]
+    assert gone == [f"{net}: gone: the container c1, with /run/netns/c1" for net in ("b", "web")]
+    done = host.mydockernet("repair")
+    assert done.stdout == check.stdout
+    assert host.mydockernet(["list", "--format", "{{.Name}} {{.Containers}} {{.State}}"]).stdout == "b 0 up\nweb 1 up\n"
+    assert host.mydockernet("repair --dry-run").stdout == NOTHING
+    assert "10.1.0.2" not in str(host.rules())
+
+
+def test_after_a_reboot_the_networks_are_there_again(new_host):
+    """A reboot: the state folder is all that is left."""
+    old, new = new_host(), new_host()
+    old.sh(SETUP)
+    new.sh("tar -x -C /", stdin=old.sh("tar -c -C / var/lib/mydockernet").stdout)
+    assert ": missing: the bridge web" in new.mydockernet("check", check=False).stdout
+    new.mydockernet("repair")
+    old.sh("mydockernet disconnect web c1; mydockernet disconnect b c1; mydockernet disconnect web c2")
+    old.sh("ip netns del c1; ip netns del c2")
+    assert ours(new) == ours(old)
+    assert new.mydockernet("check").stdout == ""
+
+
+@pytest.mark.parametrize("damage", ["all tables", "everything"])
+def test_after_a_repair_the_tables_of_reachability_and_attacks_hold_again(lab, damage):
+    flush = "for t in raw nat filter; do iptables -t $t -F; iptables -t $t -X; done;"
+    links = "for l in $(ip -br link show type bridge | grep -v canary | cut -d' ' -f1); do ip link del dev $l; done;"
+    links += "for l in $(ip -br link show group 28004 | cut -d@ -f1); do ip link del dev $l; done;"
+    links += "for l in $(ip -br link show group 28005 | cut -d@ -f1); do ip link del dev $l; done;"
+    lab.host.sh(flush + (links if damage == "everything" else ""))
+    assert matrix(lab) != REACH
+    lab.host.mydockernet("repair")
+    if damage == "everything":
+        lab.host.sh("ip -n i1 route add default via 10.3.0.1")  # The test's own, not mydockernet's.
+    assert matrix(lab) == REACH
+    loopback_is_guarded(lab)
+
+
+def test_one_network_alone_is_checked_and_repaired(host):
+    host.sh(SETUP + "ip link set dev web down; ip link set dev b down")
+    assert host.mydockernet("check b", check=False).stdout == "b: missing: the interface b, switched on\n"
+    host.mydockernet("repair b")
+    assert host.mydockernet("check b").returncode == 0
+    assert "web: missing: the interface web, switched on\n" in host.mydockernet("check web", check=False).stdout
+    host.fails("check nope", 3, "no network is named 'nope'")
+    host.fails("repair nope b", 3, "no network is named 'nope'")
+
+
+def test_check_speaks_json(host):
+    host.sh(SETUP + "ip link set dev web down")
+    lines = host.mydockernet("check web --format json", check=False).stdout.splitlines()
+    assert json.loads(lines[0]) == {"Network": "web", "State": "missing", "What": "the interface web, switched on"}
+
+
+def test_a_foreign_interface_in_the_way_of_a_repair_is_told(host):
+    host.sh(SETUP + "ip link del dev b; ip link add dev b type bridge")
+    before = host.everything()
+    host.fails("repair", 4, "an interface named b exists already")
+    assert host.everything() == before
+
+
+def test_check_names_a_change_that_was_killed_and_repair_takes_it_back(host):
+    host.sh(SETUP)
+    before = host.everything()
+    host.mydockernet("create late", env=host.break_programs('"$real" "$@"; kill -9 $PPID', 7), check=False)
+    check = host.mydockernet("check", check=False)
+    assert "late: unfinished: " in check.stdout
+    host.mydockernet("repair")
+    assert host.everything() == before
+
+
+def test_two_state_folders_leave_each_other_alone(host):
+    other = {"MYDOCKERNET_STATE_DIR": "/run/other"}
+    host.sh(SETUP)
+    host.sh("ip netns add c3; mydockernet create web; mydockernet connect web c3 -p 9090:90", env=other)
+    before = host.everything()
+    for env in ({}, other):
+        assert host.mydockernet("check", env=env).stdout == ""
+        assert host.mydockernet("repair", env=env).stdout == ""
+    host.sh("iptables -F; iptables -t nat -F; iptables -t raw -F")
+    host.sh("mydockernet repair", env=other)
+    assert "mydockernet:web@" in str(host.rules()["nat"])
+    host.sh("mydockernet repair")
+    host.sh("mydockernet rm -f web b")
+    assert host.mydockernet("check", env=other).stdout == ""
+    host.sh("mydockernet rm -f web", env=other)
+    host.sh("ip netns del c1; ip netns del c2; ip netns del c3")
+    assert "ydockernet" not in str(host.snapshot()).lower()
+    assert before
+
+
+KILLS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1")) * 12
+VERBS = [
+    "create late --subnet 10.7.0.0/24",
+    "connect b c2 -p 90:90",
+    "disconnect web c1",
+    "publish web c2 99:99",
+    "unpublish web c1 8080:80",
+    "rm -f web",
+    "repair",
+]
+
+
+def test_killed_at_any_instant_one_repair_makes_it_before_or_after(host):
+    host.sh(SETUP)
+    chance = random.Random(os.environ.get("MYDOCKERNET_TEST_SEED", "1"))
+    whole = host.snapshot(), host.state()
+    host.sh("cp -a /var/lib/mydockernet /run/saved")
+    for turn in range(KILLS):
+        verb = VERBS[turn % len(VERBS)]
+        delay = chance.uniform(0.05, 0.35)
+        host.sh(f"timeout -s KILL {delay:.3f} mydockernet {verb} || true")
+        if chance.random() < 0.3:
+            host.sh(f"timeout -s KILL {chance.uniform(0.05, 0.35):.3f} mydockernet repair || true")
+        host.mydockernet("repair")
+        assert host.mydockernet("check").stdout == "", (verb, delay)
+        if host.state() == whole[1]:
+            assert host.snapshot() == whole[0], (verb, delay)
+        # Back to where it began, whatever came of it.
+        host.sh("rm -r /var/lib/mydockernet; cp -a /run/saved /var/lib/mydockernet; mydockernet repair")
+        assert host.snapshot() == whole[0], (verb, delay)
+
+
+def test_a_full_disk_leaves_all_as_it_was(host):
+    host.sh(
+        "mount -t tmpfs -o size=64k,mode=0700 small /var/lib/mydockernet 2>/dev/null ||"
+        " { mkdir -m 0700 /var/lib/mydockernet; mount -t tmpfs -o size=64k,mode=0700 small /var/lib/mydockernet; }"
+    )
+    host.sh("mydockernet create web; ip netns add c1")
+    host.sh("head -c 1m /dev/zero > /var/lib/mydockernet/filler || true")
+    before = host.snapshot()
+    for words in ("create other", "connect web c1"):
+        host.fails(words, 1, "can't write /var/lib/mydockernet/", "No space left on device")
+        assert host.snapshot() == before
+    host.sh("rm /var/lib/mydockernet/filler")
+    assert host.mydockernet("check").stdout == ""
+    host.mydockernet("create other")
+
+
+def test_a_read_only_state_folder_leaves_all_as_it_was(host):
+    host.sh("mydockernet create web; ip netns add c1")
+    host.sh("mount --bind /var/lib/mydockernet /var/lib/mydockernet; mount -o remount,bind,ro /var/lib/mydockernet")
+    before = host.everything()
+    for words in ("create other", "connect web c1", "rm web"):
+        host.fails(words, 1, "Read-only file system")
+        assert host.everything() == before
+    assert host.mydockernet("check").returncode == 0
