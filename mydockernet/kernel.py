@@ -278,7 +278,13 @@ class Kernel:
         Not through sh, which would stand between the command and its terminal. Signals go on to the command; it is
         killed when we are.
         """
-        process = os.posix_spawnp("setpriv", ("setpriv", "--pdeathsig", "KILL", *argv), os.environ)
+        # Python ignores these two signals; the command is not to inherit that.
+        defaults = (signal.SIGPIPE, signal.SIGXFSZ)
+        words = ("setpriv", "--pdeathsig", "KILL", *argv)
+        try:
+            process = os.posix_spawnp("setpriv", words, os.environ, setsigdef=defaults)
+        except OSError as error:
+            raise Failed(f"can't run setpriv: {error.strerror}") from None
         told = (signal.SIGTERM, signal.SIGHUP)
         before = [signal.signal(number, lambda number, _: os.kill(process, number)) for number in told]
         before.append(signal.signal(signal.SIGINT, lambda *_: None))  # A terminal sends it to both of us.
