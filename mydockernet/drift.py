@@ -35,7 +35,7 @@ def find(
         *(Drift(name, "unfinished", "a change that a process began, and did not end") for name in unfinished),
         *_gone(intent, target),
         *_missing(target, want, seen),
-        *_left_over(intent, target, had, want, seen),
+        *_left_over(intent, had, want, seen),
     )
 
 
@@ -51,15 +51,10 @@ def _missing(target: Intent, want: Collection[Fact], seen: Observed) -> Iterator
             yield Drift(owners.get(fact, SHARED), "missing", fact.what)
 
 
-def _left_over(
-    intent: Intent, target: Intent, had: Collection[Fact], want: Collection[Fact], seen: Observed
-) -> Iterator[Drift]:
-    left = {(network.name, endpoint.name) for network, endpoint in plan.difference(intent, target).left}
-    by_place = plan.facts_by_owner(intent)
+def _left_over(intent: Intent, had: Collection[Fact], want: Collection[Fact], seen: Observed) -> Iterator[Drift]:
     # What a container that is gone has left is told with it.
-    told = {*want, *(fact for place in left for fact in by_place[place])}
-    owners = {fact: name for (name, _), group in by_place.items() for fact in group}
+    known = {*want, *plan.facts(intent, plan.concern_of(intent.values()))}
     for fact in dict.fromkeys(had):
-        if fact not in told and plan.told(fact, seen) and fact.holds(seen) and fact.undo(seen):
+        if fact not in known and plan.told(fact, seen) and fact.holds(seen) and fact.undo(seen):
             owner = fact.owner if isinstance(fact, StrayLink | StrayRule | OwnRule) else SHARED
-            yield Drift(owners.get(fact, owner), "left over", fact.what)
+            yield Drift(owner, "left over", fact.what)

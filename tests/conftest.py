@@ -159,9 +159,9 @@ def new_host():
     """Makes hosts, each with somebody else's things on it."""
     hosts = []
 
-    def make():
+    def make(before=CANARY):
         hosts.append(Host())
-        hosts[-1].sh(CANARY)
+        hosts[-1].sh(before)
         return hosts[-1]
 
     yield make
@@ -172,3 +172,9 @@ def new_host():
 @pytest.fixture
 def host(new_host):
     return new_host()
+
+
+@pytest.fixture
+def bare_host(new_host):
+    """A host that nobody else has anything on, as a reader's sandbox."""
+    return new_host(before="true")

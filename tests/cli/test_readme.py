@@ -1,0 +1,49 @@
+"""What README and docs show is what happens: each console block is run, and its output compared."""
+
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+PAGES = ["README.md", "docs/recipes.md"]
+END = "@@"
+
+
+def session(page):
+    """The commands of a page's console blocks, each with its output; `> ` goes on with a command."""
+    found = []
+    for block in re.findall(r"```console\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                found.append((line[2:], []))
+            elif line.startswith("> "):
+                command, output = found.pop()
+                found.append((f"{command}\n{line[2:]}", output))
+            else:
+                found[-1][1].append(line)
+    return found
+
+
+def matches(said, shown):
+    """Whether that was said; `...` stands for anything."""
+    pattern = "\n".join(re.escape(line).replace(re.escape("..."), ".*") for line in shown)
+    return re.fullmatch(pattern, said.strip("\n"), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_shows_is_what_happens(bare_host, page):
+    commands = session(page)
+    assert len(commands) > 8
+    lines = [f"{command}\necho {END}" for command, _ in commands]
+    script = "\n".join(["exec 2>&1", *lines, "kill $(jobs -p) 2>/dev/null; wait"])
+    said = bare_host.run("bash", stdin=script, check=False).stdout.split(f"{END}\n")
+    for (command, shown), output in zip(commands, said, strict=False):
+        assert matches(output, shown), (command, output)
+    assert len(said) == len(commands) + 1
+
+
+def test_a_page_ends_with_a_removal():
+    for page in PAGES:
+        last = session(page)[-1][0]
+        assert "remove" in last, page
