@@ -87,6 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         return _report(MydockernetError(str(error)))
+    except Exception as error:
+        if os.environ.get("MYDOCKERNET_TRACEBACK"):
+            raise
+        what = f"this should not have happened: {type(error).__name__}: {error}"
+        return _report(MydockernetError(what, hint="MYDOCKERNET_TRACEBACK=1 shows where; please tell us"))
 
 
 def _run(words: list[str]) -> int:
@@ -94,7 +99,7 @@ def _run(words: list[str]) -> int:
         prog="mydockernet",
         usage="mydockernet [network] VERB [options] …",
         description="Container networks for one Linux host, without a daemon.\n\nverbs:\n"
-        + "\n".join(f"  {name:<10}{verb.help}" for name, verb in VERBS.items() if name not in ALIASES),
+        + "\n".join(f"  {name:<12}{verb.help}" for name, verb in VERBS.items() if name not in ALIASES),
     )
     top.add_argument("--version", action="version", version=f"mydockernet {__version__}")
     _common(top)
@@ -646,7 +651,7 @@ def _template(text: str) -> Callable[[dict[str, Any]], str] | None:
 def _width() -> int | None:
     if not sys.stdout.isatty():
         return None
-    return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    return os.get_terminal_size(sys.stdout.fileno()).columns or 80  # A terminal that does not know.
 
 
 def _filter_argument(parser: argparse.ArgumentParser) -> None:

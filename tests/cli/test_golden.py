@@ -1,0 +1,52 @@
+"""For each set of options, the whole dry run, and the rules that come of it, as read by a person and kept in golden/.
+
+MYDOCKERNET_TEST_RENEW=1 writes them anew; then read what git diff shows.
+"""
+
+import os
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+TWO = "ip netns add c1; ip netns add c2; "
+WEB = TWO + "mydockernet create web --subnet 10.1.0.0/24; "
+GOLDEN = {
+    "create": ("true", "create web --subnet 10.1.0.0/24"),
+    "create-a-second": ("mydockernet create other --subnet 10.9.0.0/24", "create web --subnet 10.1.0.0/24"),
+    "create-host-bits": ("true", "create web --subnet 192.168.10.7/24"),
+    "create-internal": ("true", "create web --subnet 10.1.0.0/24 --internal"),
+    "create-no-icc": ("true", "create web --subnet 10.1.0.0/24 --no-icc"),
+    "create-no-masquerade": ("true", "create web --subnet 10.1.0.0/24 --no-masquerade"),
+    "create-mtu-ranges": (
+        "true",
+        "create web --subnet 10.1.0.0/16 --mtu 1400 --ip-range 10.1.2.0/24 --reserve printer=10.1.2.9",
+    ),
+    "create-two-subnets": ("true", "create web --subnet 10.1.0.0/24 --subnet 10.2.0.0/24"),
+    "connect": (WEB, "connect web c1"),
+    "connect-published": (WEB, "connect web c1 --publish 8080:80 --publish 127.0.0.1:5000-5002:53-55/udp"),
+    "connect-no-icc": (TWO + "mydockernet create web --subnet 10.1.0.0/24 --no-icc", "connect web c1"),
+    "connect-internal": (TWO + "mydockernet create web --subnet 10.1.0.0/24 --internal", "connect web c1"),
+    "connect-a-second": (WEB + "mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1", "connect web c1"),
+    "disconnect": (WEB + "mydockernet connect web c1 -p 8080:80", "disconnect web c1"),
+    "remove": (WEB + "mydockernet connect web c1 -p 8080:80", "remove --force web"),
+    "run": (WEB, "run web --name job -p 8080:80 -- echo hello"),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_plan_and_its_rules_are_those_that_were_read(bare_host, name):
+    setup, words = GOLDEN[name]
+    bare_host.sh(setup)
+    verb, *rest = words.split()
+    script = bare_host.mydockernet([verb, "--dry-run", *rest]).stdout
+    bare_host.run("sh", stdin=script)
+    saved = bare_host.run("iptables-save").stdout
+    rules = "\n".join(re.sub(r" \[\d+:\d+\]$", "", line) for line in saved.splitlines() if not line.startswith("#"))
+    text = f"$ mydockernet {verb} --dry-run {' '.join(rest)}\n{script}\n$ iptables-save\n{rules}\n"
+    path = ROOT / "tests/golden" / f"{name}.txt"
+    if os.environ.get("MYDOCKERNET_TEST_RENEW"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text()

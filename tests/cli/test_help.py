@@ -1,0 +1,90 @@
+"""What --help and README say of the verbs."""
+
+import re
+
+import pytest
+
+from mydockernet import __version__, cli
+from tests.conftest import ROOT
+
+CONTRACT = {
+    "create": "--driver --subnet --gateway --ip-range --reserve --ipv6 --internal --no-icc --no-masquerade --mtu "
+    "--bridge-name --label --ignore --dry-run --format --exit-code --state-dir --verbose --lock-timeout",
+    "list": "--quiet --filter --format --no-trunc",
+    "inspect": "--format",
+    "remove": "--force --ignore --dry-run",
+    "prune": "--filter --dry-run",
+    "connect": "--ip --ip6 --mac --ifname --publish --label --no-default-route --name --dry-run",
+    "disconnect": "--force --dry-run",
+    "publish": "--dry-run",
+    "unpublish": "--dry-run",
+    "run": "--ip --mac --ifname --publish --label --no-default-route --name --dry-run",
+    "check": "--format",
+    "repair": "--dry-run",
+    "rules": "--format",
+    "who": "",
+    "explain": "--format",
+    "doctor": "--format",
+}
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_each_verb_has_help_with_all_its_options(capsys, verb):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([verb, "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: mydockernet {verb} ")
+    assert "exit codes:" in text
+    for option in CONTRACT[cli.ALIASES.get(verb, verb)].split():
+        assert option in text
+
+
+def test_the_help_lists_each_verb_once(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    for verb in CONTRACT:
+        assert re.search(rf"^  {verb} +\S", text, re.MULTILINE), verb
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"mydockernet {__version__}\n"
+
+
+def test_a_wrong_word_gets_one_line_and_a_hint(capsys):
+    for words in (["frobnicate"], ["create", "--nope", "x"], ["create"], ["--nope"], ["list", "x", "y"]):
+        assert cli.main(words) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        error, hint = captured.err.splitlines()
+        assert error.startswith("mydockernet: error: ")
+        assert hint.startswith("hint: mydockernet")
+    assert cli.main([]) == 2
+
+
+def test_readme_has_each_verb_and_no_option_that_there_is_not(capsys):
+    table = re.findall(r"^\| `(.+?) *\|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `")]
+    verbs = {word for cell in table for word in re.findall(r"[a-z]+", cell) if word in cli.VERBS}
+    assert verbs == set(cli.VERBS)
+    for row in rows:
+        first = next(word for word in re.findall(r"[a-z]+", row) if word in cli.VERBS)
+        with pytest.raises(SystemExit):
+            cli.main([first, "--help"])
+        text = capsys.readouterr().out
+        for option in re.findall(r"`(--?[\w-]+)", row):
+            assert option in text, (first, option)
+
+
+def test_an_error_that_nobody_thought_of_is_one_line_too(capsys, monkeypatch):
+    def surprise(*_):
+        raise RuntimeError("oh")
+
+    monkeypatch.setattr(cli, "_run", surprise)
+    assert cli.main(["list"]) == 1
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == "mydockernet: error: this should not have happened: RuntimeError: oh"
+    assert "MYDOCKERNET_TRACEBACK=1" in hint

@@ -1,0 +1,202 @@
+"""What is printed: results on stdout, one record a line; the rest on stderr, one line an error; the exit codes."""
+
+import json
+import os
+import pty
+import subprocess
+
+import pytest
+
+THREE = """
+mydockernet create a --label k=1
+mydockernet create bb --label k=2 --label x
+mydockernet create ccc --internal
+"""
+
+
+@pytest.fixture
+def three(host):
+    host.sh(f"{THREE} ip netns add c1; mydockernet connect a c1 -p 8080:80")
+    return host
+
+
+def test_a_table_in_a_pipe_is_one_plain_record_a_line(three):
+    out = three.mydockernet("list").stdout
+    assert [line.split()[0] for line in out.splitlines()] == ["NAME", "a", "bb", "ccc"]
+    assert three.sh("mydockernet list | awk 'NR>1{print $1}'").stdout == "a\nbb\nccc\n"
+    assert out.isascii()
+    assert out.splitlines()[1].split() == ["a", "10.208.0.0/24", "10.208.0.1", "bridge", "1", "up"]
+
+
+def test_a_name_is_never_cut_in_a_pipe(host):
+    name = "n" * 64
+    host.mydockernet(f"create {name}")
+    assert host.mydockernet("list", env={"COLUMNS": "40"}).stdout.splitlines()[1].startswith(f"{name} ")
+
+
+def test_a_table_in_a_terminal_has_borders(three):
+    reader, writer = pty.openpty()
+    subprocess.run([*three.enter, "mydockernet", "list"], env=three.env, stdout=writer, check=True)
+    os.close(writer)
+    assert "╭" in os.read(reader, 100_000).decode()
+    os.close(reader)
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("-q", "a bb ccc"),
+        ("-q --filter name=c", "ccc"),
+        ("-q --filter name=a --filter name=b", "a bb"),
+        ("-q --filter label=k", "a bb"),
+        ("-q -f label=k=2 -f label=x", "bb"),
+        ("-q --filter driver=bridge --filter name=bb", "bb"),
+        ("-q --filter driver=none", ""),
+        ("--format {{.Name}}", "a bb ccc"),
+    ],
+)
+def test_a_list_is_filtered(three, words, names):
+    assert three.mydockernet(f"ls {words}").stdout.split() == names.split()
+
+
+def test_json_is_one_object_a_line(three):
+    records = [json.loads(line) for line in three.mydockernet("list --format json").stdout.splitlines()]
+    assert [record["Name"] for record in records] == ["a", "bb", "ccc"]
+    assert records[1]["Labels"] == {"k": "2", "x": ""}
+    assert records[2]["Internal"] is True
+    assert three.sh("mydockernet ls --format json | jq -r .Containers").stdout == "1\n0\n0\n"
+
+
+def test_a_template_knows_the_fields(three):
+    out = three.mydockernet(["list", "--format", r"{{.Name}}\t{{.Subnet}}\n{{ json .Labels }}"]).stdout
+    assert out.startswith('a\t10.208.0.0/24\n{"k": "1"}\nbb\t')
+    three.fails(["list", "--format", "{{.Nmae}}"], 2, "--format: there is no field 'Nmae'; there are: Name, ")
+    three.fails(["list", "--format", "nonsense"], 2, "--format: 'nonsense' is neither table nor json")
+
+
+def test_inspect_tells_intent_and_kernel(three):
+    (record,) = json.loads(three.mydockernet("inspect a").stdout)
+    assert record["Subnets"] == [{"Subnet": "10.208.0.0/24", "Gateway": "10.208.0.1", "IPRanges": [], "Reserved": {}}]
+    assert "10.208.0.1/24" in record["Link"]["Addresses"]
+    assert record["Containers"]["c1"]["Ports"] == ["8080:80/tcp"]
+    assert record["Containers"]["c1"]["Link"]["MAC"] == "02:42:0a:d0:00:02"
+    assert {rule["Chain"] for rule in record["Rules"]} == {"POSTROUTING", "MYDOCKERNET-PORTS"}
+    assert all({"Packets", "Bytes", "Rule", "Why"} <= set(rule) for rule in record["Rules"])
+    assert len(json.loads(three.mydockernet("inspect a bb").stdout)) == 2
+    done = three.mydockernet("inspect nope a", check=False)
+    assert done.returncode == 3
+    assert [found["Name"] for found in json.loads(done.stdout)] == ["a"]
+
+
+def test_inspect_shows_who_reaches_a_container(three):
+    lines = three.mydockernet("inspect a --format table").stdout.splitlines()
+    rows = [" ".join(line.split()) for line in lines if line.startswith("c1")]
+    assert rows == [
+        "c1 10.208.0.2 every port the host; containers on a 10.208.0.2",
+        "c1 10.208.0.2 80/tcp anywhere: outside, the host, every container *:8080",
+    ]
+
+
+def test_rules_tell_owner_reason_and_counters(three):
+    records = [json.loads(line) for line in three.mydockernet("rules a --format json").stdout.splitlines()]
+    assert {record["Owner"] for record in records} == {"a", "@shared"}
+    assert all(record["Why"] and isinstance(record["Packets"], int) for record in records)
+    assert {r["Owner"] for r in map(json.loads, three.mydockernet("rules --format json").stdout.splitlines())} == {
+        "a",
+        "bb",
+        "@shared",
+    }
+    assert three.mydockernet("rules").stdout.splitlines()[0].split()[:4] == ["OWNER", "TABLE", "CHAIN", "NUMBER"]
+
+
+def test_who_tells_whose_it_is(three):
+    veth = json.loads(three.mydockernet("inspect a").stdout)[0]["Containers"]["c1"]["HostInterface"]
+    for word, owner in {
+        "10.208.0.2": "the container c1 on the network a",
+        "10.208.0.1": "the gateway of the network a, on a",
+        "10.208.0.77": "nobody's, on the network a",
+        "8080": "the container c1 on the network a: 8080:80/tcp",
+        "8080/tcp": "the container c1 on the network a: 8080:80/tcp",
+        "bb": "the bridge of the network bb",
+        veth: f"the container c1 on the network a: the cable {veth}, to its eth0",
+        "02:42:0a:d0:00:02": f"the container c1 on the network a: the cable {veth}, to its eth0",
+        "FORWARD/1": "all networks: ",
+        "filter/CANARY/1": "somebody else: ",
+    }.items():
+        assert three.mydockernet(["who", word]).stdout.startswith(f"{word}: {owner}"), word
+    three.fails("who 8080/udp", 3, "'8080/udp' is nobody's here")
+
+
+def test_doctor_tells_what_is_wrong_and_what_mends_it(three):
+    three.sh("sysctl -qew net.bridge.bridge-nf-call-iptables=0; sysctl -qw net.ipv4.conf.all.rp_filter=0")
+    assert three.mydockernet("doctor").stdout == ""
+    three.sh(
+        "sysctl -qw net.ipv4.ip_forward=0; sysctl -qw net.ipv4.conf.all.rp_filter=1; iptables -P FORWARD DROP;"
+        "iptables -I FORWARD -s 198.51.100.1 -j DROP; iptables -N ufw-before-forward;"
+        "ip route add 10.208.0.128/25 dev canary; ip link set canary mtu 1400;"
+        "ip route add default via 203.0.113.9 dev canary; sysctl -qew net.bridge.bridge-nf-call-iptables=1"
+    )
+    done = three.mydockernet("doctor --format json", check=False)
+    assert done.returncode == 5
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(finding["What"] and finding["Evidence"] for finding in found)
+    mends = " | ".join(finding["Mend"] for finding in found)
+    for mend in (
+        "sysctl -w net.ipv4.ip_forward=1",
+        "iptables -t filter -D FORWARD 1",
+        "mydockernet check, after each reload",
+        "sysctl -w net.bridge.bridge-nf-call-iptables=0",
+        "sysctl -w net.ipv4.conf.all.rp_filter=2",
+        "ip route del 10.208.0.128/25",
+        "mydockernet create --mtu 1400 a",
+    ):
+        assert mend in mends
+
+
+def test_a_reader_that_has_enough_is_no_error(three):
+    assert three.sh("mydockernet inspect a bb ccc | head -n 1; mydockernet rules | head -c 1 >/dev/null").stderr == ""
+
+
+def test_verbose_shows_each_command_as_it_runs(host):
+    done = host.mydockernet("create web -v")
+    assert done.stdout == "web\n"
+    assert done.stderr.splitlines()[0].startswith("+ ip link add dev web ")
+    assert all(line.startswith("+ ") for line in done.stderr.splitlines())
+
+
+def test_old_fingers_find_their_words(host):
+    for words in ("network create -d bridge a", "create --internal b", "network ls -q", "rm b", "network rm -f a"):
+        host.mydockernet(words)
+
+
+def test_options_stand_before_or_after_names(host):
+    host.mydockernet("create web --subnet 10.1.0.0/24")
+    host.mydockernet("--state-dir /run/x create --subnet 10.2.0.0/24 web2")
+    assert host.mydockernet("ls -q --state-dir /run/x").stdout == "web2\n"
+    assert host.mydockernet("rm web2 --state-dir /run/x").stdout == "web2\n"
+    assert host.mydockernet("rm -- web").stdout == "web\n"
+
+
+def test_the_exit_codes(three):
+    for words, status in {
+        "list": 0,
+        "create --subnet x new": 2,
+        "create": 2,
+        "create a": 4,
+        "create new --subnet 10.208.0.0/25": 4,
+        "frobnicate": 2,
+        "create new --nope": 2,
+        "rm nope": 3,
+        "rm a": 4,
+        "inspect nope": 3,
+        "connect a nope": 3,
+        "create new --dry-run --exit-code": 5,
+        "check": 0,
+    }.items():
+        done = three.mydockernet(words, check=False)
+        assert done.returncode == status, (words, done)
+        if status in (2, 3, 4):
+            error, *hint = done.stderr.splitlines()
+            assert error.startswith("mydockernet: error: ")
+            assert len(hint) <= 1
+            assert all(line.startswith("hint: ") for line in hint)
