@@ -49,12 +49,18 @@ def calls(fp):
     """Registers a command with what it prints and reads; the list has (argv, stdin) of those that ran, in order."""
     ran = []
 
-    def expect(*argv, stdout="", stderr="", returncode=0, times=1):
-        def note(stdin):
-            ran.append((argv, stdin.decode()))
+    def expect(*argv, stdout="", stderr="", returncode=0):
+        def read(stdin):  # Called only where there is something to read.
+            ran[-1] = (argv, stdin.decode())
 
-        for _ in range(times):
-            fp.register(list(argv), stdout=stdout, stderr=stderr, returncode=returncode, stdin_callable=note)
+        fp.register(
+            list(argv),
+            stdout=stdout,
+            stderr=stderr,
+            returncode=returncode,
+            callback=lambda process: ran.append((argv, "")),
+            stdin_callable=read,
+        )
 
     expect.ran = ran
     return expect
