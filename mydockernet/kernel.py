@@ -105,7 +105,7 @@ def _failed_line(stderr: str) -> int | None:
     """The line named by `Command failed -:3` of ip or `line 3 failed`, `at line: 3` of iptables-restore."""
     for word_before, word in zip(["", *stderr.split()], stderr.split(), strict=False):
         number = word.removeprefix("-:")
-        if (word.startswith("-:") or word_before in ("line", "line:")) and number.rstrip(".:").isdigit():
+        if (word.startswith("-:") or word_before in ("line", "line:")) and number.rstrip(".:").isdecimal():
             return int(number.rstrip(".:"))
     return None
 
