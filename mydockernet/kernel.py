@@ -273,10 +273,16 @@ class Kernel:
         Not through sh, which would stand between the command and its terminal. Signals go on to the command; it is
         killed when we are.
         """
-        process = os.posix_spawnp("setpriv", ("setpriv", "--pdeathsig", "KILL", *argv), os.environ)
         told = (signal.SIGTERM, signal.SIGHUP)
-        before = [signal.signal(number, lambda number, _: os.kill(process, number)) for number in told]
-        before.append(signal.signal(signal.SIGINT, lambda *_: None))  # A terminal sends it to both of us.
+        # One that comes before we can pass it on waits until we can.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*told, signal.SIGINT))
+        try:
+            words = ("setpriv", "--pdeathsig", "KILL", *argv)
+            process = os.posix_spawnp(words[0], words, os.environ, setsigmask=mask)
+            before = [signal.signal(number, lambda number, _: os.kill(process, number)) for number in told]
+            before.append(signal.signal(signal.SIGINT, lambda *_: None))  # A terminal sends it to both of us.
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:
             _, status = os.waitpid(process, 0)
         finally:
