@@ -105,7 +105,7 @@ def _failed_line(stderr: str) -> int | None:
     """The line named by `Command failed -:3` of ip or `line 3 failed`, `at line: 3` of iptables-restore."""
     for word_before, word in zip(["", *stderr.split()], stderr.split(), strict=False):
         number = word.removeprefix("-:")
-        if (word.startswith("-:") or word_before in ("line", "line:")) and number.rstrip(".:").isdigit():
+        if (word.startswith("-:") or word_before in ("line", "line:")) and number.rstrip(".:").isdecimal():
             return int(number.rstrip(".:"))
     return None
 
@@ -278,16 +278,20 @@ class Kernel:
         Not through sh, which would stand between the command and its terminal. Signals go on to the command; it is
         killed when we are.
         """
-        # Python ignores these two signals; the command is not to inherit that.
-        defaults = (signal.SIGPIPE, signal.SIGXFSZ)
-        words = ("setpriv", "--pdeathsig", "KILL", *argv)
+        told = (signal.SIGTERM, signal.SIGHUP)
+        # One that comes before we can pass it on waits until we can.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*told, signal.SIGINT))
         try:
-            process = os.posix_spawnp("setpriv", words, os.environ, setsigdef=defaults)
+            words = ("setpriv", "--pdeathsig", "KILL", *argv)
+            # Python ignores two signals; the command is not to inherit that.
+            deaf = (signal.SIGPIPE, signal.SIGXFSZ)
+            process = os.posix_spawnp(words[0], words, os.environ, setsigmask=mask, setsigdef=deaf)
+            before = [signal.signal(number, lambda number, _: os.kill(process, number)) for number in told]
+            before.append(signal.signal(signal.SIGINT, lambda *_: None))  # A terminal sends it to both of us.
         except OSError as error:
             raise Failed(f"can't run setpriv: {error.strerror}") from None
-        told = (signal.SIGTERM, signal.SIGHUP)
-        before = [signal.signal(number, lambda number, _: os.kill(process, number)) for number in told]
-        before.append(signal.signal(signal.SIGINT, lambda *_: None))  # A terminal sends it to both of us.
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:
             _, status = os.waitpid(process, 0)
         finally:

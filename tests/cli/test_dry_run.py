@@ -17,7 +17,7 @@ PLANS = [
     "publish web c1 81 82:82/udp",
     "unpublish web c1 80",
     "rm -f web",
-    "run web -p 81:81 -- sh -c 'exit 1'",
+    "run web --name job -p 81:81 -- sh -c 'exit 1'",
 ]
 
 

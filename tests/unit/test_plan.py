@@ -1,0 +1,366 @@
+"""Plans as whole values; and laws that hold for any plan."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mydockernet import links, plan, rules
+from mydockernet.errors import Conflict
+from mydockernet.facts import Chain, Link, Observed, Rule
+from mydockernet.plan import Scope, concern_of
+from tests.unit.values import Machine, containers, endpoint, intent, mapping, network
+
+TAGGED = ("-m", "comment", "--comment")
+
+
+def steps(before, after, seen):
+    """The plan from one intent to another, about all that there is in both."""
+    concern = concern_of([*before.values(), *after.values()])
+    return plan.plan(plan.facts(before, concern), plan.facts(after, concern), seen)
+
+
+def commands(before, after, seen):
+    return [" ".join(step.do) for step in steps(before, after, seen)]
+
+
+def standing(*networks, host=None):
+    """A machine on which these networks are."""
+    machine = Machine(host or containers("c1", "c2"))
+    machine.run(steps({}, intent(*networks), machine.seen))
+    return machine.seen
+
+
+BRIDGE = [
+    "ip link add dev web group 28004 type bridge",
+    "ip link set dev web alias mydockernet:web",
+    "sysctl -w net.ipv6.conf.web.accept_ra=0",
+    "ip address add 10.1.0.1/24 dev web",
+    "ip link set dev web up",
+]
+MASQUERADE = (
+    "iptables -t nat -A POSTROUTING -s 10.1.0.0/24 ! -o web -m comment --comment mydockernet:web -j MASQUERADE --wait"
+)
+
+
+def test_the_first_network():
+    shared = [line for line in commands({}, intent(network()), Observed()) if line not in (*BRIDGE, MASQUERADE)]
+    assert commands({}, intent(network()), Observed()) == [*BRIDGE, *shared, MASQUERADE]
+    owner = "-m comment --comment mydockernet:@shared -j"
+    forward = "iptables -t filter -A MYDOCKERNET-FORWARD"
+    assert shared == [
+        "iptables -t filter -N MYDOCKERNET-USER --wait",
+        "iptables -t filter -N MYDOCKERNET-FORWARD --wait",
+        f"{forward} {owner} MYDOCKERNET-USER --wait",
+        f"{forward} -m physdev --physdev-is-bridged -m devgroup --src-group 28004 {owner} ACCEPT --wait",
+        f"{forward} -m physdev --physdev-is-bridged -m devgroup --src-group 28005 {owner} ACCEPT --wait",
+        f"{forward} -m devgroup --src-group 28005 {owner} DROP --wait",
+        f"{forward} -m devgroup --dst-group 28005 {owner} DROP --wait",
+        f"{forward} -m devgroup --src-group 28004 -m conntrack --ctstate INVALID {owner} DROP --wait",
+        f"{forward} -m devgroup --dst-group 28004 -m conntrack --ctstate RELATED,ESTABLISHED,DNAT {owner} ACCEPT"
+        " --wait",
+        f"{forward} -m devgroup --dst-group 28004 {owner} DROP --wait",
+        f"{forward} -m devgroup --src-group 28004 {owner} ACCEPT --wait",
+        f"iptables -t filter -I FORWARD {owner} MYDOCKERNET-FORWARD --wait",
+        "sysctl -w net.ipv4.ip_forward=1",
+    ]
+
+
+def test_a_second_network_adds_only_its_own():
+    first = network("other", "10.9.0.0/24")
+    assert commands(intent(first), intent(first, network()), standing(first)) == [*BRIDGE, MASQUERADE]
+
+
+def test_what_a_network_was_asked_to_be():
+    def made(**options):
+        return commands({}, intent(network(**options)), standing(network("x", "10.9.0.0/24")))
+
+    assert MASQUERADE not in made(masquerade=False)
+    assert MASQUERADE not in made(internal=True)
+    assert made(internal=True)[0] == "ip link add dev web group 28005 type bridge"
+    assert "ip link set dev web mtu 1400" in made(mtu=1400)
+    assert made(realm="abc123")[1] == "ip link set dev web alias mydockernet:web@abc123"
+
+
+def test_a_container():
+    net = network("web", "10.1.0.0/24")
+    inside = "nsenter --net=/run/netns/c1"
+    assert commands(intent(net), intent(replace(net, endpoints=(endpoint(),))), standing(net)) == [
+        "ip link add dev c1-0102 group 28004 type veth peer name eth0 netns /run/netns/c1",
+        "ip link set dev c1-0102 alias mydockernet:web",
+        "ip link set dev c1-0102 master web",
+        "sysctl -w net.ipv6.conf.c1-0102.accept_ra=0",
+        "ip link set dev c1-0102 up",
+        f"{inside} sysctl -w net.ipv6.conf.eth0.disable_ipv6=1",
+        f"{inside} sysctl -w net.ipv6.conf.eth0.accept_ra=0",
+        f"{inside} sysctl -w net.ipv6.conf.eth0.autoconf=0",
+        f"{inside} ip link set dev eth0 address 02:42:0a:01:00:02",
+        f"{inside} ip address add 10.1.0.2/24 dev eth0",
+        f"{inside} ip link set dev lo up",
+        f"{inside} ip link set dev eth0 up",
+        f"{inside} ip route add default via 10.1.0.1 dev eth0",
+    ]
+
+
+def test_what_a_container_was_asked_to_be():
+    def made(**options):
+        net = network("web", "10.1.0.0/24", **options)
+        return "\n".join(commands(intent(net), intent(replace(net, endpoints=(endpoint(),))), standing(net)))
+
+    assert "isolated on" in made(icc=False)
+    assert "route add default" not in made(internal=True)
+    assert made(mtu=1400).count("mtu 1400") == 2
+
+
+def test_a_published_port_comes_after_its_guards_and_goes_before_them():
+    net = network("web", "10.1.0.0/24", endpoint())
+    published = replace(net, endpoints=(endpoint(ports=(mapping(host_ip="127.0.0.1"),)),))
+    coming = commands(intent(net), intent(published), standing(net))
+    dnat = (
+        "iptables -t nat -A MYDOCKERNET-PORTS -d 127.0.0.1 -p tcp --dport 8080"
+        " -m comment --comment mydockernet:web -j DNAT --to-destination 10.1.0.2:80 --wait"
+    )
+    guard = (
+        "iptables -t raw -A PREROUTING -d 127.0.0.0/8 ! -i lo -m comment --comment mydockernet:@shared -j DROP --wait"
+    )
+    assert [coming.index(guard), coming.index(dnat)] == [0, len(coming) - 1]
+    assert coming.index("sysctl -w net.ipv4.conf.web.route_localnet=1") > coming.index(guard)
+    going = commands(intent(published), intent(net), standing(published))
+    assert going[0] == dnat.replace("-A", "-D")
+    assert going[-1] == guard.replace("-A", "-D")
+    assert going.index("sysctl -w net.ipv4.conf.web.route_localnet=0") < going.index(guard.replace("-A", "-D"))
+
+
+def test_where_conntrack_is_installed_flows_are_forgotten():
+    net = network("web", "10.1.0.0/24", endpoint(ports=(mapping(protocol="udp"),)))
+    seen = replace(standing(net), conntrack=True)
+    found = [s for s in steps(intent(net), {}, seen) if s.do[0] == "conntrack"]
+    assert [(step.do, step.optional) for step in found] == [
+        (("conntrack", "-D", "-p", "udp", "--orig-port-dst", "8080"), True)
+    ]
+
+
+def test_a_second_network_of_a_container():
+    first = network("a", "10.1.0.0/24", endpoint())
+    second = network("b", "10.2.0.0/24", endpoint(address="10.2.0.2", interface="eth1", order=2))
+    bare = replace(second, endpoints=())
+    made = commands(intent(first, bare), intent(first, second), standing(first, bare))
+    assert [line for line in made if "rp_filter" in line or "default" in line] == [
+        "nsenter --net=/run/netns/c1 sysctl -w net.ipv4.conf.eth0.rp_filter=2",
+        "nsenter --net=/run/netns/c1 sysctl -w net.ipv4.conf.eth1.rp_filter=2",
+    ]
+    left = commands(intent(first, second), intent(replace(first, endpoints=()), second), standing(first, second))
+    assert left == [
+        "ip link delete dev c1-0102 type veth",
+        "nsenter --net=/run/netns/c1 ip route add default via 10.2.0.1 dev eth1",
+    ]
+
+
+def test_what_goes_along_with_a_bridge_or_a_cable_is_not_undone():
+    net = network("web", "10.1.0.0/24", endpoint())
+    other = network("other", "10.9.0.0/24")
+    assert commands(intent(net, other), intent(other), standing(net, other)) == [
+        "ip link delete dev c1-0102 type veth",
+        MASQUERADE.replace("-A", "-D"),
+        "ip link delete dev web type bridge",
+    ]
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"links": {"web": Link("web")}},
+        {"links": {"web": Link("web", "bridge", "28004", "mydockernet:web@abc123")}},
+        {"chains": {Chain(4, "filter", "MYDOCKERNET-FORWARD"): (Rule(frozenset(), "", "-j DROP"),)}},
+    ],
+    ids=["a link", "another folder's bridge", "a chain"],
+)
+def test_nothing_of_others_is_taken_over(foreign):
+    with pytest.raises(Conflict, match="exists already"):
+        steps({}, intent(network()), Observed(**foreign))
+
+
+def test_two_folders_share_the_filter_rules():
+    net = network(realm="abc123")
+    seen = standing(network("mine", "10.9.0.0/24"), net)
+    assert plan.strangers(["mine"], seen)
+    assert not plan.strangers(["mine", "web"], seen)
+    assert not plan.strangers(["mine"], seen, leaving=Scope((), "abc123"))
+
+
+# Laws, for any intent
+
+PORT = st.builds(
+    mapping, st.integers(1, 65535), st.integers(1, 65535), st.sampled_from([None, "127.0.0.1"]), st.just("tcp")
+)
+
+
+@st.composite
+def intents(draw):
+    networks = []
+    for number in range(draw(st.integers(1, 3))):
+        places = draw(st.sets(st.sampled_from(["c1", "c2", "c3"])))
+        networks.append(
+            network(
+                f"net{number}",
+                f"10.{number}.0.0/24",
+                *(
+                    endpoint(
+                        name,
+                        f"10.{number}.0.{4 + place}",
+                        interface=f"eth{number}",
+                        order=number + 1,
+                        default_route=draw(st.booleans()),
+                        ports=tuple(draw(st.lists(PORT, max_size=2, unique_by=str))),
+                    )
+                    for place, name in enumerate(sorted(places))
+                ),
+                internal=draw(st.booleans()),
+                icc=draw(st.booleans()),
+                masquerade=draw(st.booleans()),
+                mtu=draw(st.sampled_from([None, 1400])),
+            )
+        )
+    return intent(*networks)
+
+
+@st.composite
+def changes(draw):
+    """An intent before and after: networks, containers and ports come and go; what a network is stays."""
+
+    def some(whole):
+        return intent(
+            *(
+                replace(
+                    net,
+                    endpoints=tuple(
+                        replace(e, ports=tuple(port for port in e.ports if draw(st.booleans())))
+                        for e in net.endpoints
+                        if draw(st.booleans())
+                    ),
+                )
+                for net in whole.values()
+                if draw(st.booleans())
+            )
+        )
+
+    whole = draw(intents())
+    return some(whole), some(whole)
+
+
+HOST = containers("c1", "c2", "c3")
+
+
+@given(changes())
+def test_what_a_plan_led_to_leaves_nothing_to_plan(change):
+    before, after = change
+    machine = Machine(HOST)
+    machine.run(steps({}, before, machine.seen))
+    assert steps(before, before, machine.seen) == ()
+    machine.run(steps(before, after, machine.seen))
+    assert steps(after, after, machine.seen) == ()
+    assert steps(before, after, machine.seen) == ()
+
+
+@given(intents())
+def test_what_was_made_goes_without_a_trace(made):
+    machine = Machine(HOST)
+    machine.run(steps({}, made, machine.seen))
+    machine.run(steps(made, {}, machine.seen))
+    assert machine.seen.links == {}
+    assert not any(machine.seen.chains.values())
+    assert not any(chain.name.startswith("MYDOCKERNET") for chain in machine.seen.chains)
+    assert {k for k, v in machine.seen.sysctls.items() if v == "1"} == {"net/ipv4/ip_forward"}
+    assert all(set(inside.links) == {"lo"} and inside.routes == () for inside in machine.seen.inside.values())
+
+
+@given(intents())
+def test_each_word_of_a_command_is_one(made):
+    for step in steps({}, made, HOST):
+        assert step.why
+        assert all(isinstance(word, str) and word for word in step.do)
+    facts = plan.facts(made, concern_of(made.values()))
+    assert all(len(fact.makes()) <= 15 for fact in facts)
+    assert all(len(fact.chain.name) <= 28 for fact in facts if isinstance(fact, rules.OwnRule | rules.OwnChain))
+    assert all(fact.what for fact in facts)
+
+
+@given(intents(), st.data())
+def test_whatever_rule_is_lost_is_put_back_in_its_place(made, data):
+    machine = Machine(HOST)
+    whole = machine.run(steps({}, made, machine.seen))
+    chains = dict(whole.chains)
+    for chain in data.draw(st.sets(st.sampled_from(sorted(chains, key=str)), min_size=1)):
+        chains[chain] = tuple(rule for rule in chains[chain] if data.draw(st.booleans()))
+    machine.seen = replace(whole, chains=chains)
+    machine.run(steps(made, made, machine.seen))
+    assert steps(made, made, machine.seen) == ()
+    for chain in chains:
+        ordered = chain.table == "filter"
+        now, then = machine.seen.chains[chain], whole.chains[chain]
+        assert (now == then) if ordered else (set(now) == set(then)), chain
+
+
+@given(intents(), st.data())
+def test_whatever_of_a_link_is_lost_is_put_back(made, data):
+    machine = Machine(HOST)
+    whole = machine.run(steps({}, made, machine.seen))
+    name = data.draw(st.sampled_from(sorted(whole.links)))
+    link = whole.links[name]
+    lost = data.draw(
+        st.sampled_from(
+            [{"up": False}, {"alias": ""}, {"addresses": frozenset()}, {"master": ""}, {"group": "0"}, {"mtu": 9000}]
+        )
+    )
+    machine.seen = replace(whole, links={**whole.links, name: replace(link, **lost)})
+    machine.run(steps(made, made, machine.seen))
+    assert replace(machine.seen.links[name], mtu=0) == replace(link, mtu=0)
+
+
+@given(intents())
+def test_guards_stand_wherever_what_they_guard_does(made):
+    machine = Machine(HOST)
+    for step in itertools.chain(steps({}, made, machine.seen)):
+        machine.one(step.do)
+        chains = machine.seen.chains
+        for rule in chains.get(Chain(4, "nat", rules.PORTS), ()):
+            assert "-j DNAT" in rule.text
+            if "-d 127.0.0.1" in rule.text or "-d" not in rule.text.split():
+                assert chains.get(Chain(4, "raw", "PREROUTING"))
+        assert len(chains.get(Chain(4, "filter", rules.FORWARD), ())) in range(10)
+        if any(link.kind == "veth" for link in machine.seen.links.values()):
+            assert chains[Chain(4, "filter", "FORWARD")]
+
+
+@given(intents())
+def test_what_a_plan_makes_the_way_back_takes_away(made):
+    machine = Machine(HOST)
+    concern = concern_of(made.values())
+    want = plan.facts(made, concern)
+    back = plan.back((), want, machine.seen)
+    machine.run(plan.plan((), want, machine.seen))
+    machine.run(back)
+    assert machine.seen.links == {}
+    assert not any(machine.seen.chains.values())
+
+
+@given(intents())
+def test_a_repair_of_what_is_well_finds_nothing_left_over(made):
+    machine = Machine(HOST)
+    seen = machine.run(steps({}, made, machine.seen))
+    want = plan.facts(made, concern_of(made.values()))
+    over = plan.left_over(want, want, Scope((), ""), seen, alone=True)
+    assert plan.plan((*want, *over), want, seen) == ()
+    nothing = plan.left_over((), (), Scope((), ""), seen, alone=True)
+    machine.run(plan.plan(nothing, (), seen))
+    assert machine.seen.links == {}
+    assert not any(machine.seen.chains.values())
+
+
+def test_one_bridge_is_known_by_its_group_before_it_has_its_mark():
+    assert links.belongs(Link("web", "bridge", links.GROUP), "web")
+    assert not links.belongs(Link("web", "bridge", links.GROUP, "mydockernet:web@abc123"), "web")
+    assert not links.belongs(Link("web", "bridge"), "web")
+    assert not links.belongs(None, "web")

@@ -1,0 +1,150 @@
+"""Networks, endpoints and ports to test with, and a small kernel that carries out what a plan says."""
+
+import ipaddress
+from dataclasses import replace
+
+from mydockernet import rules
+from mydockernet.facts import Chain, Link, Observed, Route, Rule
+from mydockernet.model import Endpoint, Namespace, Network, PortMapping, PortRange, Subnet
+
+
+def subnet(text="10.1.0.0/24"):
+    network = ipaddress.ip_network(text)
+    return Subnet(network, network.network_address + 1)
+
+
+def network(name="web", text="10.1.0.0/24", *endpoints, **more):
+    return Network(name, more.pop("bridge", name), (subnet(text),), endpoints=endpoints, **more)
+
+
+def endpoint(name="c1", address="10.1.0.2", **more):
+    packed = ipaddress.ip_address(address).packed
+    return Endpoint(
+        name,
+        more.pop("namespace", Namespace(f"/run/netns/{name}", f"4:{sum(name.encode())}")),
+        (ipaddress.ip_address(address),),
+        ":".join(f"{byte:02x}" for byte in (2, 0x42, *packed)),
+        more.pop("interface", "eth0"),
+        more.pop("veth", f"{name}-{packed[1]:02x}{packed[3]:02x}"),
+        **more,
+    )
+
+
+def mapping(host=8080, inner=80, host_ip=None, protocol="tcp"):
+    address = ipaddress.ip_address(host_ip) if host_ip else None
+    return PortMapping(address, PortRange(host, host), PortRange(inner, inner), protocol)
+
+
+def intent(*networks):
+    return {net.name: net for net in networks}
+
+
+class Machine:
+    """What a kernel shows after the commands of a plan; only of what mydockernet says, and only what it reads."""
+
+    def __init__(self, seen=None):
+        self.seen = seen or Observed(conntrack=False)
+
+    def run(self, steps):
+        for step in steps:
+            self.one(step.do)
+        return self.seen
+
+    def one(self, argv):
+        netns = ""
+        if argv[0] == "nsenter":
+            netns, argv = argv[1].removeprefix("--net="), argv[2:]
+        here = self.seen.at(netns)
+        if argv[0] == "sysctl":
+            key, _, value = argv[2].partition("=")
+            here = here.with_sysctls({key.translate(str.maketrans("/.", "./")): value})
+        elif argv[0] == "ip":
+            here = self.ip(here, argv[1:])
+        elif argv[0] == "iptables":
+            here = replace(here, chains=self.iptables(dict(here.chains), argv))
+        else:
+            raise AssertionError(argv)
+        self.put(netns, here)
+
+    def put(self, netns, here):
+        self.seen = replace(self.seen, inside={**self.seen.inside, netns: here}) if netns else here
+
+    def ip(self, here, words):
+        match words:
+            case ("link", "add", "dev", name, "group", group, "type", "bridge"):
+                assert name not in here.links
+                return self.with_link(here, Link(name, "bridge", group, mtu=1500))
+            case ("link", "add", "dev", name, "group", group, "type", "veth", "peer", "name", peer, "netns", netns):
+                assert name not in here.links
+                far = self.seen.at(netns)
+                assert peer not in far.links
+                here = self.with_link(here, Link(name, "veth", group, mtu=1500))
+                self.seen = here
+                self.put(netns, self.with_link(far, Link(peer, "veth", master=f"@{name}", mtu=1500)))
+                return self.seen
+            case ("link", "delete", "dev", name, *_):
+                assert name in here.links
+                kept = {n: replace(li, master="") if li.master == name else li for n, li in here.links.items()}
+                inside = {
+                    path: replace(
+                        far,
+                        links={n: li for n, li in far.links.items() if li.master != f"@{name}"},
+                        routes=tuple(
+                            r for r in far.routes if r.dev not in far.links or far.links[r.dev].master != f"@{name}"
+                        ),
+                    )
+                    for path, far in here.inside.items()
+                }
+                gone = {k: v for k, v in here.sysctls.items() if f"/{name}/" not in k}
+                return replace(here, links={n: li for n, li in kept.items() if n != name}, inside=inside, sysctls=gone)
+            case ("link", "set", "dev", name, "type", "bridge_slave", flag, state):
+                flags = here.links[name].flags
+                return self.change(here, name, flags=flags | {flag} if state == "on" else flags - {flag})
+            case ("link", "set", "dev", name, ("up" | "down") as state):
+                return self.change(here, name, up=state == "up")
+            case ("link", "set", "dev", name, field, value):
+                known = {"alias": "alias", "group": "group", "master": "master", "address": "mac", "mtu": "mtu"}
+                return self.change(here, name, **{known[field]: int(value) if field == "mtu" else value})
+            case ("address", "add", address, "dev", name):
+                return self.change(here, name, addresses=here.links[name].addresses | {address})
+            case ("route", "add", "default", "via", via, "dev", dev):
+                route = Route(ipaddress.ip_network("0.0.0.0/0"), via, dev, f"default via {via} dev {dev}")
+                return replace(here, routes=(*here.routes, route))
+            case ("route", "delete", "default", "via", via, "dev", dev):
+                return replace(here, routes=tuple(r for r in here.routes if (r.via, r.dev) != (via, dev)))
+        raise AssertionError(words)
+
+    @staticmethod
+    def with_link(here, link):
+        return replace(here, links={**here.links, link.name: link})
+
+    def change(self, here, name, **more):
+        return self.with_link(here, replace(here.links[name], **more))
+
+    @staticmethod
+    def iptables(chains, argv):
+        _, _, table, verb, name, *words, wait = argv
+        assert wait == "--wait"
+        chain = Chain(4, table, name)
+        if verb == "-N":
+            assert chain not in chains
+            return {**chains, chain: ()}
+        if verb == "-X":
+            assert chains[chain] == ()
+            return {place: body for place, body in chains.items() if place != chain}
+        body = list(chains.get(chain, ()))
+        at = int(words.pop(0)) - 1 if verb == "-I" and words[0].isdigit() else 0
+        comment = words[words.index("--comment") + 1]
+        rule = Rule(rules.read_spec(words), comment, " ".join(words))
+        if verb == "-D":
+            found = next(r for r in body if r.spec == rule.spec)
+            body.remove(found)
+        else:
+            assert at <= len(body)
+            body.insert(len(body) if verb == "-A" else at, rule)
+        return {**chains, chain: tuple(body)}
+
+
+def containers(*names):
+    """A host on which these containers are, with nothing but loopback in them."""
+    return Observed(inside={f"/run/netns/{name}": Observed(links={"lo": Link("lo")}) for name in names})
