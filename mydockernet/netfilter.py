@@ -10,7 +10,7 @@ from ipaddress import ip_network
 
 from mydockernet import rules
 from mydockernet.facts import Argv, Chain, Observed, Rule
-from mydockernet.model import Address
+from mydockernet.model import PORT_MAX, Address
 
 ENDS = ("ACCEPT", "DROP", "REJECT", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "QUEUE", "NFQUEUE")
 MARKS = ("MARK", "CONNMARK", "CONNSECMARK", "SECMARK", "TCPMSS", "TOS", "DSCP", "TTL", "CHECKSUM", "CT")
@@ -134,9 +134,13 @@ def _named(name: str, value: str) -> bool:
     return name.startswith(value[:-1]) if value.endswith("+") else name == value
 
 
-def _in_ports(port: int | None, value: str) -> bool:
+def _in_ports(port: int | None, value: str) -> bool | None:
     spans = (part.partition(":") for part in value.split(","))
-    return port is not None and any(int(low or 0) <= port <= int(high or low) for low, _, high in spans)
+    try:
+        bounds = [(int(low or 0), int(high or (PORT_MAX if colon else low))) for low, colon, high in spans]
+    except ValueError:
+        return None
+    return port is not None and any(first <= port <= last for first, last in bounds)
 
 
 def _in_group(seen: Observed, name: str, value: str) -> bool | None:

@@ -443,6 +443,10 @@ def read_spec(words: Iterable[str]) -> Spec:
     return frozenset((no, option, _value(option, values)) for no, option, values in options(words) if option != "-m")
 
 
+# Options whose value may be any words, such that look like options too.
+WORDY = ("--comment", "--log-prefix", "--nflog-prefix", "--string")
+
+
 def options(words: Iterable[str]) -> list[tuple[bool, str, list[str]]]:
     """The options among a rule's words, in order: whether a ! stands before it, its name, its values."""
     found: list[tuple[bool, str, list[str]]] = []
@@ -450,7 +454,7 @@ def options(words: Iterable[str]) -> list[tuple[bool, str, list[str]]]:
     for word in words:
         if word == "!":
             negated = True
-        elif word.startswith("-") and len(word) > 1:
+        elif word.startswith("-") and len(word) > 1 and not _wants_a_word(found):
             found.append((negated, word, []))
             negated = False
         elif found:
@@ -470,6 +474,10 @@ def _read_rule(line: str) -> tuple[str, Rule]:
     words = words_of(text)
     comment = next((words[i + 1] for i, w in enumerate(words[:-1]) if w == "--comment"), "")
     return chain, Rule(read_spec(words), comment, text, int(packets or 0), int(size or 0))
+
+
+def _wants_a_word(found: list[tuple[bool, str, list[str]]]) -> bool:
+    return bool(found) and found[-1][1] in WORDY and not found[-1][2]
 
 
 def words_of(text: str) -> Argv:

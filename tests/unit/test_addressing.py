@@ -1,0 +1,175 @@
+"""Subnets, ranges, pools and free addresses."""
+
+import ipaddress
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mydockernet.addressing import (
+    DEFAULT_POOLS,
+    Taken,
+    capacity,
+    free_address,
+    free_subnet,
+    overlap,
+    read_pools,
+    read_subnets,
+    unusable,
+)
+from mydockernet.errors import Conflict, Invalid
+from mydockernet.model import AddressRange, Reservation
+from tests.unit.values import subnet
+
+ip = ipaddress.ip_address
+
+
+def read(*subnets, gateways=(), ranges=(), reserved=()):
+    return read_subnets(subnets, gateways, ranges, reserved)
+
+
+def test_host_bits_name_the_gateway():
+    (found,) = read("192.168.10.7/24")
+    assert (str(found.network), str(found.gateway)) == ("192.168.10.0/24", "192.168.10.7")
+    assert read("192.168.10.0/24")[0].gateway == ip("192.168.10.1")
+    assert read("192.168.10.0/24", gateways=["192.168.10.9"])[0].gateway == ip("192.168.10.9")
+    assert read("10.0.0.1/24", gateways=["10.0.0.1"])[0].gateway == ip("10.0.0.1")
+    assert read("10.0.0.0/31")[0].gateway == ip("10.0.0.0")
+
+
+def test_each_word_goes_to_the_subnet_that_it_is_in():
+    one, two = read(
+        "10.1.0.0/24",
+        "10.2.0.0/24",
+        gateways=["10.2.0.9"],
+        ranges=["10.1.0.128/25", "10.2.0.5-10.2.0.7"],
+        reserved=["10.1.0.3", "nas=10.2.0.6"],
+    )
+    assert (one.gateway, two.gateway) == (ip("10.1.0.1"), ip("10.2.0.9"))
+    assert one.ranges == (AddressRange(ip("10.1.0.128"), ip("10.1.0.255")),)
+    assert two.ranges == (AddressRange(ip("10.2.0.5"), ip("10.2.0.7")),)
+    assert one.reserved == (Reservation(ip("10.1.0.3")),)
+    assert two.reserved == (Reservation(ip("10.2.0.6"), "nas"),)
+
+
+WRONG = [
+    ({"subnets": ["10.1.0.0"]}, "--subnet: '10.1.0.0' has no prefix length"),
+    ({"subnets": ["x/24"]}, "--subnet: "),
+    ({"subnets": ["10.1.0.0/32"]}, "--subnet: 10.1.0.0/32 has no room"),
+    ({"subnets": ["127.0.0.0/24"]}, "--subnet: 127.0.0.0/24 is not a block for hosts"),
+    ({"subnets": ["224.1.0.0/24"]}, "not a block for hosts"),
+    ({"subnets": ["fd00::/64"]}, "--subnet: fd00::/64: IPv6 is not built yet"),
+    ({"subnets": ["10.1.0.255/24"]}, "the gateway that it names is the broadcast address"),
+    ({"subnets": ["10.1.0.0/24", "10.1.0.128/25"]}, "--subnet: 10.1.0.128/25 overlaps 10.1.0.0/24, given as well"),
+    ({"gateways": ["10.2.0.1"]}, "--gateway: 10.2.0.1 is not in 10.1.0.0/24"),
+    ({"gateways": ["10.1.0.255"]}, "--gateway: 10.1.0.255 is the network's or the broadcast address"),
+    ({"gateways": ["10.1.0.2", "10.1.0.3"]}, "--gateway: 10.1.0.0/24 has the gateway 10.1.0.2 already"),
+    ({"subnets": [], "gateways": ["10.1.0.2"]}, "--gateway: 10.1.0.2 needs a --subnet"),
+    ({"ranges": ["10.1.0.0/23"]}, "--ip-range: 10.1.0.0/23 reaches outside 10.1.0.0/24"),
+    ({"ranges": ["10.1.0.9-10.1.0.3"]}, "--ip-range: 10.1.0.9-10.1.0.3 is reversed"),
+    ({"ranges": ["10.1.0.9"]}, "--ip-range: '10.1.0.9' is neither CIDR nor FIRST-LAST"),
+    ({"ranges": ["10.2.0.0/25"]}, "--ip-range: 10.2.0.0/25 is not in 10.1.0.0/24"),
+    ({"reserved": ["10.2.0.1"]}, "--reserve: 10.2.0.1 is not in 10.1.0.0/24"),
+    ({"reserved": ["a b=10.1.0.1"]}, "--reserve: 'a b=10.1.0.1': the name may hold"),
+]
+
+
+@pytest.mark.parametrize(("words", "text"), WRONG)
+def test_a_wrong_word_is_named_with_its_option(words, text):
+    given_words = {"subnets": ["10.1.0.0/24"], "gateways": [], "ranges": [], "reserved": [], **words}
+    with pytest.raises(Invalid) as caught:
+        read_subnets(**given_words)
+    assert [message for message in caught.value.messages if text in message], caught.value.messages
+
+
+def test_all_wrong_words_are_told_at_once():
+    with pytest.raises(Invalid) as caught:
+        read("10.1.0.0/24", "x", gateways=["y"], ranges=["z"], reserved=["w"])
+    assert len(caught.value.messages) == 4
+
+
+def test_pools_are_read():
+    (one, two) = read_pools("10.208.0.0/12/26, 192.168.0.0/16")
+    assert (str(one.block), one.prefixlen, two.prefixlen) == ("10.208.0.0/12", 26, 24)
+    for wrong in ("", "x", "10.0.0.0/8/4", "10.0.0.0/8/31", "fd00::/8", "127.0.0.0/8", "10.0.0.1/8"):
+        with pytest.raises(Invalid, match="MYDOCKERNET_POOLS"):
+            read_pools(wrong)
+
+
+def taken(*blocks):
+    return [Taken(ipaddress.ip_network(block), "somebody") for block in blocks]
+
+
+def test_the_first_free_piece_of_the_pools_is_taken():
+    assert str(free_subnet(DEFAULT_POOLS, []).network) == "10.208.0.0/24"
+    assert str(free_subnet(DEFAULT_POOLS, taken("10.208.0.0/24", "10.208.2.0/24")).network) == "10.208.1.0/24"
+    assert str(free_subnet(DEFAULT_POOLS, taken("10.208.0.128/25")).network) == "10.208.1.0/24"
+    assert str(free_subnet(read_pools("10.1.0.0/24,10.2.0.0/24"), taken("10.0.0.0/15")).network) == "10.2.0.0/24"
+    with pytest.raises(Conflict, match=r"no free subnet is left in 10\.1\.0\.0/24"):
+        free_subnet(read_pools("10.1.0.0/24"), taken("10.1.0.0/30"))
+
+
+@given(st.sets(st.integers(0, 15)))
+def test_a_free_piece_overlaps_nothing(pieces):
+    pools = read_pools("10.0.0.0/28/30")
+    blocks = taken(*(f"10.0.0.{piece}/32" for piece in pieces))
+    try:
+        found = free_subnet(pools, blocks).network
+    except Conflict:
+        assert {piece // 4 for piece in pieces} == {0, 1, 2, 3}
+    else:
+        assert overlap(found, blocks) is None
+
+
+def test_the_next_address_goes_on_from_the_last_and_wraps():
+    net = replace(subnet("10.1.0.0/29"), reserved=(Reservation(ip("10.1.0.4")),))
+    assert str(free_address(net, [])) == "10.1.0.2"
+    assert str(free_address(replace(net, last=ip("10.1.0.3")), [])) == "10.1.0.5"
+    assert str(free_address(replace(net, last=ip("10.1.0.6")), [])) == "10.1.0.2"
+    assert str(free_address(replace(net, last=ip("10.1.0.6")), [ip("10.1.0.2")])) == "10.1.0.3"
+
+
+def test_the_small_and_the_ranged():
+    assert str(free_address(subnet("10.1.0.0/31"), [])) == "10.1.0.0"
+    assert free_address(subnet("10.1.0.0/30"), [ip("10.1.0.2")]) is None
+    ranged = replace(subnet(), ranges=(AddressRange(ip("10.1.0.8"), ip("10.1.0.9")),))
+    assert str(free_address(ranged, [])) == "10.1.0.8"
+    assert free_address(ranged, [ip("10.1.0.8"), ip("10.1.0.9")]) is None
+    assert capacity(ranged) == 2
+    assert capacity(subnet()) == 253
+
+
+@given(
+    st.integers(24, 31),
+    st.sets(st.integers(0, 255)),
+    st.sets(st.integers(0, 255), max_size=3),
+    st.lists(st.tuples(st.integers(0, 255), st.integers(0, 255)), max_size=2),
+    st.integers(0, 255) | st.none(),
+)
+def test_an_address_that_is_chosen_is_free_and_none_only_where_none_is(prefixlen, used, reserved, spans, last):
+    base = subnet(f"10.1.0.0/{prefixlen}")
+    every = {number: ip("10.1.0.0") + number for number in range(base.network.num_addresses)}
+    spans = [(a, b) for a, b in spans if a <= b < len(every)]
+    net = replace(
+        base,
+        gateway=every[1],
+        reserved=tuple(Reservation(every[n]) for n in reserved if n in every),
+        ranges=tuple(AddressRange(every[a], every[b]) for a, b in spans),
+        last=every.get(last),
+    )
+    in_use = {every[n] for n in used if n in every and not unusable(net, every[n])}
+    room = {a for a in every.values() if not spans or any(a in span for span in net.ranges)}
+    free = {a for a in room if not unusable(net, a)} - in_use
+    found = free_address(net, in_use)
+    assert found in free if free else found is None
+    assert capacity(net) == len(room - {a for a in room if unusable(net, a)})
+
+
+@pytest.mark.parametrize("block", ["10.0.0.0/8", "10.1.0.0/16"])
+def test_a_thousand_in_use_are_passed_over(block):
+
+    net = subnet(block)
+    used = [net.network.network_address + n for n in range(2, 1002)]
+    assert free_address(replace(net, last=used[-1]), used) == used[-1] + 1
+    assert free_address(net, used) == used[-1] + 1

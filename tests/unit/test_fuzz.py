@@ -1,0 +1,91 @@
+"""Whatever other programs print, it is read, or refused with an error of ours; never anything else."""
+
+import json
+import os
+import string
+from ipaddress import ip_address
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mydockernet import doctor, links, netfilter, ports, rules, sysctls, who
+from mydockernet.errors import MydockernetError
+from mydockernet.facts import Observed
+from mydockernet.netfilter import Packet
+from tests.unit.values import endpoint, intent, mapping, network
+
+ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1")) * 100
+fuzz = settings(max_examples=ROUNDS)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["ifname", "addr_info", "linkinfo", "info_slave_data", "dst", "type", "gateway", "flags", "mtu"]
+            )
+            | st.text(max_size=4),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=20,
+)
+KNOWN = "-A -s -d -p -j -g -m ! --dport --comment --ctstate --src-group DROP ACCEPT FORWARD 10.0.0.0/8 tcp 0x1 - --"
+WORD = st.sampled_from([*KNOWN.split(), '"a b"', "\\", '"']) | st.text(string.printable, max_size=6)
+RULES = st.lists(WORD, max_size=12).map(lambda words: "-A FORWARD " + " ".join(words))
+SAVED = st.lists(
+    RULES
+    | st.sampled_from(["*filter", "*nat", "COMMIT", ":FORWARD DROP [0:0]", ":X - [0:0]", "# x", "[1:2] -A X -j X"])
+    | st.text(max_size=20),
+    max_size=12,
+).map("\n".join)
+
+
+def refused_or_read(read, *arguments):
+    try:
+        return read(*arguments)
+    except MydockernetError:
+        return None
+
+
+@fuzz
+@given(JSON.map(json.dumps) | st.text(max_size=30))
+def test_json_of_ip(text):
+    refused_or_read(links.read_links, text)
+    refused_or_read(links.read_routes, text)
+
+
+@fuzz
+@given(st.text())
+def test_lines_of_ss_and_sysctl(text):
+    links.read_sockets(text)
+    sysctls.read(text)
+
+
+@fuzz
+@given(SAVED)
+def test_rules_of_every_shape(text):
+    found = refused_or_read(rules.read_rules, 4, text)
+    policies = rules.read_policies(4, text)
+    if found is not None:
+        seen = Observed(chains=found, policies=policies)
+        for local in (True, False):
+            packet = Packet(ip_address("10.0.0.1"), ip_address("10.0.0.2"), "tcp", 80, "a", "b", local=local)
+            netfilter.ask(seen, "filter", "FORWARD", packet)
+        list(rules.strays(seen, (), ()))
+        list(doctor.diagnose({}, seen, doctor.Host(other_rules=text, nft_chains=text)))
+
+
+@fuzz
+@given(JSON.map(json.dumps))
+def test_json_of_nft(text):
+    list(doctor.diagnose({}, Observed(), doctor.Host(nft_chains=text)))
+
+
+@fuzz
+@given(st.text())
+def test_words_of_a_user(text):
+    refused_or_read(ports.read_specs, [text], "SPEC")
+    who.owners(text, intent(network("web", "10.1.0.0/24", endpoint(ports=(mapping(),)))), Observed())

@@ -1,0 +1,104 @@
+"""What a chain does with a packet."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from mydockernet import netfilter, rules
+from mydockernet.facts import Chain, Link, Observed
+from mydockernet.netfilter import Packet
+
+PACKET = Packet(ip_address("10.1.0.2"), ip_address("192.0.2.9"), "tcp", 80, "web", "eth0")
+
+
+def seen(text, links=()):
+    saved = f"*filter\n{text}\nCOMMIT\n"
+    by_name = {link.name: link for link in links}
+    return Observed(links=by_name, chains=rules.read_rules(4, saved), policies=rules.read_policies(4, saved))
+
+
+def target(text, packet=PACKET, links=()):
+    verdict = netfilter.ask(seen(f":FORWARD ACCEPT [0:0]\n{text}", links), "filter", "FORWARD", packet)
+    return verdict.target, verdict.number, len(verdict.doubts)
+
+
+@pytest.mark.parametrize(
+    ("condition", "matches"),
+    [
+        ("", True),
+        ("-s 10.1.0.0/24", True),
+        ("-s 10.2.0.0/24", False),
+        ("! -s 10.2.0.0/24", True),
+        ("-d 192.0.2.9/32", True),
+        ("-i web", True),
+        ("-i we+", True),
+        ("! -i web", False),
+        ("-o eth1", False),
+        ("-p tcp -m tcp --dport 80", True),
+        ("-p tcp -m tcp --dport 70:90", True),
+        ("-p tcp -m tcp --dport 81:", False),
+        ("-p udp -m udp --dport 80", False),
+        ("-p tcp -m multiport --dports 22,80,90:99", True),
+        ("-p tcp -m multiport ! --dports 22,80", False),
+        ("-m conntrack --ctstate NEW", True),
+        ("-m conntrack --ctstate RELATED,ESTABLISHED", False),
+        ("-m state --state NEW", True),
+        ("-m devgroup --src-group 0x6d64", True),
+        ("-m devgroup --dst-group 28004", False),
+        ("-m physdev  --physdev-is-bridged", False),
+        ("-m addrtype --dst-type LOCAL", False),
+        ('-m comment --comment "-j DROP, or not"', True),
+    ],
+)
+def test_a_condition_is_understood(condition, matches):
+    links = [Link("web", group="28004"), Link("eth0")]
+    expected = ("DROP", 1, 0) if matches else ("ACCEPT", 0, 0)
+    assert target(f"-A FORWARD {condition} -j DROP", links=links) == expected
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["-m statistic --mode random", "-m set --match-set x src", "-s 10.1.0.0/255.0.255.0", "-m owner --uid-owner 0"],
+)
+def test_what_is_not_understood_is_a_doubt(condition):
+    assert target(f"-A FORWARD {condition} -j DROP") == ("ACCEPT", 0, 1)
+    assert target(f"-A FORWARD {condition} -j LOG") == ("ACCEPT", 0, 0)
+
+
+def test_what_can_not_match_anyway_is_no_doubt():
+    assert target("-A FORWARD -p udp -m statistic --mode random -j DROP") == ("ACCEPT", 0, 0)
+
+
+def test_the_first_rule_that_decides_decides():
+    assert target("-A FORWARD -j LOG\n-A FORWARD -j ACCEPT\n-A FORWARD -j DROP") == ("ACCEPT", 2, 0)
+    assert target("-A FORWARD -p udp -j DROP\n-A FORWARD -j REJECT --reject-with tcp-reset") == ("REJECT", 2, 0)
+
+
+def test_the_policy_decides_where_no_rule_does():
+    verdict = netfilter.ask(seen(":FORWARD DROP [0:0]"), "filter", "FORWARD", PACKET)
+    assert verdict.stops
+    assert verdict.where == "the policy of FORWARD in filter"
+    assert netfilter.ask(Observed(), "filter", "FORWARD", PACKET).target == "ACCEPT"
+
+
+def test_chains_are_gone_into_and_come_back_from():
+    chain = ":MINE - [0:0]\n"
+    assert target(f"{chain}-A FORWARD -j MINE\n-A FORWARD -j DROP\n-A MINE -j RETURN\n-A MINE -j ACCEPT") == (
+        "DROP",
+        2,
+        0,
+    )
+    assert target(f"{chain}-A FORWARD -j MINE\n-A MINE -p tcp -j DROP") == ("DROP", 1, 0)
+    assert target(f"{chain}-A FORWARD -g MINE\n-A FORWARD -j DROP") == ("ACCEPT", 0, 0)
+    assert target(f"{chain}-A FORWARD -j MINE\n-A MINE -j MINE") == ("ACCEPT", 0, 1)
+
+
+def test_a_translation_tells_where_to():
+    saved = (
+        "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.1.0.9:81\n"
+    )
+    found = Observed(chains=rules.read_rules(4, saved))
+    verdict = netfilter.ask(found, "nat", "PREROUTING", PACKET)
+    assert (verdict.target, verdict.words) == ("DNAT", ("--to-destination", "10.1.0.9:81"))
+    assert verdict.where.startswith("rule 1 of PREROUTING in nat: -p tcp")
+    assert Chain(4, "nat", "PREROUTING") == verdict.chain

@@ -1,0 +1,106 @@
+"""Published ports: how a SPEC is read, which ports are free, who has which."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mydockernet import ports
+from mydockernet.errors import Conflict, Invalid
+from mydockernet.facts import Socket
+from mydockernet.model import PortMapping, PortRange
+from tests.unit.values import mapping
+
+ip = ipaddress.ip_address
+HOST = [ip("192.0.2.1")]
+
+
+def choose(*words, taken=(), addresses=HOST):
+    return [str(found) for found in ports.choose(ports.read_specs(words, "SPEC"), taken, addresses)]
+
+
+@pytest.mark.parametrize(
+    ("word", "chosen"),
+    [
+        ("80", "32768:80/tcp"),
+        ("80/udp", "32768:80/udp"),
+        ("8080:80", "8080:80/tcp"),
+        ("8080:80/SCTP", "8080:80/sctp"),
+        ("127.0.0.1:8080:80", "127.0.0.1:8080:80/tcp"),
+        ("127.0.0.1::80", "127.0.0.1:32768:80/tcp"),
+        ("192.0.2.1:1:1", "192.0.2.1:1:1/tcp"),
+        ("0.0.0.0:80:80", "80:80/tcp"),
+        (":80:80", None),
+        ("9000-9002:80-82", "9000-9002:80-82/tcp"),
+        ("80-82", "32768-32770:80-82/tcp"),
+        ("9000-9010:80", "9000:80/tcp"),
+    ],
+)
+def test_a_spec_is_read_as_docker_reads_it(word, chosen):
+    if chosen is None:
+        with pytest.raises(Invalid):
+            choose(word)
+    else:
+        assert choose(word) == [chosen]
+
+
+NONSENSE = "|:|x|0:80|80:0|65536|80:80:80:80|80-70:80-70|1-2:1-3|80/icmp|[::1]:80:80|1.2.3:80:80|80 |٨٠|-80|80-"
+
+
+@pytest.mark.parametrize("word", NONSENSE.split("|"))
+def test_what_is_no_spec_is_named(word):
+    with pytest.raises(Invalid, match="--publish: "):
+        ports.read_specs([word], "--publish")
+
+
+def test_a_port_of_a_container_or_of_a_program_is_taken():
+    by_container = [ports.held(mapping(8080), "c1 on the network web")]
+    with pytest.raises(Conflict, match=r"8080:80: port 8080/tcp is taken by c1 on the network web"):
+        choose("8080:80", taken=by_container)
+    with pytest.raises(Conflict):
+        choose("127.0.0.1:8079-8081:80-82", taken=by_container)
+    assert choose("8080:80/udp", "8081:80", taken=by_container) == ["8080:80/udp", "8081:80/tcp"]
+    by_program = [ports.listened(Socket("tcp", ip("127.0.0.1"), 25, "postfix"))]
+    with pytest.raises(Conflict, match=r"taken by postfix, listening on 127\.0\.0\.1:25"):
+        choose("25:25", taken=by_program)
+    assert choose("192.0.2.1:25:25", taken=by_program) == ["192.0.2.1:25:25/tcp"]
+    with pytest.raises(Conflict, match="the same command"):
+        choose("80:80", "80:81")
+
+
+def test_a_host_address_is_one_of_the_hosts():
+    with pytest.raises(Invalid, match=r"192\.0\.2\.9 is not an address of this host"):
+        choose("192.0.2.9:80:80")
+
+
+def test_free_ports_lie_between_those_that_are_taken():
+    held = [ports.held(mapping(port), "x") for port in (32768, 32770, 32771)]
+    assert choose("80", "81", "82-83", taken=held) == ["32769:80/tcp", "32772:81/tcp", "32773-32774:82-83/tcp"]
+    whole = [ports.Taken("tcp", None, ports.CHOICE, "x")]
+    with pytest.raises(Conflict, match="no 1 free tcp ports are left in 32768-60999"):
+        choose("80", taken=whole)
+
+
+RANGES = st.tuples(st.integers(1, 65000), st.integers(1, 65000), st.integers(0, 500))
+MAPPINGS = st.builds(
+    lambda span, host, protocol: PortMapping(
+        host, PortRange(span[0], span[0] + span[2]), PortRange(span[1], span[1] + span[2]), protocol
+    ),
+    RANGES,
+    st.none() | st.ip_addresses(v=4).filter(lambda a: not a.is_unspecified),
+    st.sampled_from(["tcp", "udp", "sctp"]),
+)
+
+
+@given(MAPPINGS)
+def test_what_is_printed_can_be_read_again(found):
+    (wish,) = ports.read_specs([str(found)], "SPEC")
+    assert wish.means(found)
+    assert ports.choose([wish], (), [found.host_ip]) == (found,)
+
+
+@given(MAPPINGS, MAPPINGS)
+def test_clashes_are_mutual(one, other):
+    assert one.clashes(other) == other.clashes(one)
+    assert one.clashes(one)
