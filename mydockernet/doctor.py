@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mydockernet import kernel, rules
 from mydockernet.actions import Context
 from mydockernet.errors import MydockernetError
-from mydockernet.facts import Chain, Observed, Route
+from mydockernet.facts import SHARED, Chain, Observed, Route, tag
 from mydockernet.model import Network
 from mydockernet.plan import Intent
 
@@ -17,6 +17,7 @@ FORWARDING = "net/ipv4/ip_forward"
 BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
 RP_FILTER = "net/ipv4/conf/all/rp_filter"
 FORWARD = Chain(4, "filter", "FORWARD")
+AHEAD = ("-m", "comment", "--comment", tag(SHARED), "-j", rules.FORWARD)
 # Where iptables over nf_tables keeps its rules; the rest belongs to others.
 IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
 PACKAGES = {
@@ -108,11 +109,13 @@ def _forwarding(intent: Intent, seen: Observed) -> Iterator[Finding]:
             "" if kind == NOTICE else "mydockernet repair" if intent else "iptables -P FORWARD ACCEPT",
         )
     if before:
+        accepts = any("-j ACCEPT" in rule for rule in before)
         yield Finding(
-            NOTICE,
-            f"rules of others in FORWARD, {len(before)}, come before those of mydockernet, and may decide first",
+            PROBLEM if accepts else NOTICE,
+            f"rules of others in FORWARD, {len(before)}, come before those of mydockernet, and may "
+            + ("let into networks what should stay out" if accepts else "stop what networks should let through"),
             f"iptables -S FORWARD: -A FORWARD {before[0]}",
-            f"iptables -t filter -D FORWARD 1{' (and so on)' if len(before) > 1 else ''}, or move it to {rules.USER}",
+            f"iptables -D FORWARD {' '.join(AHEAD)} && mydockernet repair, which puts those of mydockernet first again",
         )
 
 

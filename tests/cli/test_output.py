@@ -143,7 +143,7 @@ def test_doctor_tells_what_is_wrong_and_what_mends_it(three):
     mends = " | ".join(finding["Mend"] for finding in found)
     for mend in (
         "sysctl -w net.ipv4.ip_forward=1",
-        "iptables -t filter -D FORWARD 1",
+        "iptables -D FORWARD -m comment --comment mydockernet:@shared -j MYDOCKERNET-FORWARD && mydockernet repair",
         "mydockernet check, after each reload",
         "sysctl -w net.bridge.bridge-nf-call-iptables=0",
         "sysctl -w net.ipv4.conf.all.rp_filter=2",

@@ -108,11 +108,19 @@ def test_fifty_creates_at_once(host):
     assert host.snapshot() == before
 
 
-def test_the_filter_rules_are_as_many_with_one_network_as_with_many(host):
-    host.mydockernet("create n0")
+def test_the_filter_rules_are_as_many_with_one_network_as_with_two_hundred(host):
+    host.mydockernet("create n0 --subnet 10.100.0.0/24")
     one = host.rules()["filter"]
-    host.sh("for i in 1 2 3 4 5; do mydockernet create n$i; done; mydockernet create n6 --internal")
+    host.mydockernet("create i --internal")
+    # A record of two hundred, and the repair that makes them all.
+    host.sh(
+        "cd /var/lib/mydockernet/networks; for i in $(seq 199); do"
+        ' sed "s/"n0"/"n$i"/; s/10[.]100[.]0[.]/10.100.$i./" n0.json > n$i.json; chmod 600 n$i.json; done'
+    )
+    host.mydockernet("repair")
+    assert host.mydockernet(["ls", "--format", "{{.State}}"]).stdout == "up\n" * 201
     assert host.rules()["filter"] == one
+    assert sum("mydockernet:n" in rule for rule in host.rules()["nat"]) == 200
 
 
 def test_the_admins_own_chain_is_kept_while_it_has_rules(host):
