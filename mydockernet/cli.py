@@ -113,7 +113,10 @@ def _run(words: list[str]) -> int:
         given.verb, *given.rest = given.rest
     verb = VERBS.get(given.verb)
     if verb is None:
-        raise Invalid(f"there is no verb {given.verb!r}", hint="mydockernet --help")
+        import difflib
+
+        near = difflib.get_close_matches(given.verb, VERBS, n=1)
+        raise Invalid(f"there is no verb {given.verb!r}", hint=f"mydockernet {near[0] if near else '--help'}")
     parser = _Parser(prog=f"mydockernet {given.verb}", description=verb.help)
     _common(parser, default=argparse.SUPPRESS)
     if verb.changes:
@@ -698,17 +701,13 @@ VERBS = {
     "disconnect": Verb("take a container off a network", _disconnect_arguments, _disconnect),
     "publish": Verb("lead ports of the host to a container; prints them", _publish_arguments, _publish),
     "unpublish": Verb("end that", _publish_arguments, _unpublish),
+    "run": Verb("run a command in a namespace of its own", _run_arguments, _run_command, takes_command=True),
     "check": Verb("say what has drifted from the record; then exit 5", _check_arguments, _check, changes=False),
-    "rules": Verb("list the rules, each with its owner, reason and counters", _rules_arguments, _rules, changes=False),
-    "explain": Verb(
-        "say who stops a packet on its way, and what mends it", _explain_arguments, _explain, changes=False
-    ),
-    "who": Verb("say whose an address, a port, an interface or a rule is", _who_arguments, _who, changes=False),
-    "doctor": Verb("look for what commonly breaks, and say what mends it", _doctor_arguments, _doctor, changes=False),
     "repair": Verb("make it true again; prints what was not", _repair_arguments, _repair),
-    "run": Verb(
-        "run a command in a namespace of its own, on a network", _run_arguments, _run_command, takes_command=True
-    ),
+    "rules": Verb("list the rules, each with its owner, reason and counters", _rules_arguments, _rules, changes=False),
+    "who": Verb("say whose an address, a port, an interface or a rule is", _who_arguments, _who, changes=False),
+    "explain": Verb("say what stops a packet, and what mends it", _explain_arguments, _explain, changes=False),
+    "doctor": Verb("look for what commonly breaks, and say what mends it", _doctor_arguments, _doctor, changes=False),
 }
 ALIASES = {"ls": "list", "rm": "remove"}
 VERBS |= {alias: VERBS[name] for alias, name in ALIASES.items()}

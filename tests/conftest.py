@@ -153,9 +153,9 @@ class Host:
 
 
 def _in_order(line):
-    """Chains first; then the rules in their order, which has no meaning where none of them can meet another."""
-    ports = line.startswith("-A MYDOCKERNET-PORTS")
-    return line[0] == "-", ports, line if ports else ""
+    """Chains first; then the rules in their order, which has no meaning where no two of ours decide differently."""
+    ours = line.startswith("-A MYDOCKERNET-PORTS") or (line.startswith("-A POSTROUTING") and "mydockernet:" in line)
+    return line[0] == "-", ours, line if ours else ""
 
 
 @pytest.fixture

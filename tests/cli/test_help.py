@@ -65,6 +65,11 @@ def test_a_wrong_word_gets_one_line_and_a_hint(capsys):
     assert cli.main([]) == 2
 
 
+def test_a_verb_that_is_nearly_one_is_guessed(capsys):
+    cli.main(["creat", "web"])
+    assert capsys.readouterr().err.endswith("hint: mydockernet create\n")
+
+
 def test_readme_has_each_verb_and_no_option_that_there_is_not(capsys):
     table = re.findall(r"^\| `(.+?) *\|", (ROOT / "README.md").read_text(), re.MULTILINE)
     rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `")]

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from mydockernet import cli
 from tests.conftest import ROOT
 
 PAGES = ["README.md", "docs/recipes.md"]
@@ -47,3 +48,12 @@ def test_a_page_ends_with_a_removal():
     for page in PAGES:
         last = session(page)[-1][0]
         assert "remove" in last, page
+
+
+def test_the_units_of_contrib_run_what_there_is_and_are_told_of():
+    upkeep = (ROOT / "docs/upkeep.md").read_text()
+    for unit in (ROOT / "contrib").iterdir():
+        assert f"contrib/{unit.name}" in upkeep
+        commands = re.findall(r"^Exec\w+=-?(.*)$", unit.read_text(), re.MULTILINE)
+        assert {command.split()[0] for command in commands} == {"/usr/local/bin/mydockernet"}
+        assert {command.split()[1] for command in commands} <= set(cli.VERBS)

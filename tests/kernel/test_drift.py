@@ -91,8 +91,6 @@ def ours(host):
     """Links, routes and the rules that are mydockernet's; those of the canary may have been flushed with them."""
     seen = host.snapshot()
     rules = {table: [rule for rule in body if "ydockernet" in rule.lower()] for table, body in seen["rules"].items()}
-    # The order of what nat appends has no meaning: no packet is for two of them to decide differently.
-    rules["nat"] = sorted(rules.get("nat", ()))
     return seen["host"], seen["inside"], {table: body for table, body in rules.items() if body}, host.sysctls()
 
 
