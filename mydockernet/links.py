@@ -338,27 +338,30 @@ class Master(_Attribute):
 
 @dataclass(frozen=True, slots=True)
 class PortFlag(_Attribute):
-    """A switch of a bridge's port that is on: `isolated`, `hairpin` (ip-link(8), bridge_slave)."""
+    """A switch of a bridge's port, on or off: `isolated`, `hairpin` (ip-link(8), bridge_slave)."""
 
     flag: str
+    on: bool
     why: str
 
     @property
     def what(self) -> str:
-        return f"the switch {self.flag} of {self.dev}"
+        return f"the switch {self.flag} of {self.dev}, {self._state}"
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
-        return link is not None and self.flag in link.flags
+        return link is not None and (self.flag in link.flags) == self.on
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(self.why, self._turn("on")),)
+        if not self.on and self._link(seen) is None:
+            return ()  # A port is made with both off.
+        why = self.why if self.on else f"Switch {self.flag} off for {self.dev}: the bridge treats it as any port."
+        argv = self._ip("link", "set", "dev", self.dev, "type", "bridge_slave", self.flag, self._state)
+        return (Step(why, argv),)
 
-    def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(f"Switch {self.flag} off again for {self.dev}.", self._turn("off")),)
-
-    def _turn(self, state: str) -> Argv:
-        return self._ip("link", "set", "dev", self.dev, "type", "bridge_slave", self.flag, state)
+    @property
+    def _state(self) -> str:
+        return "on" if self.on else "off"
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,14 +238,18 @@ def endpoint_facts(
         yield links.Mtu(veth, network.mtu)
         yield links.Mtu(dev, network.mtu, netns=netns, cable=veth)
     yield links.Master(veth, network.bridge)
-    if not network.icc:
-        yield links.PortFlag(
-            veth, "isolated", "Let this port of the bridge reach the host, but no other isolated port: no neighbour."
-        )
-    if endpoint.ports:
-        yield links.PortFlag(
-            veth, "hairpin", "Let the bridge send back where it came from what the container sends to its own port."
-        )
+    yield links.PortFlag(
+        veth,
+        "isolated",
+        not network.icc,
+        "Let this port of the bridge reach the host, but no other isolated port: no neighbour.",
+    )
+    yield links.PortFlag(
+        veth,
+        "hairpin",
+        bool(endpoint.ports),
+        "Let the bridge send back where it came from what the container sends to its own port.",
+    )
     yield Sysctl(
         f"net/ipv6/conf/{veth}/accept_ra", "0", "Believe no router advertisement from the container here.", dev=veth
     )

@@ -54,6 +54,10 @@ LOSSES = {
     "up of loopback": ("ip -n c1 link set lo down", "missing: the interface lo in /run/netns/c1, switched on"),
     "a default route": ("ip -n c1 route del default", "web: missing: the default route via 10.1.0.1 by eth0"),
     "isolation": (f"bridge link set dev {VETH} isolated off", "web: missing: the switch isolated of c1-"),
+    "a neighbour's isolation": (
+        "bridge link set dev $(mydockernet inspect b | jq -r '.[0].Containers.c1.HostInterface') isolated on",
+        "b: missing: the switch isolated of c1-",
+    ),
     "hairpin": (f"bridge link set dev {VETH} hairpin off", "web: missing: the switch hairpin of c1-"),
     "forwarding": ("sysctl -w net.ipv4.ip_forward=0", "@shared: missing: the switch net.ipv4.ip_forward=1"),
     "accept_ra of a bridge": ("sysctl -w net.ipv6.conf.web.accept_ra=1", "the switch net.ipv6.conf.web.accept_ra=0"),

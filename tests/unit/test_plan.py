@@ -129,7 +129,7 @@ def test_a_published_port_comes_after_its_guards_and_goes_before_them():
     assert coming.index("sysctl -w net.ipv4.conf.web.route_localnet=1") > coming.index(guard)
     going = commands(intent(published), intent(net), standing(published))
     assert going[0] == dnat.replace("-A", "-D")
-    assert going[-1] == guard.replace("-A", "-D")
+    assert going.index(guard.replace("-A", "-D")) > going.index(dnat.replace("-A", "-D"))
     assert going.index("sysctl -w net.ipv4.conf.web.route_localnet=0") < going.index(guard.replace("-A", "-D"))
 
 
