@@ -274,7 +274,8 @@ def test_two_state_folders_leave_each_other_alone(host):
     assert before
 
 
-KILLS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1")) * 12
+ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1"))
+KILLS = ROUNDS * 12
 VERBS = [
     "create late --subnet 10.7.0.0/24",
     "connect b c2 -p 90:90",
@@ -304,6 +305,21 @@ def test_killed_at_any_instant_one_repair_makes_it_before_or_after(host):
         # Back to where it began, whatever came of it.
         host.sh("rm -r /var/lib/mydockernet; cp -a /run/saved /var/lib/mydockernet; mydockernet repair")
         assert host.snapshot() == whole[0], (verb, delay)
+
+
+def test_a_repair_that_is_killed_at_any_call_is_finished_by_the_next(host):
+    host.sh(SETUP)
+    whole = ours(host)
+    for at in range(1, 60, 3 if ROUNDS == 1 else 1):
+        host.sh("for t in raw nat filter; do iptables -t $t -F; iptables -t $t -X; done; ip link del dev web")
+        env = host.break_programs('"$real" "$@"; kill -9 $PPID; exit 1', at)
+        host.mydockernet("repair", env=env, check=False)
+        calls = host.calls()
+        host.mydockernet("repair")
+        assert ours(host) == whole, at
+        if calls < at:
+            return
+    raise AssertionError("it never ended")
 
 
 def test_a_full_disk_leaves_all_as_it_was(host):
