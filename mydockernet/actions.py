@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import FrameType
 
-from mydockernet import drift, namespaces, plan
+from mydockernet import drift, ebtables, namespaces, plan
 from mydockernet.drift import Drift
 from mydockernet.errors import CommandFailed, Failed, Interrupted, MydockernetError, NotPermitted
 from mydockernet.facts import Fact, Observed, Step
@@ -192,11 +192,16 @@ def _facing(
     known = [network.bridge for intent in (*goal.begun, goal.target) for network in intent.values()]
     strangers = plan.strangers(known, seen, leaving=goal.mends)
     if goal.mends is not None:
+        if kernel.has(ebtables.READ_FRAMES[0]):
+            seen = kernel.observe_frames(seen)
         had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
     if strangers:
         want = tuple(dict.fromkeys((*want, *(fact for intent in goal.begun for fact in plan.shared_facts(intent)))))
     sights = plan.to_look_at(had, want)
     seen = kernel.observe_inside(seen, sights.namespaces, lenient)
+    seen = kernel.observe_lookups(seen, sights.lookups)
+    if sights.frames and goal.mends is None:
+        seen = kernel.observe_frames(seen)
     return had, want, kernel.observe_sysctls(seen, sights.sysctls)
 
 

@@ -230,6 +230,11 @@ def _create_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ipv6", action="store_true", help="not built yet")
     parser.add_argument("--internal", action="store_true", help="nothing in from outside, nothing out")
     parser.add_argument("--no-icc", action="store_true", help="containers on it can't reach each other")
+    parser.add_argument(
+        "--port-security",
+        action="store_true",
+        help="Drop what a container sends from another MAC or IP address than its own; always on with --no-icc",
+    )
     parser.add_argument("--no-masquerade", action="store_true", help="containers keep their addresses outside")
     parser.add_argument("--mtu", metavar="N", help=f"bytes a packet, {model.MTU_MIN} to {model.MTU_MAX}")
     parser.add_argument("--bridge-name", metavar="IF", help="the interface's name (the network's, where it fits)")
@@ -281,6 +286,7 @@ def _wish(args: argparse.Namespace) -> Wish:
         labels=labels,
         pools=pools,
         realm=_context(args).store.realm,
+        port_security=args.port_security,
     )
 
 

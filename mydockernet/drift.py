@@ -7,12 +7,12 @@ from mydockernet import plan
 from mydockernet.facts import SHARED, Fact, Observed
 from mydockernet.links import StrayLink
 from mydockernet.plan import Intent
-from mydockernet.rules import OwnRule, StrayRule
+from mydockernet.rules import Order, OwnRule, StrayRule
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One thing that is not as it should be, and whose: `missing`, `left over`, `gone`, or `unfinished`."""
+    """One thing that is not as it should be, and whose: missing, misplaced, left over, gone, or unfinished."""
 
     owner: str
     state: str
@@ -48,7 +48,8 @@ def _missing(target: Intent, want: Collection[Fact], seen: Observed) -> Iterator
     owners = {fact: name for (name, _), group in plan.facts_by_owner(target).items() for fact in group}
     for fact in want:
         if plan.told(fact, seen) and not fact.holds(seen):
-            yield Drift(owners.get(fact, SHARED), "missing", fact.what)
+            state = "misplaced" if isinstance(fact, Order) else "missing"
+            yield Drift(owners.get(fact, SHARED), state, fact.what)
 
 
 def _left_over(intent: Intent, had: Collection[Fact], want: Collection[Fact], seen: Observed) -> Iterator[Drift]:

@@ -65,11 +65,21 @@ class Route:
     line: str
     kind: str = "unicast"
     source: str = ""
+    table: str = "main"
 
     @property
     def default(self) -> bool:
         """Whether it is for everything that has no better one."""
         return self.destination.prefixlen == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A rule of ip-rule(8) that sends what has a source address to a routing table."""
+
+    priority: int
+    source: str
+    table: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,7 @@ class Chain:
 class Observed:
     """What the kernel shows now, parsed once. `unread` says what could not be read, and was taken as absent.
 
-    `inside` has the same of the containers' namespaces, by path.
+    `inside` has the same of the containers' namespaces, by path. `frames` are the rules of ebtables by chain.
     """
 
     links: Mapping[str, Link] = field(default_factory=dict)
@@ -120,6 +130,8 @@ class Observed:
     ipv6: bool = True
     sockets: tuple[Socket, ...] = ()
     conntrack: bool = False
+    frames: Mapping[str, tuple[frozenset[tuple[str, str]], ...]] = field(default_factory=dict)
+    lookups: frozenset[Lookup] = frozenset()
     unread: tuple[str, ...] = ()
     inside: Mapping[str, "Observed"] = field(default_factory=dict)
 
@@ -189,3 +201,11 @@ class Fact(ABC):
     def sysctl(self) -> str:
         """The sysctl that has to be read to tell whether this holds; empty for none."""
         return ""
+
+    def frames(self) -> bool:
+        """Whether the rules of ebtables have to be read to tell whether this holds."""
+        return False
+
+    def lookups(self) -> bool:
+        """Whether the rules of ip-rule(8) have to be read to tell whether this holds."""
+        return False

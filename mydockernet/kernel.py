@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 
-from mydockernet import links, locks, rules, sysctls
+from mydockernet import ebtables, links, locks, rules, sysctls
 from mydockernet.errors import CommandFailed, Failed
 from mydockernet.facts import Argv, Chain, Observed, Route, Rule, Step
 from mydockernet.facts import inside as in_netns
@@ -110,7 +110,7 @@ def _failed_line(stderr: str) -> int | None:
     return None
 
 
-FOLDERS: tuple[ModuleType, ...] = (links, rules, sysctls)
+FOLDERS: tuple[ModuleType, ...] = (links, rules, sysctls, ebtables)
 
 
 def fold(steps: Iterable[Step]) -> Iterator[Batch]:
@@ -166,7 +166,7 @@ class Kernel:
         With `lenient`, rules that may not be read are taken as absent, and `unread` says so.
         Raises CommandFailed, or Failed for output that can't be read.
         """
-        conntrack = shutil.which("conntrack", path=environment()["PATH"]) is not None
+        conntrack = self.has("conntrack")
         return self._observe_rules("", replace(self._observe_links(""), conntrack=conntrack), families, lenient)
 
     def observe_whole(self, seen: Observed, paths: Iterable[str]) -> Observed:
@@ -217,6 +217,22 @@ class Kernel:
             else:
                 seen = seen.with_sysctls(values)
         return replace(seen, inside=inside)
+
+    def observe_lookups(self, seen: Observed, paths: Iterable[str]) -> Observed:
+        """The same observation, with the rules of ip-rule(8) in these namespaces, where they are there."""
+        inside = dict(seen.inside)
+        for path in sorted({*paths} & {*inside}):
+            found = links.read_lookups(self._read(in_netns(path, links.READ_LOOKUPS)))
+            inside[path] = replace(inside[path], lookups=found)
+        return replace(seen, inside=inside)
+
+    def observe_frames(self, seen: Observed) -> Observed:
+        """The same observation, with the rules of ebtables."""
+        return replace(seen, frames=ebtables.read_frames(self._read(ebtables.READ_FRAMES)))
+
+    def has(self, program: str) -> bool:
+        """Whether a program is on PATH."""
+        return shutil.which(program, path=environment()["PATH"]) is not None
 
     def observe_sockets(self, seen: Observed) -> Observed:
         """The same observation, with the sockets of the host that listen."""

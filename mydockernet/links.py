@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mydockernet.errors import Failed
-from mydockernet.facts import TAG, Argv, Fact, Link, Observed, Route, Socket, Step, inside, place, tag
+from mydockernet.facts import TAG, Argv, Fact, Link, Lookup, Observed, Route, Socket, Step, inside, place, tag
 from mydockernet.model import IPNetwork
 
 # Every bridge joins one of these link groups when it is made; the filter rules match the group, not the
@@ -19,6 +19,11 @@ from mydockernet.model import IPNetwork
 GROUP = "28004"
 GROUP_INTERNAL = "28005"
 
+BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
+# ip-route(8) and ip-rule(8): who wrote it, so that what the container's own programs write is told from ours.
+PROTOCOL = "28"
+
+READ_LOOKUPS: Argv = ("ip", "-json", "rule", "show")
 READ_LINKS: Argv = ("ip", "-json", "-details", "address", "show")
 READ_ROUTES: Argv = ("ip", "-json", "route", "show", "table", "all")
 READ_SOCKETS: Argv = ("ss", "--no-header", "--listening", "--numeric", "--tcp", "--udp", "--sctp", "--processes")
@@ -75,11 +80,12 @@ class OwnNamespace(Fact):
 
 @dataclass(frozen=True, slots=True)
 class Bridge(Fact):
-    """A bridge, in its link group."""
+    """A bridge, in its link group, with a MAC address of its own unless an older version made it without."""
 
     name: str
     owner: str
     group: str
+    mac: str | None = None
 
     @property
     def what(self) -> str:
@@ -89,13 +95,14 @@ class Bridge(Fact):
         return belongs(seen.links.get(self.name), self.owner)
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        return (
-            Step(
-                f"Make the bridge: a switch inside the kernel that the containers of {self.owner} plug into. "
-                f"Its link group, {self.group}, is what the filter rules know it by.",
-                ("ip", "link", "add", "dev", self.name, "group", self.group, "type", "bridge"),
-            ),
+        why = (
+            f"Create the bridge: a switch inside the kernel that the containers of {self.owner} plug into. "
+            f"Its link group, {self.group}, is what the filter rules know it by."
         )
+        if self.mac:
+            why += " Without a MAC address of its own, it would change it as containers come and go."
+        address = ("address", self.mac) if self.mac else ()
+        return (Step(why, ("ip", "link", "add", "dev", self.name, "group", self.group, *address, "type", "bridge")),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         return (
@@ -292,9 +299,10 @@ def strays(seen: Observed, known: Collection[str]) -> Iterator[StrayLink]:
 
 @dataclass(frozen=True, slots=True)
 class HardwareAddress(_Attribute):
-    """An interface's MAC address."""
+    """An interface's MAC address. `made_with` the interface, it needs a step only where it was changed."""
 
     mac: str
+    made_with: bool = field(default=False, kw_only=True)
 
     @property
     def what(self) -> str:
@@ -305,6 +313,11 @@ class HardwareAddress(_Attribute):
         return link is not None and link.mac == self.mac
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
+        if self.made_with and self._link(seen) is None:
+            return ()
+        if self.made_with:
+            why = f"Give {self.dev} its own MAC address back: it is what containers know their gateway by."
+            return (Step(why, self._ip("link", "set", "dev", self.dev, "address", self.mac)),)
         return (
             Step(
                 "Give it a MAC address that follows from its IP address: what neighbours remember of it stays right.",
@@ -338,11 +351,15 @@ class Master(_Attribute):
 
 @dataclass(frozen=True, slots=True)
 class PortFlag(_Attribute):
-    """A switch of a bridge's port, on or off: `isolated`, `hairpin` (ip-link(8), bridge_slave)."""
+    """A flag of a bridge's port, on or off: isolated, hairpin, bcast_flood (ip-link(8), bridge_slave).
+
+    `default` is what a new port has.
+    """
 
     flag: str
     on: bool
     why: str
+    default: bool = False
 
     @property
     def what(self) -> str:
@@ -350,18 +367,38 @@ class PortFlag(_Attribute):
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
-        return link is not None and (self.flag in link.flags) == self.on
+        return link is not None and (self.flag in link.flags) == self.wanted(seen)
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        if not self.on and self._link(seen) is None:
-            return ()  # A port is made with both off.
-        why = self.why if self.on else f"Switch {self.flag} off for {self.dev}: the bridge treats it as any port."
-        argv = self._ip("link", "set", "dev", self.dev, "type", "bridge_slave", self.flag, self._state)
+        on = self.wanted(seen)
+        if on == self.default and self._link(seen) is None:
+            return ()
+        why = self.why if on != self.default else f"Set {self.flag} of {self.dev} back: it is a port like any other."
+        argv = self._ip("link", "set", "dev", self.dev, "type", "bridge_slave", self.flag, "on" if on else "off")
         return (Step(why, argv),)
+
+    def wanted(self, seen: Observed) -> bool:
+        """Whether the flag should be on."""
+        return self.on
 
     @property
     def _state(self) -> str:
         return "on" if self.on else "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Isolated(PortFlag):
+    """A port that reaches the host, but no other isolated port. Off while br_netfilter shows frames to iptables.
+
+    It then translates a published port on the bridge itself, and an isolated port could not reach those of its own
+    network; the filter of its frames (ebtables) keeps neighbors apart either way.
+    """
+
+    def sysctl(self) -> str:
+        return BRIDGE_CALLS_IPTABLES
+
+    def wanted(self, seen: Observed) -> bool:
+        return self.on and seen.sysctls.get(BRIDGE_CALLS_IPTABLES) != "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,7 +463,7 @@ class DefaultRoute(_Attribute):
 
     def holds(self, seen: Observed) -> bool:
         routes = seen.at(self.netns).routes
-        return any(route.default and (route.via, route.dev) == (self.gateway, self.dev) for route in routes)
+        return any(r.default and (r.table, r.via, r.dev) == ("main", self.gateway, self.dev) for r in routes)
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         why = "Send what is for elsewhere to the gateway: the host's address on the bridge."
@@ -438,6 +475,78 @@ class DefaultRoute(_Attribute):
     @property
     def _words(self) -> Argv:
         return ("default", "via", self.gateway, "dev", self.dev)
+
+
+@dataclass(frozen=True, slots=True)
+class TableRoute(_Attribute):
+    """A route in a table of its own, for what a container of several networks sends from one of its addresses."""
+
+    destination: str
+    table: str
+    gateway: str = ""
+
+    @property
+    def what(self) -> str:
+        return f"the route to {self.destination} by {self._name}, in table {self.table}"
+
+    def holds(self, seen: Observed) -> bool:
+        wanted = ("0.0.0.0/0" if self.destination == "default" else self.destination, self.gateway, self.dev)
+        routes = seen.at(self.netns).routes
+        return any(r.table == self.table and (str(r.destination), r.via, r.dev) == wanted for r in routes)
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        why = (
+            "By the network's gateway to everywhere else."
+            if self.gateway
+            else f"In a table of its own: by {self.dev} to the neighbors on that network."
+        )
+        return (Step(why, self._ip("route", "add", *self._words)),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return (Step(f"Delete the route of table {self.table}.", self._ip("route", "delete", *self._words)),)
+
+    @property
+    def _words(self) -> Argv:
+        via = ("via", self.gateway) if self.gateway else ()
+        return (self.destination, *via, "dev", self.dev, "table", self.table, "protocol", PROTOCOL)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLookup(Fact):
+    """What a container of several networks sends from one of its addresses, it sends by that address's network."""
+
+    source: str
+    table: str
+    netns: str
+
+    @property
+    def what(self) -> str:
+        return f"the lookup of table {self.table} for what is sent from {self.source}{place(self.netns)}"
+
+    def holds(self, seen: Observed) -> bool:
+        return self._lookup in seen.at(self.netns).lookups
+
+    def lookups(self) -> bool:
+        return True
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        why = (
+            f"Send what has the source {self.source} by the network that the address is of. The host drops what comes "
+            "by another one, as it looks forged."
+        )
+        return (Step(why, inside(self.netns, ("ip", "rule", "add", *self._words))),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        why = f"Delete the lookup for {self.source}."
+        return (Step(why, inside(self.netns, ("ip", "rule", "delete", *self._words))),)
+
+    @property
+    def _lookup(self) -> Lookup:
+        return Lookup(int(self.table), self.source, self.table)
+
+    @property
+    def _words(self) -> Argv:
+        return ("from", self.source, "lookup", self.table, "priority", self.table, "protocol", PROTOCOL)
 
 
 def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
@@ -465,6 +574,18 @@ def read_routes(text: str) -> tuple[Route, ...]:
         return tuple(route for route in map(_route, _objects(text)) if route is not None)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Failed(f"can't read what `{' '.join(READ_ROUTES)}` printed: {error!r}") from None
+
+
+def read_lookups(text: str) -> frozenset[Lookup]:
+    """Parse what READ_LOOKUPS prints, as far as it is about a source address. Raises Failed where it is not that."""
+    try:
+        return frozenset(
+            Lookup(int(str(raw["priority"])), str(raw["src"]), str(raw["table"]))
+            for raw in _objects(text)
+            if raw.get("src") not in (None, "all") and "table" in raw
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Failed(f"can't read what `{' '.join(READ_LOOKUPS)}` printed: {error!r}") from None
 
 
 def read_sockets(text: str) -> tuple[Socket, ...]:
@@ -528,4 +649,5 @@ def _route(raw: dict) -> Route | None:  # type: ignore[type-arg]
         " ".join(filter(None, words)),
         str(raw.get("type", "unicast")),
         str(raw.get("prefsrc", "")),
+        str(raw.get("table", "main")),
     )

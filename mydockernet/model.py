@@ -185,7 +185,8 @@ class Endpoint:
 class Network:
     """A network as the admin asked for it; what was left open has been chosen.
 
-    `realm` tells it from one of that name in another state folder; it is empty in the default one.
+    `realm` tells it from one of that name in another state folder; it is empty in the default one. `mac` is that of
+    the bridge; None where an older version left it to the kernel, which changes it as ports come and go.
     Raises Invalid, with every problem, where a value can't be.
     """
 
@@ -200,6 +201,13 @@ class Network:
     labels: tuple[tuple[str, str], ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
     realm: str = ""
+    port_security: bool = False
+    mac: str | None = None
+
+    @property
+    def checks_senders(self) -> bool:
+        """Whether a container may send only from its own MAC and IP address."""
+        return self.port_security or not self.icc
 
     @property
     def owner(self) -> str:
@@ -212,6 +220,7 @@ class Network:
             *interface_problems(self.bridge),
             *mtu_problems(self.mtu),
             *driver_problems(self.driver),
+            *(mac_problems(self.mac) if self.mac else ()),
         ]
         for subnet in self.subnets:
             if subnet.gateway not in subnet.network:

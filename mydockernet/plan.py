@@ -7,11 +7,14 @@ and containers that differ, and those that hang on all of them.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mydockernet import links, rules
+from mydockernet import ebtables, links, rules
 from mydockernet.errors import Conflict
 from mydockernet.facts import SHARED, Fact, Observed, Step
 from mydockernet.model import Address, Endpoint, Network, Subnet
 from mydockernet.sysctls import Sysctl
+
+# Of a container on several networks, the routing table of its Nth one: this and N.
+FIRST_TABLE = 28000
 
 Intent = Mapping[str, Network]
 Place = tuple[str, str]
@@ -143,7 +146,8 @@ def left_over(
     shared = tuple(f for f in rules.every_shared(4) if not f.obstacle(seen)) if alone else ()
     known = {fact.makes() for fact in (*had, *want)}
     every = [fact for fact in (*had, *want, *shared) if isinstance(fact, rules.OwnRule)]
-    kept = [fact for fact in want if isinstance(fact, rules.OwnRule)]
+    ordered = {rule for fact in want if isinstance(fact, rules.Order) for rule in fact.rules}
+    kept = [fact for fact in want if isinstance(fact, rules.OwnRule) and fact not in ordered]
     return (
         *(stray for stray in links.strays(seen, known) if scope.covers(stray.owner)),
         *shared,
@@ -152,6 +156,7 @@ def left_over(
             for stray in rules.strays(seen, every, kept)
             if scope.covers(stray.owner) or (stray.owner == SHARED and (alone or stray.has))
         ),
+        *(ebtables.strays(seen, (*had, *want)) if not scope.names else ()),
     )
 
 
@@ -164,15 +169,18 @@ def told(fact: Fact, seen: Observed) -> bool:
 
 def bridge_facts(network: Network) -> Iterator[Fact]:
     """The bridge of a network, with its addresses."""
-    yield links.Bridge(network.bridge, network.owner, _group(network))
+    yield links.Bridge(network.bridge, network.owner, _group(network), network.mac)
     yield links.Alias(network.bridge, network.owner)
+    if network.mac:
+        yield links.HardwareAddress(network.bridge, network.mac, made_with=True)
     yield links.LinkGroup(network.bridge, _group(network))
     if network.mtu:
         yield links.Mtu(network.bridge, network.mtu)
     yield Sysctl(
-        f"net/ipv6/conf/{network.bridge}/accept_ra",
-        "0",
-        "Believe no router advertisement from a container: one could make itself the host's way out.",
+        f"net/ipv6/conf/{network.bridge}/disable_ipv6",
+        "1",
+        "Disable IPv6 on the bridge, as the network has none: a container that enables it on its own would reach the "
+        "host past all rules, or become its default route.",
         dev=network.bridge,
     )
     for subnet in network.subnets:
@@ -189,7 +197,7 @@ def shared_facts(intent: Intent) -> Iterator[Fact]:
     """What all networks hang on; nothing, where there is no network."""
     mappings = [m for _, endpoint in endpoints(intent.values()) for m in endpoint.ports]
     for family in sorted({subnet.family for network in intent.values() for subnet in network.subnets}):
-        yield from rules.shared_filter(family)
+        yield from rules.shared_forward(family)
         if family == 4:
             yield Sysctl(
                 "net/ipv4/ip_forward",
@@ -198,7 +206,7 @@ def shared_facts(intent: Intent) -> Iterator[Fact]:
                 "last network goes, as others may have come to rely on it.",
             )
         if any(mapping.on_loopback for mapping in mappings):
-            yield rules.loopback_guard()
+            yield from rules.loopback_guards()
         if mappings:
             yield from rules.ports(family)
 
@@ -206,6 +214,8 @@ def shared_facts(intent: Intent) -> Iterator[Fact]:
 def translation_facts(network: Network) -> Iterator[Fact]:
     """How what leaves a network, or comes to its published ports, is translated."""
     mappings = [mapping for endpoint in network.endpoints for mapping in endpoint.ports]
+    for subnet in network.subnets:
+        yield from rules.source_guard(network.owner, subnet.network, network.bridge)
     if network.masquerade and not network.internal:
         for subnet in network.subnets:
             yield rules.masquerade(network.owner, subnet.network, network.bridge)
@@ -231,6 +241,9 @@ def endpoint_facts(
     netns, name = endpoint.namespace.path, endpoint.name
     if endpoint.namespace.own:
         yield links.OwnNamespace(netns, netns.rpartition("/")[2])
+    if network.checks_senders:
+        to = None if network.icc else network.mac
+        yield ebtables.PortFilter(veth, name, endpoint.mac, endpoint.addresses, to)
     yield links.Veth(veth, network.owner, name, _group(network), dev, netns)
     yield links.Alias(veth, network.owner)
     yield links.LinkGroup(veth, _group(network))
@@ -238,11 +251,14 @@ def endpoint_facts(
         yield links.Mtu(veth, network.mtu)
         yield links.Mtu(dev, network.mtu, netns=netns, cable=veth)
     yield links.Master(veth, network.bridge)
-    yield links.PortFlag(
+    yield links.Isolated(
         veth,
         "isolated",
         not network.icc,
-        "Let this port of the bridge reach the host, but no other isolated port: no neighbour.",
+        "Let this port of the bridge reach the host, but no other isolated port: no neighbor.",
+    )
+    yield links.PortFlag(
+        veth, "bcast_flood", network.icc, "Send no broadcasts of neighbors out by this port.", default=True
     )
     yield links.PortFlag(
         veth,
@@ -250,9 +266,7 @@ def endpoint_facts(
         bool(endpoint.ports),
         "Let the bridge send back where it came from what the container sends to its own port.",
     )
-    yield Sysctl(
-        f"net/ipv6/conf/{veth}/accept_ra", "0", "Believe no router advertisement from the container here.", dev=veth
-    )
+    yield Sysctl(f"net/ipv6/conf/{veth}/disable_ipv6", "1", "Disable IPv6 on the host's end too.", dev=veth)
     yield links.Up(veth, "Switch on the host's end.")
     for key, value, why in (
         ("disable_ipv6", "1", f"Leave IPv6 off in {name}, as its network has none: nothing filters it."),
@@ -278,6 +292,19 @@ def endpoint_facts(
     if (network, endpoint) == way_out(places):
         for subnet, _ in placed(network, endpoint):
             yield links.DefaultRoute(dev, str(subnet.gateway), netns=netns, cable=veth)
+    if len(places) > 1:
+        yield from _source_routing(network, endpoint)
+
+
+def _source_routing(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
+    """By which a container of several networks sends from each of its addresses by that address's network."""
+    table = str(FIRST_TABLE + endpoint.order)
+    netns, dev, veth = endpoint.namespace.path, endpoint.interface, endpoint.veth
+    for subnet, address in placed(network, endpoint):
+        yield links.TableRoute(dev, str(subnet.network), table, netns=netns, cable=veth)
+        if endpoint.default_route and not network.internal:
+            yield links.TableRoute(dev, "default", table, str(subnet.gateway), netns=netns, cable=veth)
+        yield links.SourceLookup(str(address), table, netns)
 
 
 def way_out(places: Iterable[tuple[Network, Endpoint]]) -> tuple[Network, Endpoint] | None:
@@ -290,7 +317,7 @@ def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
     """What leads published ports to a container."""
     for mapping in endpoint.ports:
         for address in endpoint.addresses:
-            yield rules.published(network.owner, endpoint.name, mapping, address)
+            yield from rules.published(network.owner, endpoint.name, mapping, address)
 
 
 def placed(network: Network, endpoint: Endpoint) -> Iterator[tuple[Subnet, Address]]:
@@ -330,10 +357,15 @@ def back(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
 
 @dataclass(frozen=True, slots=True)
 class Sights:
-    """What has to be observed for a plan, besides the host's links and rules: namespaces by path, sysctls of each."""
+    """What has to be observed for a plan, besides the host's links and rules.
+
+    Namespaces by path, sysctls of each, the namespaces whose lookups count, and whether the rules of ebtables do.
+    """
 
     namespaces: frozenset[str]
     sysctls: frozenset[tuple[str, str]]
+    lookups: frozenset[str]
+    frames: bool
 
 
 def to_look_at(had: Iterable[Fact], want: Iterable[Fact]) -> Sights:
@@ -341,7 +373,9 @@ def to_look_at(had: Iterable[Fact], want: Iterable[Fact]) -> Sights:
     going, want = _going(tuple(had), tuple(want)), tuple(want)
     paths = {fact.looks_into() for fact in want} | {fact.looks_into() for fact in going if not fact.makes()}
     read = {(fact.netns, fact.sysctl()) for fact in (*going, *want) if fact.sysctl()}
-    return Sights(frozenset(paths - {""}), frozenset(read))
+    every = (*going, *want)
+    lookups = frozenset(fact.netns for fact in every if fact.lookups())
+    return Sights(frozenset(paths - {""}), frozenset(read), lookups, any(fact.frames() for fact in every))
 
 
 def strangers(known: Collection[str], seen: Observed, leaving: Scope | None = None) -> bool:

@@ -1,20 +1,27 @@
 """The dialect of `iptables`: facts about chains and rules, restore text, and what iptables-save prints.
 
 Formats: iptables(8), iptables-extensions(8), iptables-save(8), iptables-restore(8), of 1.8.
-The rules themselves, as they stand when two networks, one of them internal, are there:
+The rules themselves, as they stand when two networks, one of them internal, exist:
 
-    FORWARD ─► MYDOCKERNET-FORWARD ─┬─► MYDOCKERNET-USER          the admin's own rules come first
+    mangle PREROUTING ─ no known flow ─► MYDOCKERNET-PREROUTING ─ from SUBNET, not by its bridge ─ DROP    one a network
+    mangle FORWARD ─► MYDOCKERNET-FORWARD ─┬─► MYDOCKERNET-USER   the admin's own rules come first
+                                    ├─ bridged, one network       RETURN
+                                    ├─ from, or to, internal      DROP
+                                    ├─ from a network, INVALID    DROP
+                                    └─ to a network, no reply     DROP
+    filter FORWARD ─► MYDOCKERNET-FORWARD ─┬─► MYDOCKERNET-USER   and again here
                                     ├─ bridged, one network       ACCEPT
                                     ├─ from, or to, internal      DROP
-                                    ├─ from or to, INVALID        DROP
-                                    ├─ to a network, an answer    ACCEPT
+                                    ├─ from a network, INVALID    DROP
+                                    ├─ to a network, a reply      ACCEPT
                                     ├─ to a network               DROP
                                     └─ from a network             ACCEPT
     POSTROUTING ── from SUBNET, not to its bridge ── MASQUERADE   one a network
 
-and with a port of the first one published on every address of the host:
+An ACCEPT ends the way through one table only. So the drops stand in mangle, where no ACCEPT in filter overrides them,
+and the accepts in filter, where others may drop. With a port of the first network published on every address:
 
-    raw PREROUTING ─── to 127.0.0.0/8, not from lo ─ DROP         the guard; while a port answers on loopback
+    raw PREROUTING ─ from or to 127.0.0.0/8, not by lo ─ DROP     the guards; while a port answers on loopback
     PREROUTING, OUTPUT ── to an address of the host ─► MYDOCKERNET-PORTS ── port 8080 ── DNAT to 10.1.0.2:80
     POSTROUTING ── from SUBNET, to its bridge, translated ─ MASQUERADE   so that the answer comes back this way
     POSTROUTING ── from 127.0.0.0/8, to its bridge ── MASQUERADE         a container can't answer to 127.0.0.1
@@ -31,7 +38,9 @@ from mydockernet.links import GROUP, GROUP_INTERNAL
 from mydockernet.model import Address, IPNetwork, PortMapping
 
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
+OWN = "MYDOCKERNET-"
 FORWARD = "MYDOCKERNET-FORWARD"
+PREROUTING = "MYDOCKERNET-PREROUTING"
 USER = "MYDOCKERNET-USER"
 PORTS = "MYDOCKERNET-PORTS"
 
@@ -126,7 +135,10 @@ class OwnRule(Fact):
         # The missing ones of the rules before this one are put back before it.
         places = [rule._place(seen) for rule in self.after or ()]
         place = max((p for p in places if p is not None), default=0) + places.count(None) + 1
-        if self.after is None or place > len(seen.chains.get(self.chain, ())) + places.count(None):
+        there = seen.chains.get(self.chain, ())
+        if self.after is None and self.chain.name.startswith(OWN) and not all(map(is_ours, there)):
+            return _command(self.chain, "-I", self.words)
+        if self.after is None or place > len(there) + places.count(None):
             return _command(self.chain, "-A", self.words)
         return _command(self.chain, "-I", self.words, str(place))
 
@@ -153,28 +165,37 @@ class PortRule(OwnRule):
 
 @dataclass(frozen=True, slots=True)
 class Order(Fact):
-    """Rules of a chain of ours, each once and in their order, as far as they are there."""
+    """Rules of one chain, each once, in their order, and before all rules of others; as far as they are there."""
 
     rules: tuple[OwnRule, ...]
 
     @property
     def what(self) -> str:
-        return f"the order of the rules in {self.rules[0].chain.name}"
+        rules = self.rules[0].summary if len(self.rules) == 1 else f"the rules in {self._chain.name}"
+        return f"{rules}, of {self._chain.table}: once each, in order, before any rule of others"
 
     def holds(self, seen: Observed) -> bool:
         places = [place for place in (rule._place(seen) for rule in self.rules) if place is not None]
-        return places == sorted(places) and all(rule.copies(seen) <= 1 for rule in self.rules)
+        before = seen.chains.get(self._chain, ())[: max(places, default=0)]
+        once = all(rule.copies(seen) <= 1 for rule in self.rules)
+        return places == sorted(places) and once and all(map(is_ours, before))
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        # Those that were missing have just been put back.
-        return tuple(
-            step
-            for rule in self.rules
-            for step in (*rule.undo(seen), Step(rule.why, _command(rule.chain, "-A", rule.words)))
+        # Those that were missing have just been added.
+        return (
+            *(Step("Take it out, to put it in its place.", step.do) for r in self.rules for step in r.undo(seen)),
+            *(
+                Step(rule.why, _command(rule.chain, "-I", rule.words, str(place)))
+                for place, rule in enumerate(self.rules, 1)
+            ),
         )
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         return ()
+
+    @property
+    def _chain(self) -> Chain:
+        return self.rules[0].chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +236,7 @@ def strays(seen: Observed, known: Iterable[OwnRule], kept: Iterable[OwnRule]) ->
             has = one_each.get((chain, rule.spec))
             if (chain, rule.spec) not in specs:
                 yield StrayRule(chain, rule.comment.removeprefix(TAG), words_of(rule.text), copies)
-            elif has and copies > 1 and chain.name != FORWARD:
+            elif has and copies > 1:
                 yield StrayRule(chain, has.owner, has.words, copies, has)
 
 
@@ -224,66 +245,138 @@ def is_ours(rule: Rule) -> bool:
     return rule.comment.startswith(TAG)
 
 
-def shared_filter(family: int) -> tuple[Fact, ...]:
-    """The filter chains of all networks of a family: the same number, however many networks there are."""
-    forward = Chain(family, "filter", FORWARD)
-    user = Chain(family, "filter", USER)
-    builtin = Chain(family, "filter", "FORWARD")
+def shared_forward(family: int) -> tuple[Fact, ...]:
+    """The chains of all networks of a family that say what is forwarded: the same number, however many networks."""
+    return (*_shared_mangle(family), *_shared_filter(family))
 
-    def group(direction: str, number: str) -> Argv:
-        return ("-m", "devgroup", f"--{direction}-group", number)
 
-    def state(*states: str) -> Argv:
-        return ("-m", "conntrack", "--ctstate", ",".join(states))
-
-    rows: tuple[tuple[Argv, str, str], ...] = (
-        ((), USER, "Ask the admin's own rules first."),
+def _shared_mangle(family: int) -> tuple[Fact, ...]:
+    """The drops, in a table that is asked before filter."""
+    guard = Chain(family, "mangle", PREROUTING)
+    jump = OwnRule(
+        Chain(family, "mangle", "PREROUTING"),
+        SHARED,
+        ("!", "-i", "lo", "-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED"),
+        (PREROUTING,),
+        "Check the source of every packet that belongs to no known connection.",
+        first=True,
+    )
+    rows = (
+        (_BRIDGED, "RETURN", "Leave frames between containers on one bridge alone; br_netfilter makes them pass here."),
+        *_internal(),
+        _invalid(),
         (
-            ("-m", "physdev", "--physdev-is-bridged", *group("src", GROUP)),
+            (*_group("dst", GROUP), "-m", "conntrack", "!", "--ctstate", ANSWERS),
+            "DROP",
+            "Drop whatever else would enter a network: only replies and traffic to published ports get in.",
+        ),
+    )
+    return (
+        OwnChain(guard, "Create a chain that tells whether a packet comes from where its source address belongs."),
+        jump,
+        Order((jump,)),
+        *_forwarding(
+            family,
+            "mangle",
+            rows,
+            "Create a chain for what is never forwarded. It is in the mangle table, which the kernel consults before "
+            "filter: no ACCEPT there can override it.",
+            "Send what the host forwards through that chain first.",
+        ),
+    )
+
+
+def _shared_filter(family: int) -> tuple[Fact, ...]:
+    """What is accepted, whatever policy or rules others have after it; and the drops again."""
+    rows = (
+        (
+            (*_BRIDGED, *_group("src", GROUP)),
             "ACCEPT",
             "Let containers on one bridge talk, where br_netfilter makes even bridged frames pass here.",
         ),
         (
-            ("-m", "physdev", "--physdev-is-bridged", *group("src", GROUP_INTERNAL)),
+            (*_BRIDGED, *_group("src", GROUP_INTERNAL)),
             "ACCEPT",
             "The same for containers on one bridge of an internal network.",
         ),
-        (group("src", GROUP_INTERNAL), "DROP", "Let nothing out of an internal network."),
-        (group("dst", GROUP_INTERNAL), "DROP", "Let nothing into an internal network."),
+        *_internal(),
+        _invalid(),
         (
-            (*group("src", GROUP), *state("INVALID")),
-            "DROP",
-            "Drop what belongs to no connection: it would leave untranslated and show a container's own address.",
-        ),
-        (
-            (*group("dst", GROUP), *state("RELATED", "ESTABLISHED", "DNAT")),
+            (*_group("dst", GROUP), "-m", "conntrack", "--ctstate", ANSWERS),
             "ACCEPT",
-            "Let into a network what is an answer, or what a published port has translated.",
+            "Accept what enters a network as a reply, or translated by a published port.",
         ),
         (
-            group("dst", GROUP),
+            _group("dst", GROUP),
             "DROP",
-            "And nothing else: no unpublished port, no other network, no neighbour who routes to a container.",
+            "And nothing else: no unpublished port, no other network, no neighbor who routes to a container.",
         ),
-        (group("src", GROUP), "ACCEPT", "Let containers reach the outside."),
+        (_group("src", GROUP), "ACCEPT", "Let containers reach the outside."),
     )
+    return _forwarding(
+        family,
+        "filter",
+        rows,
+        "Create one chain for the rules of all networks, so that it is plain whose they are.",
+        "Send what the host forwards through that chain first, whatever policy or rules others have.",
+    )
+
+
+Row = tuple[Argv, str, str]
+_BRIDGED: Argv = ("-m", "physdev", "--physdev-is-bridged")
+ANSWERS = "RELATED,ESTABLISHED,DNAT"
+
+
+def _forwarding(family: int, table: str, rows: Iterable[Row], why_chain: str, why_jump: str) -> tuple[Fact, ...]:
+    """The chain of a table that FORWARD jumps to, with the admin's own chain first in it."""
+    chain, user = Chain(family, table, FORWARD), Chain(family, table, USER)
     rules: list[OwnRule] = []
-    for match, target, why in rows:
-        rules.append(OwnRule(forward, SHARED, match, (target,), why, after=tuple(rules)))
+    for match, target, why in (((), USER, "Evaluate the admin's own rules first."), *rows):
+        rules.append(OwnRule(chain, SHARED, match, (target,), why, after=tuple(rules)))
+    jump = OwnRule(Chain(family, table, "FORWARD"), SHARED, (), (FORWARD,), why_jump, first=True)
     return (
-        OwnChain(user, "Make a chain for the admin's own rules about containers; it is never flushed.", True),
-        OwnChain(forward, "Make one chain for the rules of all networks, so that it is plain whose they are."),
+        OwnChain(user, "Create a chain for the admin's own rules about containers; it is never flushed.", True),
+        OwnChain(chain, why_chain),
         *rules,
         Order(tuple(rules)),
-        OwnRule(
-            builtin,
-            SHARED,
-            (),
-            (FORWARD,),
-            "Send what the host forwards through that chain first, whatever policy or rules others have.",
-            first=True,
-        ),
+        jump,
+        Order((jump,)),
     )
+
+
+def _group(direction: str, number: str) -> Argv:
+    return ("-m", "devgroup", f"--{direction}-group", number)
+
+
+def _internal() -> tuple[Row, ...]:
+    return (
+        (_group("src", GROUP_INTERNAL), "DROP", "Let nothing out of an internal network."),
+        (_group("dst", GROUP_INTERNAL), "DROP", "Let nothing into an internal network."),
+    )
+
+
+def _invalid() -> Row:
+    return (
+        (*_group("src", GROUP), "-m", "conntrack", "--ctstate", "INVALID"),
+        "DROP",
+        "Drop INVALID packets: they would bypass NAT and expose the container's address.",
+    )
+
+
+def source_guard(owner: str, subnet: IPNetwork, bridge: str) -> tuple[Fact, ...]:
+    """The rule by which nobody but its own containers sends from a network's addresses.
+
+    Else a packet with a forged source opens a connection in a container's name, and its replies get in.
+    """
+    rule = OwnRule(
+        Chain(subnet.version, "mangle", PREROUTING),
+        owner,
+        ("-s", str(subnet), "!", "-i", bridge),
+        ("DROP",),
+        f"Drop packets that claim to come from {owner} but did not arrive by its bridge: they could open a connection "
+        "in a container's name, and what answers it would be let in.",
+    )
+    return (rule, Order((rule,)))
 
 
 def masquerade(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
@@ -321,16 +414,23 @@ def from_loopback(owner: str, bridge: str) -> OwnRule:
     )
 
 
-def loopback_guard() -> OwnRule:
-    """The rule that keeps neighbours away from what is published on 127.0.0.1."""
-    return OwnRule(
-        Chain(4, "raw", "PREROUTING"),
-        SHARED,
-        ("-d", "127.0.0.0/8", "!", "-i", "lo"),
-        ("DROP",),
-        "Let nobody else send to the host's 127.0.0.1: the kernel refuses that by itself only until a port is "
-        "published there.",
+def loopback_guards() -> tuple[Fact, ...]:
+    """The rules that keep everybody else away from what is published on 127.0.0.1, and from claiming to be it."""
+    rows = (
+        (
+            "-d",
+            "Let nobody else send to the host's 127.0.0.1: the kernel refuses that by itself only until a port is "
+            "published there.",
+        ),
+        ("-s", "And let nobody else claim to be it."),
     )
+    rules = tuple(
+        OwnRule(
+            Chain(4, "raw", "PREROUTING"), SHARED, (end, "127.0.0.0/8", "!", "-i", "lo"), ("DROP",), why, first=True
+        )
+        for end, why in rows
+    )
+    return tuple(fact for rule in rules for fact in (rule, Order((rule,))))
 
 
 def ports(family: int) -> tuple[Fact, ...]:
@@ -350,16 +450,16 @@ def ports(family: int) -> tuple[Fact, ...]:
 
 def every_shared(family: int) -> tuple[Fact, ...]:
     """All that networks can share of a family."""
-    return (*shared_filter(family), *((loopback_guard(),) if family == 4 else ()), *ports(family))
+    return (*shared_forward(family), *(loopback_guards() if family == 4 else ()), *ports(family))
 
 
-def published(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> PortRule:
+def published(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> tuple[Fact, ...]:
     """The rule that leads ports of the host to a container."""
     host, inner = mapping.host_ports, mapping.container_ports
     to = f"{address}:{inner}" if len(host) == 1 else f"{address}:{inner}/{host.first}"
     only = ("-d", str(mapping.host_ip)) if mapping.host_ip else ()
     of_flow = ("--orig-dst", str(mapping.host_ip)) if mapping.host_ip else ()
-    return PortRule(
+    rule = PortRule(
         Chain(address.version, "nat", PORTS),
         owner,
         (*only, "-p", mapping.protocol, "--dport", str(host).replace("-", ":")),
@@ -371,6 +471,7 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
             for port in range(host.first, host.last + 1)
         ),
     )
+    return (rule, Order((rule,)))
 
 
 def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:

@@ -239,6 +239,8 @@ def network_to_json(network: Network) -> dict[str, Any]:
         "labels": dict(network.labels),
         "endpoints": [_endpoint_to_json(endpoint) for endpoint in network.endpoints],
         "realm": network.realm,
+        "port_security": network.port_security,
+        "mac": network.mac,
     }
 
 
@@ -293,6 +295,9 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         labels=_labels(raw["labels"]),
         endpoints=tuple(map(_endpoint_from_json, raw["endpoints"])),
         realm=_string(raw["realm"]),
+        # A record of an older version has neither.
+        port_security=_switch(raw.get("port_security", False)),
+        mac=None if raw.get("mac") is None else _string(raw["mac"]),
     )
 
 

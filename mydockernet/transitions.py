@@ -58,6 +58,7 @@ class Wish:
     labels: tuple[tuple[str, str], ...] = ()
     pools: tuple[Pool, ...] = field(default=DEFAULT_POOLS)
     realm: str = ""
+    port_security: bool = False
 
 
 def create(wish: Wish, ignore: bool = False) -> Transition:
@@ -81,7 +82,9 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             mtu=wish.mtu,
             labels=wish.labels,
             realm=wish.realm,
+            port_security=wish.port_security,
         )
+        network = replace(network, mac=_bridge_mac(network.owner))
         holder = next((n.name for n in intent.values() if n.bridge == network.bridge), None)
         if holder:
             raise Conflict(f"--bridge-name: {network.bridge} is the bridge of the network {holder}")
@@ -162,7 +165,7 @@ def connect(network_name: str, wish: Connection) -> Transition:
         )
         if endpoint.interface in used:
             raise Conflict(f"--ifname: {endpoint.name} has an interface named {endpoint.interface} already")
-        foreign = next((route for route in inside.routes if route.default), None)
+        foreign = next((route for route in inside.routes if route.default and route.table == "main"), None)
         if foreign and not way_out(places) and way_out([(network, endpoint)]):
             raise Conflict(
                 f"the container {endpoint.name} has a default route already: {foreign.line}",
@@ -316,9 +319,8 @@ def _choose_subnets(wish: Wish, intent: Intent, seen: Observed) -> tuple[Subnet,
 
 def _satisfies(network: Network, wish: Wish) -> bool:
     """Whether a network is what a wish would make; what the wish leaves open, any value satisfies."""
-    same = all(
-        getattr(network, key) == getattr(wish, key) for key in ("driver", "internal", "icc", "masquerade", "mtu")
-    )
+    keys = ("driver", "internal", "icc", "masquerade", "mtu", "port_security")
+    same = all(getattr(network, key) == getattr(wish, key) for key in keys)
     return (
         same
         and dict(network.labels) == dict(wish.labels)
@@ -371,6 +373,12 @@ def _with_ports(intent: Intent, network: Network, endpoint: Endpoint, mappings: 
 def _mac(address: Address) -> str:
     """A locally administered MAC address that follows from an IPv4 address, as docker's do: 02:42 and its bytes."""
     return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *address.packed[-4:]))
+
+
+def _bridge_mac(owner: str) -> str:
+    """A locally administered MAC address that follows from the network's name, and that no container is given."""
+    digest = hashlib.sha256(owner.encode()).digest()
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x6D, *digest[:4]))
 
 
 def _veth_name(network: str, endpoint: str, intent: Intent, seen: Observed) -> str:

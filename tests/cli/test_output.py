@@ -80,7 +80,11 @@ def test_inspect_tells_intent_and_kernel(three):
     assert "10.208.0.1/24" in record["Link"]["Addresses"]
     assert record["Containers"]["c1"]["Ports"] == ["8080:80/tcp"]
     assert record["Containers"]["c1"]["Link"]["MAC"] == "02:42:0a:d0:00:02"
-    assert {rule["Chain"] for rule in record["Rules"]} == {"POSTROUTING", "MYDOCKERNET-PORTS"}
+    assert {rule["Chain"] for rule in record["Rules"]} == {
+        "MYDOCKERNET-PREROUTING",
+        "POSTROUTING",
+        "MYDOCKERNET-PORTS",
+    }
     assert all({"Packets", "Bytes", "Rule", "Why"} <= set(rule) for rule in record["Rules"])
     assert len(json.loads(three.mydockernet("inspect a bb").stdout)) == 2
     done = three.mydockernet("inspect nope a", check=False)
@@ -104,6 +108,7 @@ def test_rules_tell_owner_reason_and_counters(three):
     assert {r["Owner"] for r in map(json.loads, three.mydockernet("rules --format json").stdout.splitlines())} == {
         "a",
         "bb",
+        "ccc",
         "@shared",
     }
     assert three.mydockernet("rules").stdout.splitlines()[0].split()[:4] == ["OWNER", "TABLE", "CHAIN", "NUMBER"]

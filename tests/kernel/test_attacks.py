@@ -1,8 +1,10 @@
 """What has gone wrong elsewhere, staged: each attack fails; and where one rule stops it, works without that rule."""
 
+import json
+
 import pytest
 
-from tests.kernel.lab import HOST, LOOPBACK_ELSEWHERE, A, B
+from tests.kernel.lab import HOST, INTERNAL, LOOPBACK_ELSEWHERE, A, B
 
 
 def delete_rule(host, table, chain, *parts):
@@ -15,7 +17,7 @@ def delete_rule(host, table, chain, *parts):
 def test_a_neighbour_can_not_reach_what_is_published_on_loopback(lab):
     """moby 45610."""
     assert lab.ask("neighbour", ("127.0.0.1", 8081)) == ["dropped"]
-    delete_rule(lab.host, "raw", "PREROUTING", "127.0.0.0/8")
+    delete_rule(lab.host, "raw", "PREROUTING", "-d 127.0.0.0/8")
     assert lab.ask("neighbour", ("127.0.0.1", 8081)) == ["a1 198.51.100.2"]
 
 
@@ -27,7 +29,7 @@ def test_neither_neighbour_nor_container_can_reach_the_hosts_own_loopback(lab):
     assert lab.ask("b1", ("127.0.0.1", 82)) == ["dropped"]
     keys = lab.host.sh("cd /proc/sys/net/ipv4/conf; grep -l 1 */route_localnet").stdout.split()
     assert keys == ["a/route_localnet"]
-    delete_rule(lab.host, "raw", "PREROUTING", "127.0.0.0/8")
+    delete_rule(lab.host, "raw", "PREROUTING", "-d 127.0.0.0/8")
     assert lab.ask("a1", ("127.0.0.1", 82)) == [f"host {A}.2"]
 
 
@@ -56,7 +58,7 @@ def test_the_host_believes_no_router_advertisement_of_a_container(lab):
     """CVE-2020-10749."""
     veths = lab.host.mydockernet(["inspect", "a", "--format", "{{json .Containers}}"]).stdout
     for dev in ("a", "b", "i", *[word for word in veths.split('"') if "-" in word and "/" not in word]):
-        assert lab.host.run("cat", f"/proc/sys/net/ipv6/conf/{dev}/accept_ra").stdout == "0\n", dev
+        assert lab.host.run("cat", f"/proc/sys/net/ipv6/conf/{dev}/disable_ipv6").stdout == "1\n", dev
 
 
 def test_a_container_without_ipv6_subnet_has_no_ipv6(lab):
@@ -118,7 +120,8 @@ while True:
 def test_a_containers_own_address_does_not_leak(lab, guarded, leaked):
     """netavark 774: a reset that belongs to no connection is not translated, so it must not leave."""
     if not guarded:
-        delete_rule(lab.host, "filter", "MYDOCKERNET-FORWARD", "INVALID")
+        for table in ("mangle", "filter"):
+            delete_rule(lab.host, table, "MYDOCKERNET-FORWARD", "INVALID")
     sniff = f"""
         exec 3< <(ip netns exec outside python3 -c '{SNIFF}'); read -r ready <&3
         ip netns exec a1 python3 -c '{RESET}'
@@ -126,6 +129,98 @@ def test_a_containers_own_address_does_not_leak(lab, guarded, leaked):
         cat <&3
     """
     assert lab.host.sh(sniff).stdout == leaked
+
+
+# What docker 20.10 puts before everything else as it starts, and a container of its own.
+DOCKER_FIRST = """
+ip link add docker0 type bridge; ip address add 172.17.0.1/16 dev docker0; ip link set docker0 up
+ip netns add d1; ip link add vd1 type veth peer name eth0 netns d1; ip link set vd1 master docker0 up
+ip -n d1 address add 172.17.0.2/16 dev eth0; ip -n d1 link set eth0 up; ip -n d1 route add default via 172.17.0.1
+for chain in DOCKER-USER DOCKER-ISOLATION-STAGE-1 DOCKER; do iptables -N $chain; done
+iptables -A DOCKER-USER -j RETURN; iptables -A DOCKER-ISOLATION-STAGE-1 -j RETURN
+iptables -I FORWARD -i docker0 -o docker0 -j ACCEPT
+iptables -I FORWARD -i docker0 ! -o docker0 -j ACCEPT
+iptables -I FORWARD -o docker0 -j DOCKER
+iptables -I FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+iptables -I FORWARD -j DOCKER-ISOLATION-STAGE-1
+iptables -I FORWARD -j DOCKER-USER
+iptables -P FORWARD DROP
+"""
+
+
+def test_rules_of_others_before_ours_open_nothing(lab):
+    """Docker inserts its rules first at every start: its containers enter no network, and check tells it."""
+    lab.host.sh(DOCKER_FIRST)
+    closed = [(f"{A}.2", 80), (f"{B}.2", 80), (f"{INTERNAL}.2", 80)]
+    assert lab.ask("d1", *closed) == ["dropped"] * 3
+    assert lab.ask("d1", (HOST, 8080)) == ["a1 172.17.0.2"]
+    done = lab.host.mydockernet("check", check=False)
+    assert done.returncode == 5
+    assert "@shared: misplaced: everything to MYDOCKERNET-FORWARD, in FORWARD, of filter" in done.stdout
+    lab.host.mydockernet("repair")
+    lab.host.mydockernet("check")
+    assert lab.ask("d1", *closed) == ["dropped"] * 3
+    # And it is mangle that keeps them closed.
+    lab.host.sh("iptables -t mangle -D FORWARD 1; iptables -D FORWARD 1")
+    assert lab.ask("d1", *closed) == [f"{name} 172.17.0.2" for name in ("a1", "b1", "i1")]
+
+
+@pytest.mark.parametrize("chain", ["filter FORWARD", "filter MYDOCKERNET-FORWARD", "mangle MYDOCKERNET-PREROUTING"])
+def test_a_rule_put_before_ours_is_told_and_repaired(lab, chain):
+    table, name = chain.split()
+    lab.host.sh(f"iptables -t {table} -I {name} -p udp -j DROP; iptables -t {table} -I {name} -p tcp -j DROP")
+    assert lab.ask("a1", ("192.0.2.2", 81)) == ["dropped"]
+    done = lab.host.mydockernet("check", check=False)
+    assert (done.returncode, "misplaced" in done.stdout) == (5, True)
+    lab.host.mydockernet("repair")
+    assert lab.host.mydockernet("check").stdout == ""
+    if table == "filter":
+        assert lab.ask("a1", ("192.0.2.2", 81)) == [f"outside {HOST}"]
+
+
+def test_an_admins_rule_decides_in_the_chain_that_is_theirs(lab):
+    """A rule in filter denies; one in both tables opens."""
+    match = "-s 192.0.2.2 -d 10.1.0.2 -p tcp --dport 81"
+    lab.host.sh(f"iptables -I MYDOCKERNET-USER {match} -j ACCEPT")
+    assert lab.ask("outside", (f"{A}.2", 81)) == ["dropped"]
+    lab.host.sh(f"iptables -t mangle -I MYDOCKERNET-USER {match} -j ACCEPT")
+    assert lab.ask("outside", (f"{A}.2", 81)) == [("a1 192.0.2.2", "dropped")]
+    lab.host.sh("iptables -I MYDOCKERNET-USER -s 192.0.2.2 -j DROP")
+    assert lab.ask("outside", (f"{A}.2", 81), (HOST, 8080)) == ["dropped", "dropped"]
+
+
+V6 = """
+ip netns exec {0} sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0 net.ipv6.conf.eth0.accept_dad=0
+ip -n {0} -6 address add fd00::{1}/64 dev eth0 nodad
+"""
+
+
+def test_a_container_can_not_reach_the_host_over_ipv6(lab):
+    """Its root may enable IPv6 in it; on the bridge it stays disabled."""
+    lab.host.sh(V6.format("i1", "2"))
+    probe = "ip netns exec i1 ping -6 -c 1 -W 1 ff02::1%eth0"
+    lab.host.sh("sysctl -qw net.ipv6.conf.i.accept_dad=0")
+    assert "bytes from" not in lab.host.sh(f"{probe} || true").stdout.replace("from fd00::2", "")
+    assert "inet6" not in lab.host.run("ip", "address", "show", "dev", "i").stdout
+    lab.host.sh("sysctl -qw net.ipv6.conf.i.disable_ipv6=0")
+    assert "inet6 fe80" in lab.host.run("ip", "address", "show", "dev", "i").stdout
+    lab.host.mydockernet("repair")
+    assert "inet6" not in lab.host.run("ip", "address", "show", "dev", "i").stdout
+
+
+def test_a_container_that_leaves_does_not_take_the_gateway_along(lab):
+    """The MAC address of a bridge is its own, not the lowest of its ports."""
+
+    def mac():
+        (link,) = json.loads(lab.host.run("ip", "-json", "link", "show", "dev", "a").stdout)
+        return link["address"]
+
+    before = mac()
+    assert before.startswith("02:6d:")
+    lab.host.sh("for n in 1 2 3 4; do ip netns add m$n; mydockernet connect a m$n; done")
+    assert mac() == before
+    lab.host.sh("for n in 1 2 3 4; do mydockernet disconnect a m$n; done; ip netns delete a2")
+    assert mac() == before
 
 
 KNOCK = """

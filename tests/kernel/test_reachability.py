@@ -52,12 +52,13 @@ def matrix(lab):
     return answers
 
 
-@pytest.mark.parametrize("bridged", ["0", "1"], ids=["br_netfilter off", "br_netfilter on"])
+@pytest.mark.parametrize(("bridged", "rp_filter"), [("0", "0"), ("1", "1"), ("1", "2")])
 @pytest.mark.parametrize("firewall", FIREWALLS.values(), ids=FIREWALLS)
-def test_who_reaches_whom(make_lab, firewall, bridged):
+def test_who_reaches_whom(make_lab, firewall, bridged, rp_filter):
     lab = make_lab(firewall)
     # Where the kernel has no br_netfilter, it is off in both.
     lab.host.sh(f"sysctl -qew net.bridge.bridge-nf-call-iptables={bridged}")
+    lab.host.sh(f"for key in /proc/sys/net/ipv4/conf/*/rp_filter; do echo {rp_filter} > $key; done")
     assert matrix(lab) == REACH
     lab.host.sh("mydockernet rm -f a b i")
     assert "ydockernet" not in str(lab.host.snapshot()).lower()

@@ -175,5 +175,5 @@ def test_a_lost_rule_is_put_back_in_its_place_by_the_next_create(host):
     host.sh("iptables -I MYDOCKERNET-FORWARD -s 198.51.100.1 -j RETURN; iptables -D MYDOCKERNET-FORWARD 3")
     host.sh("iptables -D MYDOCKERNET-FORWARD 6; iptables -D MYDOCKERNET-FORWARD 8")
     host.mydockernet("create b")
-    host.sh("iptables -D MYDOCKERNET-FORWARD 1")
+    host.sh("iptables -D MYDOCKERNET-FORWARD -s 198.51.100.1 -j RETURN")
     assert host.run("iptables", "-S", "MYDOCKERNET-FORWARD").stdout == whole

@@ -20,19 +20,20 @@ MAY_IMPORT = {
     # The dialects of programs.
     "links": "errors facts model",
     "sysctls": "facts",
+    "ebtables": "errors facts model",
     "rules": "errors facts links model",
     "netfilter": "facts model rules",
     # What follows from what.
-    "plan": "errors facts links model rules sysctls",
+    "plan": "ebtables errors facts links model rules sysctls",
     "drift": "facts links plan rules",
     # What lies outside: namespaces, files, the kernel.
     "locks": "errors",
     "namespaces": "errors model",
     "store": "errors locks model",
-    "kernel": "errors facts links locks rules sysctls",
+    "kernel": "ebtables errors facts links locks rules sysctls",
     # The verbs.
     "transitions": "addressing errors facts model namespaces plan ports",
-    "actions": "drift errors facts kernel model namespaces plan store transitions",
+    "actions": "drift ebtables errors facts kernel model namespaces plan store transitions",
     "running": "actions errors facts model transitions",
     "survey": "actions errors facts model namespaces plan rules",
     "explain": "actions addressing errors facts model namespaces netfilter plan rules",

@@ -11,7 +11,7 @@ from mydockernet import links, plan, rules
 from mydockernet.errors import Conflict
 from mydockernet.facts import Chain, Link, Observed, Rule
 from mydockernet.plan import Scope, concern_of
-from tests.unit.values import Machine, containers, endpoint, intent, mapping, network
+from tests.unit.values import BRIDGE_MAC, Machine, containers, endpoint, intent, mapping, network
 
 TAGGED = ("-m", "comment", "--comment")
 
@@ -34,23 +34,41 @@ def standing(*networks, host=None):
 
 
 BRIDGE = [
-    "ip link add dev web group 28004 type bridge",
+    f"ip link add dev web group 28004 address {BRIDGE_MAC} type bridge",
     "ip link set dev web alias mydockernet:web",
-    "sysctl -w net.ipv6.conf.web.accept_ra=0",
+    "sysctl -w net.ipv6.conf.web.disable_ipv6=1",
     "ip address add 10.1.0.1/24 dev web",
     "ip link set dev web up",
 ]
+GUARD = (
+    "iptables -t mangle -A MYDOCKERNET-PREROUTING -s 10.1.0.0/24 ! -i web -m comment --comment mydockernet:web"
+    " -j DROP --wait"
+)
 MASQUERADE = (
     "iptables -t nat -A POSTROUTING -s 10.1.0.0/24 ! -o web -m comment --comment mydockernet:web -j MASQUERADE --wait"
 )
 
 
 def test_the_first_network():
-    shared = [line for line in commands({}, intent(network()), Observed()) if line not in (*BRIDGE, MASQUERADE)]
-    assert commands({}, intent(network()), Observed()) == [*BRIDGE, *shared, MASQUERADE]
+    own = (*BRIDGE, GUARD, MASQUERADE)
+    shared = [line for line in commands({}, intent(network()), Observed()) if line not in own]
+    assert commands({}, intent(network()), Observed()) == [*BRIDGE, *shared, GUARD, MASQUERADE]
     owner = "-m comment --comment mydockernet:@shared -j"
     forward = "iptables -t filter -A MYDOCKERNET-FORWARD"
+    mangle = forward.replace("filter", "mangle")
     assert shared == [
+        "iptables -t mangle -N MYDOCKERNET-PREROUTING --wait",
+        f"iptables -t mangle -I PREROUTING ! -i lo -m conntrack ! --ctstate RELATED,ESTABLISHED {owner}"
+        " MYDOCKERNET-PREROUTING --wait",
+        "iptables -t mangle -N MYDOCKERNET-USER --wait",
+        "iptables -t mangle -N MYDOCKERNET-FORWARD --wait",
+        f"{mangle} {owner} MYDOCKERNET-USER --wait",
+        f"{mangle} -m physdev --physdev-is-bridged {owner} RETURN --wait",
+        f"{mangle} -m devgroup --src-group 28005 {owner} DROP --wait",
+        f"{mangle} -m devgroup --dst-group 28005 {owner} DROP --wait",
+        f"{mangle} -m devgroup --src-group 28004 -m conntrack --ctstate INVALID {owner} DROP --wait",
+        f"{mangle} -m devgroup --dst-group 28004 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT {owner} DROP --wait",
+        f"iptables -t mangle -I FORWARD {owner} MYDOCKERNET-FORWARD --wait",
         "iptables -t filter -N MYDOCKERNET-USER --wait",
         "iptables -t filter -N MYDOCKERNET-FORWARD --wait",
         f"{forward} {owner} MYDOCKERNET-USER --wait",
@@ -70,7 +88,7 @@ def test_the_first_network():
 
 def test_a_second_network_adds_only_its_own():
     first = network("other", "10.9.0.0/24")
-    assert commands(intent(first), intent(first, network()), standing(first)) == [*BRIDGE, MASQUERADE]
+    assert commands(intent(first), intent(first, network()), standing(first)) == [*BRIDGE, GUARD, MASQUERADE]
 
 
 def test_what_a_network_was_asked_to_be():
@@ -79,7 +97,8 @@ def test_what_a_network_was_asked_to_be():
 
     assert MASQUERADE not in made(masquerade=False)
     assert MASQUERADE not in made(internal=True)
-    assert made(internal=True)[0] == "ip link add dev web group 28005 type bridge"
+    assert made(internal=True)[0] == f"ip link add dev web group 28005 address {BRIDGE_MAC} type bridge"
+    assert GUARD in made(internal=True)
     assert "ip link set dev web mtu 1400" in made(mtu=1400)
     assert made(realm="abc123")[1] == "ip link set dev web alias mydockernet:web@abc123"
 
@@ -91,7 +110,7 @@ def test_a_container():
         "ip link add dev c1-0102 group 28004 type veth peer name eth0 netns /run/netns/c1",
         "ip link set dev c1-0102 alias mydockernet:web",
         "ip link set dev c1-0102 master web",
-        "sysctl -w net.ipv6.conf.c1-0102.accept_ra=0",
+        "sysctl -w net.ipv6.conf.c1-0102.disable_ipv6=1",
         "ip link set dev c1-0102 up",
         f"{inside} sysctl -w net.ipv6.conf.eth0.disable_ipv6=1",
         f"{inside} sysctl -w net.ipv6.conf.eth0.accept_ra=0",
@@ -110,6 +129,11 @@ def test_what_a_container_was_asked_to_be():
         return "\n".join(commands(intent(net), intent(replace(net, endpoints=(endpoint(),))), standing(net)))
 
     assert "isolated on" in made(icc=False)
+    assert "bcast_flood off" in made(icc=False)
+    assert "ebtables" not in made()
+    assert "ebtables" in made(icc=False)
+    assert made(icc=False).count("-d 02:6d:00:00:00:01") == 2
+    assert made(port_security=True).count("-j RETURN") == 2
     assert "route add default" not in made(internal=True)
     assert made(mtu=1400).count("mtu 1400") == 2
 
@@ -123,14 +147,15 @@ def test_a_published_port_comes_after_its_guards_and_goes_before_them():
         " -m comment --comment mydockernet:web -j DNAT --to-destination 10.1.0.2:80 --wait"
     )
     guard = (
-        "iptables -t raw -A PREROUTING -d 127.0.0.0/8 ! -i lo -m comment --comment mydockernet:@shared -j DROP --wait"
+        "iptables -t raw -I PREROUTING -d 127.0.0.0/8 ! -i lo -m comment --comment mydockernet:@shared -j DROP --wait"
     )
     assert [coming.index(guard), coming.index(dnat)] == [0, len(coming) - 1]
     assert coming.index("sysctl -w net.ipv4.conf.web.route_localnet=1") > coming.index(guard)
     going = commands(intent(published), intent(net), standing(published))
     assert going[0] == dnat.replace("-A", "-D")
-    assert going.index(guard.replace("-A", "-D")) > going.index(dnat.replace("-A", "-D"))
-    assert going.index("sysctl -w net.ipv4.conf.web.route_localnet=0") < going.index(guard.replace("-A", "-D"))
+    assert coming.index(guard.replace("-d", "-s")) == 1
+    assert going.index(guard.replace("-I", "-D")) > going.index(dnat.replace("-A", "-D"))
+    assert going.index("sysctl -w net.ipv4.conf.web.route_localnet=0") < going.index(guard.replace("-I", "-D"))
 
 
 def test_where_conntrack_is_installed_flows_are_forgotten():
@@ -147,12 +172,25 @@ def test_a_second_network_of_a_container():
     second = network("b", "10.2.0.0/24", endpoint(address="10.2.0.2", interface="eth1", order=2))
     bare = replace(second, endpoints=())
     made = commands(intent(first, bare), intent(first, second), standing(first, bare))
-    assert [line for line in made if "rp_filter" in line or "default" in line] == [
+    assert [line for line in made if "rp_filter" in line or ("default" in line and "table" not in line)] == [
         "nsenter --net=/run/netns/c1 sysctl -w net.ipv4.conf.eth0.rp_filter=2",
         "nsenter --net=/run/netns/c1 sysctl -w net.ipv4.conf.eth1.rp_filter=2",
     ]
     left = commands(intent(first, second), intent(replace(first, endpoints=()), second), standing(first, second))
+    inside = "nsenter --net=/run/netns/c1 ip"
+    assert [line for line in made if "28001" in line or "28002" in line] == [
+        f"{inside} route add 10.1.0.0/24 dev eth0 table 28001 protocol 28",
+        f"{inside} route add default via 10.1.0.1 dev eth0 table 28001 protocol 28",
+        f"{inside} rule add from 10.1.0.2 lookup 28001 priority 28001 protocol 28",
+        f"{inside} route add 10.2.0.0/24 dev eth1 table 28002 protocol 28",
+        f"{inside} route add default via 10.2.0.1 dev eth1 table 28002 protocol 28",
+        f"{inside} rule add from 10.2.0.2 lookup 28002 priority 28002 protocol 28",
+    ]
     assert left == [
+        f"{inside} rule delete from 10.2.0.2 lookup 28002 priority 28002 protocol 28",
+        f"{inside} route delete default via 10.2.0.1 dev eth1 table 28002 protocol 28",
+        f"{inside} route delete 10.2.0.0/24 dev eth1 table 28002 protocol 28",
+        f"{inside} rule delete from 10.1.0.2 lookup 28001 priority 28001 protocol 28",
         "ip link delete dev c1-0102 type veth",
         "nsenter --net=/run/netns/c1 ip route add default via 10.2.0.1 dev eth1",
     ]
@@ -164,6 +202,7 @@ def test_what_goes_along_with_a_bridge_or_a_cable_is_not_undone():
     assert commands(intent(net, other), intent(other), standing(net, other)) == [
         "ip link delete dev c1-0102 type veth",
         MASQUERADE.replace("-A", "-D"),
+        GUARD.replace("-A", "-D"),
         "ip link delete dev web type bridge",
     ]
 
@@ -219,6 +258,7 @@ def intents(draw):
                 ),
                 internal=draw(st.booleans()),
                 icc=draw(st.booleans()),
+                port_security=draw(st.booleans()),
                 masquerade=draw(st.booleans()),
                 mtu=draw(st.sampled_from([None, 1400])),
             )
@@ -269,6 +309,8 @@ def test_what_was_made_goes_without_a_trace(made):
     machine.run(steps({}, made, machine.seen))
     machine.run(steps(made, {}, machine.seen))
     assert machine.seen.links == {}
+    assert not any(rules[1:] for rules in machine.seen.frames.values())
+    assert not any(chain.startswith("MYDOCKERNET") for chain in machine.seen.frames)
     assert not any(machine.seen.chains.values())
     assert not any(chain.name.startswith("MYDOCKERNET") for chain in machine.seen.chains)
     assert {k for k, v in machine.seen.sysctls.items() if v == "1"} == {"net/ipv4/ip_forward"}
@@ -297,7 +339,7 @@ def test_whatever_rule_is_lost_is_put_back_in_its_place(made, data):
     machine.run(steps(made, made, machine.seen))
     assert steps(made, made, machine.seen) == ()
     for chain in chains:
-        ordered = chain.table == "filter"
+        ordered = chain.name == rules.FORWARD
         now, then = machine.seen.chains[chain], whole.chains[chain]
         assert (now == then) if ordered else (set(now) == set(then)), chain
 

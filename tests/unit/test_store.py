@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -155,6 +156,9 @@ def changed(**values):
     return json.dumps({**GOOD, "network": {**GOOD["network"], **values}})
 
 
+# What a record of an older version does not have.
+LATER = {"port_security": False, "mac": None}
+
 BROKEN = {
     "empty": ("", "not JSON"),
     "cut short": (json.dumps(GOOD)[:40], "not JSON"),
@@ -173,8 +177,15 @@ BROKEN = {
     "a word for a truth": (changed(icc="yes"), "TypeError"),
     "a number for a subnet": (changed(subnets=[{**GOOD["network"]["subnets"][0], "subnet": 7}]), "TypeError"),
     "a list for labels": (changed(labels=[]), "AttributeError"),
-    **{f"without {key}": (without(key), f"KeyError\\('{key}'\\)") for key in GOOD["network"]},
+    **{f"without {key}": (without(key), f"KeyError\\('{key}'\\)") for key in GOOD["network"] if key not in LATER},
 }
+
+
+@pytest.mark.parametrize("key", LATER)
+def test_a_record_of_an_older_version_is_read(store, key):
+    store.save({"web": network()})
+    path_of(store).write_text(without(key))
+    assert store.load() == {"web": replace(network(), **{key: LATER[key]})}
 
 
 @pytest.mark.parametrize(("content", "why"), BROKEN.values(), ids=BROKEN)

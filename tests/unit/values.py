@@ -3,9 +3,11 @@
 import ipaddress
 from dataclasses import replace
 
-from mydockernet import rules
-from mydockernet.facts import Chain, Link, Observed, Route, Rule
+from mydockernet import ebtables, rules
+from mydockernet.facts import Chain, Link, Lookup, Observed, Route, Rule
 from mydockernet.model import Endpoint, Namespace, Network, PortMapping, PortRange, Subnet
+
+BRIDGE_MAC = "02:6d:00:00:00:01"
 
 
 def subnet(text="10.1.0.0/24"):
@@ -14,7 +16,7 @@ def subnet(text="10.1.0.0/24"):
 
 
 def network(name="web", text="10.1.0.0/24", *endpoints, **more):
-    return Network(name, more.pop("bridge", name), (subnet(text),), endpoints=endpoints, **more)
+    return Network(name, more.pop("bridge", name), (subnet(text),), endpoints=endpoints, **{"mac": BRIDGE_MAC, **more})
 
 
 def endpoint(name="c1", address="10.1.0.2", **more):
@@ -60,6 +62,8 @@ class Machine:
             here = here.with_sysctls({key.translate(str.maketrans("/.", "./")): value})
         elif argv[0] == "ip":
             here = self.ip(here, argv[1:])
+        elif argv[0] == "ebtables":
+            here = replace(here, frames=self.ebtables(dict(here.frames), argv[3:]))
         elif argv[0] == "iptables":
             here = replace(here, chains=self.iptables(dict(here.chains), argv))
         else:
@@ -71,14 +75,14 @@ class Machine:
 
     def ip(self, here, words):
         match words:
-            case ("link", "add", "dev", name, "group", group, "type", "bridge"):
+            case ("link", "add", "dev", name, "group", group, "address", mac, "type", "bridge"):
                 assert name not in here.links
-                return self.with_link(here, Link(name, "bridge", group, mtu=1500))
+                return self.with_link(here, Link(name, "bridge", group, mac=mac, mtu=1500))
             case ("link", "add", "dev", name, "group", group, "type", "veth", "peer", "name", peer, "netns", netns):
                 assert name not in here.links
                 far = self.seen.at(netns)
                 assert peer not in far.links
-                here = self.with_link(here, Link(name, "veth", group, mtu=1500))
+                here = self.with_link(here, Link(name, "veth", group, mtu=1500, flags=frozenset({"bcast_flood"})))
                 self.seen = here
                 self.put(netns, self.with_link(far, Link(peer, "veth", master=f"@{name}", mtu=1500)))
                 return self.seen
@@ -110,6 +114,16 @@ class Machine:
             case ("route", "add", "default", "via", via, "dev", dev):
                 route = Route(ipaddress.ip_network("0.0.0.0/0"), via, dev, f"default via {via} dev {dev}")
                 return replace(here, routes=(*here.routes, route))
+            case ("route", "add", to, *via, "dev", dev, "table", table, "protocol", "28"):
+                where = ipaddress.ip_network("0.0.0.0/0" if to == "default" else to)
+                route = Route(where, "".join(via[1:]), dev, " ".join(words), table=table)
+                return replace(here, routes=(*here.routes, route))
+            case ("route", "delete", to, *_, "dev", dev, "table", table, "protocol", "28"):
+                return replace(here, routes=tuple(r for r in here.routes if (r.table, r.dev) != (table, dev)))
+            case ("rule", verb, "from", source, "lookup", table, "priority", priority, "protocol", "28"):
+                lookup = Lookup(int(priority), source, table)
+                assert (lookup in here.lookups) == (verb == "delete")
+                return replace(here, lookups=here.lookups ^ {lookup})
             case ("route", "delete", "default", "via", via, "dev", dev):
                 return replace(here, routes=tuple(r for r in here.routes if (r.via, r.dev) != (via, dev)))
         raise AssertionError(words)
@@ -120,6 +134,24 @@ class Machine:
 
     def change(self, here, name, **more):
         return self.with_link(here, replace(here.links[name], **more))
+
+    @staticmethod
+    def ebtables(frames, words):
+        verb, chain, *words = words
+        if verb == "-N":
+            assert chain not in frames
+            return {**frames, **ebtables.read_frames(f"*nat\n:{chain} {words[1]}")}
+        if verb == "-F":
+            return {**frames, chain: frames[chain][:1]}
+        if verb == "-X":
+            assert frames[chain][1:] == ()
+            return {name: body for name, body in frames.items() if name != chain}
+        policy, rule = ebtables.read_frames(f"*nat\n:{chain} ACCEPT\n-A {chain} {' '.join(words)}")[chain]
+        body = frames.get(chain, (policy,))
+        if verb == "-D":
+            assert rule in body
+            return {**frames, chain: tuple(r for r in body if r != rule)}
+        return {**frames, chain: (body[0], rule, *body[1:]) if verb == "-I" else (*body, rule)}
 
     @staticmethod
     def iptables(chains, argv):

@@ -1,0 +1,204 @@
+"""The dialect of `ebtables`: which frames a container may send into its bridge, one chain a port.
+
+Formats: ebtables(8), ebtables-save of iptables 1.8. The frames are judged as they enter the bridge, before it learns
+their MAC address, before the host sees their ARP, and before br_netfilter shows them to iptables:
+
+    nat PREROUTING ── -i VETH ─► MYDOCKERNET-VETH ─┬─ ARP from the container's own MAC and IP address   RETURN
+                                                   ├─ IPv4 from them                                    RETURN
+                                                   └─ anything else                                     DROP
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mydockernet.errors import Failed
+from mydockernet.facts import Argv, Fact, Observed, Step
+from mydockernet.model import Address
+
+READ_FRAMES: Argv = ("ebtables-save",)
+OWN = "MYDOCKERNET-"
+PREROUTING = "PREROUTING"
+BROADCAST = "Broadcast"
+
+FrameRule = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class PortFilter(Fact):
+    """The chain of a bridge's port. With a `gateway_mac`, its frames go to the host alone and to no other port."""
+
+    veth: str
+    endpoint: str
+    mac: str
+    addresses: tuple[Address, ...]
+    gateway_mac: str | None = None
+
+    @property
+    def what(self) -> str:
+        return f"the filter of what {self.endpoint} sends by {self.veth}"
+
+    def holds(self, seen: Observed) -> bool:
+        return self._chain in seen.frames and not self._wrong(seen)
+
+    def frames(self) -> bool:
+        return True
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        first, *rest = self._rules
+        return (
+            *(self.undo(seen) if self._chain in seen.frames else ()),
+            Step(
+                f"Create a chain for what {self.endpoint} sends: it drops what no rule returns.",
+                _command("-N", self._chain, "-P", "DROP"),
+            ),
+            *(Step(why, _command("-A", self._chain, *words)) for words, why in (first, *rest)),
+            Step(
+                "Check with it every frame that enters the bridge by this port.",
+                _command("-I", PREROUTING, *self._jump),
+            ),
+        )
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return _remove(seen, self._chain, self._jump)
+
+    def _wrong(self, seen: Observed) -> bool:
+        """Whether its rules, or their place, are not as they should be."""
+        before = seen.frames.get(PREROUTING, ())[1:]
+        wanted = (("-P", "DROP"), *(words for words, _ in self._rules))
+        jump = _spec(self._jump)
+        ours = before[: before.index(jump)] if jump in before else before
+        return (
+            seen.frames[self._chain] != tuple(map(_spec, wanted))
+            or before.count(jump) != 1
+            or any(not _target(rule).startswith(OWN) for rule in ours)
+        )
+
+    @property
+    def _chain(self) -> str:
+        return OWN + self.veth
+
+    @property
+    def _jump(self) -> Argv:
+        return ("-i", self.veth, "-j", self._chain)
+
+    @property
+    def _rules(self) -> tuple[tuple[Argv, str], ...]:
+        to_host: tuple[Argv, ...] = (("-d", self.gateway_mac),) if self.gateway_mac else ((),)
+        to_all: tuple[Argv, ...] = (*to_host, ("-d", BROADCAST)) if self.gateway_mac else ((),)
+        only = ", and to the host alone" if self.gateway_mac else ""
+        own_mac, v4 = ("-s", self.mac), [str(address) for address in self.addresses if address.version == 4]
+        return (
+            *(
+                (
+                    ("-p", "ARP", *own_mac, *to, "--arp-ip-src", ip, "--arp-mac-src", self.mac, "-j", "RETURN"),
+                    "Let it say by ARP who it is, and claim no other address.",
+                )
+                for ip in v4
+                for to in to_all
+            ),
+            *(
+                (
+                    ("-p", "IPv4", *own_mac, *to, "--ip-src", ip, "-j", "RETURN"),
+                    f"Let it send from its own MAC and IP address{only}.",
+                )
+                for ip in v4
+                for to in to_host
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StrayFilter(Fact):
+    """A chain of ours for a port that is gone, and that no network has."""
+
+    chain: str
+
+    @property
+    def what(self) -> str:
+        return f"the chain {self.chain} of ebtables"
+
+    def holds(self, seen: Observed) -> bool:
+        return True  # It was made from what is seen.
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        return ()
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return _remove(seen, self.chain, ("-i", self.chain.removeprefix(OWN), "-j", self.chain))
+
+
+def strays(seen: Observed, known: Iterable[Fact]) -> Iterator[StrayFilter]:
+    """The chains of ours whose interface is gone, less those of the known facts."""
+    kept = {fact._chain for fact in known if isinstance(fact, PortFilter)}
+    for chain in seen.frames:
+        if chain.startswith(OWN) and chain not in kept and chain.removeprefix(OWN) not in seen.links:
+            yield StrayFilter(chain)
+
+
+def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
+    """Fold `ebtables` commands into one `ebtables-restore --noflush`: argv, input, the command of each line."""
+    lines = ["*nat", *(" ".join(argv[3:]) for argv in commands)]
+    return ("ebtables-restore", "--noflush"), "\n".join(lines) + "\n", (0, *range(len(commands)))
+
+
+def foldable(argv: Argv) -> bool:
+    """Whether a command is one that this dialect builds."""
+    return argv[:3] == ("ebtables", "-t", "nat") and not any(c in word for word in argv for c in "#\"'\\ \t\n")
+
+
+def read_frames(text: str) -> dict[str, tuple[FrameRule, ...]]:
+    """Parse what READ_FRAMES printed: the policy and the rules of each chain of the table nat, in order.
+
+    Raises Failed.
+    """
+    chains: dict[str, list[FrameRule]] = {}
+    table = ""
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table = line[1:].strip()
+        elif table == "nat" and line.startswith(":"):
+            chain, policy = line[1:].split()
+            chains[chain] = [_spec(("-P", policy))]
+        elif table == "nat" and line.startswith("-A "):
+            _, chain, *words = line.split()
+            if chain not in chains:
+                raise Failed(f"can't read this line of ebtables-save: {line!r}")
+            chains[chain].append(_spec(words))
+    return {chain: tuple(rules) for chain, rules in chains.items()}
+
+
+def _spec(words: Iterable[str]) -> FrameRule:
+    """A rule whatever the order of its options, and the spelling of its MAC addresses."""
+    pairs: dict[str, str] = {}
+    option = ""
+    for word in words:
+        if word.startswith("-"):
+            option = word
+            pairs[option] = ""
+        else:
+            pairs[option] = f"{pairs.get(option, '')} {_spelled(word)}".strip()
+    return frozenset(pairs.items())
+
+
+def _spelled(word: str) -> str:
+    if word.lower() == "ff:ff:ff:ff:ff:ff":
+        return BROADCAST
+    return re.sub(r"\b0(?=[0-9a-f])", "", word.lower()) if word.count(":") == 5 else word
+
+
+def _target(rule: FrameRule) -> str:
+    return dict(rule).get("-j", "")
+
+
+def _remove(seen: Observed, chain: str, jump: Argv) -> tuple[Step, ...]:
+    jumps = seen.frames.get(PREROUTING, ()).count(_spec(jump))
+    return (
+        *(Step("Stop checking what enters by this port.", _command("-D", PREROUTING, *jump)) for _ in range(jumps)),
+        Step("Empty its chain,", _command("-F", chain)),
+        Step("and delete it.", _command("-X", chain)),
+    )
+
+
+def _command(*words: str) -> Argv:
+    return ("ebtables", "-t", "nat", *words)
