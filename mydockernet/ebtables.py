@@ -9,7 +9,7 @@ their MAC address, before the host sees their ARP, and before br_netfilter shows
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mydockernet.errors import Failed
@@ -128,11 +128,12 @@ class StrayFilter(Fact):
         return _remove(seen, self.chain, ("-i", self.chain.removeprefix(OWN), "-j", self.chain))
 
 
-def strays(seen: Observed, known: Iterable[Fact]) -> Iterator[StrayFilter]:
-    """The chains of ours whose interface is gone, less those of the known facts."""
+def strays(seen: Observed, known: Iterable[Fact], going: Collection[str]) -> Iterator[StrayFilter]:
+    """The chains of ours whose interface is gone, or about to go, less those of the known facts."""
+    there = {*seen.links} - {*going}
     kept = {fact._chain for fact in known if isinstance(fact, PortFilter)}
     for chain in seen.frames:
-        if chain.startswith(OWN) and chain not in kept and chain.removeprefix(OWN) not in seen.links:
+        if chain.startswith(OWN) and chain not in kept and chain.removeprefix(OWN) not in there:
             yield StrayFilter(chain)
 
 

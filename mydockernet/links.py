@@ -367,7 +367,10 @@ class PortFlag(_Attribute):
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
-        return link is not None and (self.flag in link.flags) == self.wanted(seen)
+        if link is None:
+            return False
+        now = self.flag in link.flags if link.master else self.default
+        return now == self.wanted(seen)
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         on = self.wanted(seen)

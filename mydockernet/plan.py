@@ -148,15 +148,16 @@ def left_over(
     every = [fact for fact in (*had, *want, *shared) if isinstance(fact, rules.OwnRule)]
     ordered = {rule for fact in want if isinstance(fact, rules.Order) for rule in fact.rules}
     kept = [fact for fact in want if isinstance(fact, rules.OwnRule) and fact not in ordered]
+    loose = tuple(stray for stray in links.strays(seen, known) if scope.covers(stray.owner))
     return (
-        *(stray for stray in links.strays(seen, known) if scope.covers(stray.owner)),
+        *loose,
         *shared,
         *(
             stray
             for stray in rules.strays(seen, every, kept)
             if scope.covers(stray.owner) or (stray.owner == SHARED and (alone or stray.has))
         ),
-        *(ebtables.strays(seen, (*had, *want)) if not scope.names else ()),
+        *(ebtables.strays(seen, (*had, *want), {link.name for link in loose}) if not scope.names else ()),
     )
 
 

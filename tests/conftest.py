@@ -18,6 +18,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 ROOT = Path(__file__).parent.parent
 STATE = Path("/var/lib/mydockernet")
 
+EBTABLES = ("ebtables", "ebtables-save", "ebtables-restore")
+
 # What belongs to somebody else, in every table: it must be the same before and after every test.
 CANARY = """
 ip link add dev canary type bridge
@@ -92,7 +94,7 @@ class Host:
                 inside[name] = self._links_and_routes("nsenter", f"--net=/run/netns/{name}")
             except AssertionError:
                 assert not self.sh(f"ls /run/netns/{name} || true").stdout  # It went while being looked at.
-        return {"host": self._links_and_routes(), "inside": inside, "rules": self.rules()}
+        return {"host": self._links_and_routes(), "inside": inside, "rules": self.rules(), "frames": self.frames()}
 
     def _links_and_routes(self, *prefix):
         links = {
@@ -104,8 +106,8 @@ class Host:
                 link["mtu"],
                 link.get("ifalias"),
                 link.get("master"),
-                # The MAC of a bridge, and of the host's end of a veth, are random.
-                link["address"] if prefix else None,
+                # The MAC of the host's end of a veth is random, and that of a bridge of others.
+                link["address"] if prefix or link["address"].startswith("02:6d:") else None,
                 "UP" in link["flags"],
                 # And a link-local address follows from it.
                 sorted(f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["scope"] != "link"),
@@ -116,7 +118,12 @@ class Host:
             str(sorted((k, str(v)) for k, v in route.items() if k in ("dst", "dev", "gateway", "table", "type")))
             for route in json.loads(self.run(*prefix, "ip", "-json", "-4", "route", "show", "table", "all").stdout)
         )
-        return {"links": links, "routes": routes}
+        lookups = sorted(self.run(*prefix, "ip", "rule", "show").stdout.splitlines())
+        return {"links": links, "routes": routes, "lookups": lookups}
+
+    def frames(self):
+        """The rules of ebtables."""
+        return sorted(line for line in self.run("ebtables-save").stdout.splitlines() if line.startswith(("-A", ":MY")))
 
     def rules(self):
         """iptables-save less comments and counters, and less the empty built-in tables that it makes itself."""
@@ -144,7 +151,7 @@ class Host:
         Returns the environment that has them. Counting is in a file, as each call is a process of its own.
         """
         folder = self.sh("rm -rf /run/fake; mkdir /run/fake; echo 0 > /run/fake/count; echo /run/fake").stdout.strip()
-        for program in ("ip", "iptables", "iptables-restore", "iptables-save", "sysctl", "nsenter", "ss"):
+        for program in ("ip", "iptables", "iptables-restore", "iptables-save", "sysctl", "nsenter", "ss", *EBTABLES):
             script = (
                 f"#!/bin/bash\nreal=$(PATH=${{PATH#/run/fake:}} command -v {program})\n"
                 f"read -r n < {folder}/count; echo $((n + 1)) > {folder}/count\n"
@@ -159,7 +166,8 @@ class Host:
 
 def _in_order(line):
     """Chains first; then the rules in their order, which has no meaning where no two of ours decide differently."""
-    ours = line.startswith("-A MYDOCKERNET-PORTS") or (line.startswith("-A POSTROUTING") and "mydockernet:" in line)
+    free = line.startswith(("-A MYDOCKERNET-PORTS", "-A MYDOCKERNET-PREROUTING"))
+    ours = free or (line.startswith(("-A POSTROUTING", "-A PREROUTING")) and "mydockernet:" in line)
     return line[0] == "-", ours, line if ours else ""
 
 

@@ -80,9 +80,11 @@ def test_it_goes_whole():
 
 
 def test_a_chain_is_left_over_when_its_interface_is_gone():
-    assert [*ebtables.strays(seen(), ())] == [StrayFilter("MYDOCKERNET-c1-0102")]
-    assert [*ebtables.strays(seen(), [PORT])] == []
-    assert [*ebtables.strays(replace(seen(), links={"c1-0102": Link("c1-0102")}), ())] == []
+    assert [*ebtables.strays(seen(), (), ())] == [StrayFilter("MYDOCKERNET-c1-0102")]
+    assert [*ebtables.strays(seen(), [PORT], ())] == []
+    there = replace(seen(), links={"c1-0102": Link("c1-0102")})
+    assert [*ebtables.strays(there, (), ())] == []
+    assert [*ebtables.strays(there, (), ["c1-0102"])] == [StrayFilter("MYDOCKERNET-c1-0102")]
 
 
 def test_commands_fold_into_one_transaction():
