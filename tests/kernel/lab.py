@@ -11,8 +11,11 @@ import sys
 from pathlib import Path
 
 PEER = Path(__file__).parent / "peer.py"
+FORGE = Path(__file__).parent / "forge.py"
 HOST = "192.0.2.1"
 A, B, INTERNAL = "10.1.0", "10.2.0", "10.3.0"
+# How strict the host, and what it will have later, is about the way by which a packet comes.
+STRICTNESS = "for key in /proc/sys/net/ipv4/conf/*/rp_filter; do echo {} > $key; done\n"
 
 TOPOLOGY = f"""
 for n in outside neighbour a1 a2 b1 i1 i2; do ip netns add $n; done
@@ -58,9 +61,23 @@ class Lab:
         self.listen("", "host", "127.0.0.1:82", f"{INTERNAL}.1:82")
 
     def listen(self, netns, name, *places):
-        command = [*self.host.enter, *_inside(netns), sys.executable, PEER, "listen", name, *places]
+        self._start(netns, PEER, "listen", name, *places)
+
+    def serve(self, netns, name, *places):
+        """Start a victim of the forger's, that wants a whole request before it answers."""
+        self._start(netns, FORGE, "serve", name, *places)
+
+    def _start(self, netns, *words):
+        command = [*self.host.enter, *_inside(netns), sys.executable, *words]
         self.listeners.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         assert self.listeners[-1].stdout.readline() == "ready\n"
+
+    def attack(self, seconds, attacks):
+        """What each of these attacks got from its victim: all at once, each until it succeeds or time is up."""
+        command = [sys.executable, FORGE, "attack", seconds]
+        results = json.loads(self.host.run(*command, stdin=json.dumps(attacks)).stdout)
+        print({name: f"{said!r} after {tries} tries" for name, (said, tries) in results.items()})
+        return {name: said for name, (said, _) in results.items()}
 
     def close(self):
         for listener in self.listeners:
@@ -68,7 +85,10 @@ class Lab:
             listener.communicate()
 
     def ask(self, netns, *targets):
-        """What is answered from there: NAME CALLER, refused or dropped, over tcp and udp, which must be the same."""
+        """What is answered from there: NAME CALLER, refused or dropped, over tcp and udp, which must be the same.
+
+        A target is an address and a port, and perhaps the address to ask from.
+        """
         questions = [(protocol, *target) for target in targets for protocol in ("tcp", "udp")]
         command = [*_inside(netns), sys.executable, PEER, "probe"]
         answers = json.loads(self.host.run(*command, stdin=json.dumps(questions)).stdout)

@@ -1,7 +1,8 @@
 """What talks in the namespaces of a test: `peer.py listen NAME`, and `peer.py probe`, JSON in and out.
 
 A listener answers NAME CALLER on its ports, over tcp and udp. A probe asks many targets [PROTOCOL, ADDRESS, PORT] at
-once and says for each what it was answered, or refused, or dropped: no answer in time, or no way there.
+once and says for each what it was answered, or refused, or dropped: no answer in time, or no way there. A fourth word
+is the address to ask from.
 """
 
 import json
@@ -38,11 +39,13 @@ def listen(name, *places):
 
 
 def ask(target):
-    protocol, address, port = target
+    protocol, address, port, *source = target
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     with socket.socket(socket.AF_INET, kind) as client:
         client.settimeout(PATIENCE)
         try:
+            if source:
+                client.bind((source[0], 0))
             client.connect((address, port))
             if protocol == "udp":
                 client.send(b"?")

@@ -43,11 +43,11 @@ FIREWALLS = {
 }
 
 
-def matrix(lab):
-    """The answers of all of REACH, place by place."""
+def matrix(lab, reach=REACH):
+    """The answers to all of these questions, place by place."""
     answers = {}
-    for place in dict.fromkeys(place for place, _, _ in REACH):
-        targets = [(address, port) for origin, address, port in REACH if origin == place]
+    for place in dict.fromkeys(place for place, *_ in reach):
+        targets = [target for origin, *target in reach if origin == place]
         answers |= {(place, *target): said for target, said in zip(targets, lab.ask(place, *targets), strict=True)}
     return answers
 
