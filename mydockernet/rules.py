@@ -3,7 +3,8 @@
 Formats: iptables(8), iptables-extensions(8), iptables-save(8), iptables-restore(8), of 1.8.
 The rules themselves, as they stand when two networks, one of them internal, exist:
 
-    mangle PREROUTING ─ no known flow ─► MYDOCKERNET-PREROUTING ─ from SUBNET, not by its bridge ─ DROP    one a network
+    mangle PREROUTING ─ no known flow ─► MYDOCKERNET-PREROUTING ─┬─ from a network, and not an address behind it  DROP
+                                    └─ from SUBNET, not by its bridge    DROP, one a network
     mangle FORWARD ─► MYDOCKERNET-FORWARD ─┬─► MYDOCKERNET-USER   the admin's own rules come first
                                     ├─ bridged, one network       RETURN
                                     ├─ from, or to, internal      DROP
@@ -261,6 +262,13 @@ def _shared_mangle(family: int) -> tuple[Fact, ...]:
         "Check the source of every packet that belongs to no known connection.",
         first=True,
     )
+    own_addresses = tuple(
+        OwnRule(guard, SHARED, (*_group("src", group), "-m", "rpfilter", "--invert"), ("DROP",), why)
+        for group, why in (
+            (GROUP, "Drop what a container sends from an address that the host would not reach by that bridge."),
+            (GROUP_INTERNAL, "The same for containers of an internal network."),
+        )
+    )
     rows = (
         (_BRIDGED, "RETURN", "Leave frames between containers on one bridge alone; br_netfilter makes them pass here."),
         *_internal(),
@@ -273,6 +281,7 @@ def _shared_mangle(family: int) -> tuple[Fact, ...]:
     )
     return (
         OwnChain(guard, "Create a chain that tells whether a packet comes from where its source address belongs."),
+        *(fact for rule in own_addresses for fact in (rule, Order((rule,)))),
         jump,
         Order((jump,)),
         *_forwarding(

@@ -88,11 +88,25 @@ def test_a_forged_packet_opens_no_flow(targets, rp_filter):
 
 
 def test_without_the_guard_of_its_subnet_each_forged_packet_opens_a_flow(targets):
-    """So the test above can fail: the rules of b and of 127.0.0.0/8 are what stops the attacks."""
+    """So the test above can fail: the rules of b, of containers and of 127.0.0.0/8 are what stops the attacks."""
     lab = targets(0)
     surroundings(lab, "ACCEPT", 1)
     delete_rule(lab.host, "mangle", "MYDOCKERNET-PREROUTING", f"-s {B}.0/24")
+    delete_rule(lab.host, "mangle", "MYDOCKERNET-PREROUTING", "0x6d64", "rpfilter")
     delete_rule(lab.host, "raw", "PREROUTING", "-s 127.0.0.0/8")
     bridged = lab.host.run("cat", "/proc/sys/net/bridge/bridge-nf-call-iptables", check=False).stdout == "1\n"
     possible = {name: one for name, one in ATTACKS.items() if bridged or "one bridge" not in name}
-    assert lab.attack(30, possible) == {name: LOOT[name] for name in possible}
+    assert lab.attack(60, possible) == {name: LOOT[name] for name in possible}
+
+
+def test_a_container_opens_no_flow_in_the_name_of_a_host_outside(targets):
+    """The host forwards nothing between its neighbors but replies; a container must not make theirs out of nothing."""
+    lab = targets(0)
+    lab.serve("outside", "outside", f"{OUTSIDE}:{B1[1]}")
+    surroundings(lab, "DROP", 0)
+    lab.host.sh("iptables -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT")
+    flows = against((OUTSIDE, B1[1]), IN_A3, NEIGHBOR, AT_NEIGHBOR, NEIGHBOR, "198.51.100.1", 7600)
+    row = dict(zip(("tcp", "udp"), flows, strict=True))
+    assert lab.attack(5, row) == dict.fromkeys(row)
+    delete_rule(lab.host, "mangle", "MYDOCKERNET-PREROUTING", "0x6d64", "rpfilter")
+    assert lab.attack(60, row) == dict.fromkeys(row, f"outside {NEIGHBOR}")

@@ -56,8 +56,11 @@ def test_the_first_network():
     owner = "-m comment --comment mydockernet:@shared -j"
     forward = "iptables -t filter -A MYDOCKERNET-FORWARD"
     mangle = forward.replace("filter", "mangle")
+    guard = mangle.replace("FORWARD", "PREROUTING")
     assert shared == [
         "iptables -t mangle -N MYDOCKERNET-PREROUTING --wait",
+        f"{guard} -m devgroup --src-group 28004 -m rpfilter --invert {owner} DROP --wait",
+        f"{guard} -m devgroup --src-group 28005 -m rpfilter --invert {owner} DROP --wait",
         f"iptables -t mangle -I PREROUTING ! -i lo -m conntrack ! --ctstate RELATED,ESTABLISHED {owner}"
         " MYDOCKERNET-PREROUTING --wait",
         "iptables -t mangle -N MYDOCKERNET-USER --wait",
