@@ -146,7 +146,12 @@ def recover(context: Context) -> None:
 
 def audit(context: Context, scope: Scope) -> Audit:
     """What has drifted: changes nothing, and needs no rights but those to look. Raises NotFound."""
-    with context.kernel.lock(context.lock_timeout, shared=True):
+    with contextlib.ExitStack() as locked:
+        unlocked: tuple[str, ...] = ()
+        try:
+            locked.enter_context(context.kernel.lock(context.lock_timeout, shared=True))
+        except NotPermitted:
+            unlocked = ("looked without the lock, which only root may take: a change may be under way",)
         intent, errors = context.store.load_each()
         pending = None if errors else context.store.journal()
         seen = context.kernel.observe(lenient=True)
@@ -154,7 +159,7 @@ def audit(context: Context, scope: Scope) -> Audit:
         had, want, seen = _facing(_goal((intent,), target, None if errors else scope), seen, context.kernel, True)
     unfinished = Change(*pending).after if pending else ()
     found = drift.find(intent, target, had, want, seen, unfinished)
-    return Audit(found, tuple(f"can't be read: {why}; taken to be right" for why in seen.unread), errors)
+    return Audit(found, (*unlocked, *(f"can't be read: {why}; taken to be right" for why in seen.unread)), errors)
 
 
 def _goal(begun: tuple[Intent, ...], target: Intent, mends: Scope | None = None) -> Goal:

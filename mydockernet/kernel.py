@@ -268,11 +268,12 @@ class Kernel:
 
     @contextlib.contextmanager
     def lock(self, timeout: float, shared: bool = False) -> Iterator[None]:
-        """Keep other mydockernets, of other state folders too, from this network namespace: its file is the lock.
+        """Keep other mydockernets, of other state folders too, from this network namespace.
 
-        Raises Locked after `timeout` seconds. Readers among themselves may be several (`shared`).
+        Raises Locked after `timeout` seconds, NotPermitted or Failed where the lock can't be opened. Readers among
+        themselves may be several (`shared`).
         """
-        handle = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        handle = locks.open_for_this_network()
         try:
             locks.hold(handle, "of this network namespace", timeout, shared)
             yield
