@@ -77,6 +77,7 @@ def perform(context: Context, transition: Transition) -> Outcome:
     with context.store.lock(timeout), context.kernel.lock(timeout), _signals() as stop_if_told:
         recover(context)
         before = context.store.load()
+        transition = _resolved(transition)
         seen = _look(context.kernel, transition)
         change = plan.difference(before, transition.move(before, seen))
         if not change and transition.mends is None:
@@ -117,9 +118,10 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
         begun = (Change(*pending).undone(before), Change(*pending).done(before))
     after = begun[0]
     seen = Observed()
-    for transition in wanted:
-        seen = _look(context.kernel, transition, seen, lenient=True)
+    for unresolved in wanted:
         try:
+            transition = _resolved(unresolved)
+            seen = _look(context.kernel, transition, seen, lenient=True)
             after = transition.move(after, seen)
         except MydockernetError as error:
             errors.append(error)
@@ -203,6 +205,8 @@ def _facing(
     if strangers:
         want = tuple(dict.fromkeys((*want, *(fact for intent in goal.begun for fact in plan.shared_facts(intent)))))
     sights = plan.to_look_at(had, want)
+    everywhere = plan.endpoints(network for intent in (goal.target, *goal.begun) for network in intent.values())
+    kernel.hold(e.namespace for _, e in everywhere if e.namespace.path in sights.namespaces)
     seen = kernel.observe_inside(seen, sights.namespaces, lenient)
     seen = kernel.observe_lookups(seen, sights.lookups)
     if sights.frames and goal.mends is None:
@@ -216,7 +220,12 @@ def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, 
         seen = kernel.observe(lenient=lenient)
     if transition.sockets and not seen.sockets:
         seen = kernel.observe_sockets(seen)
-    return kernel.observe_inside(seen, transition.namespaces, lenient)
+    kernel.hold(transition.namespaces)
+    return kernel.observe_inside(seen, (namespace.path for namespace in transition.namespaces), lenient)
+
+
+def _resolved(transition: Transition) -> Transition:
+    return transition.resolve() if transition.resolve else transition
 
 
 def _reach(goal: Goal, steps: Sequence[Step], kernel: Kernel, before_each: Callable[[], None] = lambda: None) -> None:

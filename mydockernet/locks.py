@@ -14,7 +14,7 @@ PAUSE = 0.01  # seconds
 FOLDER = Path("/run/mydockernet")
 # The last one: a file system that has no such user.
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EOVERFLOW)
-OWN_NETWORK = "/proc/self/ns/net"
+OWN_NETWORK = Path("/proc/self/ns/net")
 
 
 def hold(handle: int, name: str, timeout: float, shared: bool = False) -> None:
@@ -38,7 +38,7 @@ def open_for_this_network(folder: Path = FOLDER) -> int:
     Every user may open the namespace's own file, and so could hold a lock on it; nobody else may enter this folder.
     Raises NotPermitted where this user may not, Failed where the folder is not to be trusted.
     """
-    status = os.stat(OWN_NETWORK)
+    status = OWN_NETWORK.stat()
     try:
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
