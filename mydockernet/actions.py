@@ -11,7 +11,7 @@ from types import FrameType
 
 from mydockernet import drift, ebtables, namespaces, plan
 from mydockernet.drift import Drift
-from mydockernet.errors import CommandFailed, Failed, Interrupted, MydockernetError, NotPermitted
+from mydockernet.errors import CommandFailed, Failed, Interrupted, MydockernetError, NoSpace, NotPermitted
 from mydockernet.facts import Fact, Observed, Step
 from mydockernet.kernel import Kernel
 from mydockernet.model import Endpoint, Network
@@ -53,7 +53,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What has drifted, what could not be read to tell, and the state files that could not be."""
+    """What has drifted, what this user may not read to tell, and what root could not: state files, and the kernel."""
 
     drifts: tuple[Drift, ...]
     notes: tuple[str, ...]
@@ -90,7 +90,13 @@ def perform(context: Context, transition: Transition) -> Outcome:
         mended = drift.find(before, goal.target, *facing) if transition.mends else ()
         notes = tuple(note for place in change.left for note in _missing(*place, seen))
         stop_if_told()
-        context.store.write_journal(change.before, change.after)
+        try:
+            context.store.write_journal(change.before, change.after)
+        except NoSpace as full:
+            # Where nothing is but taken away, the record holds what is left until it is all gone.
+            if any(change.after.values()) or not change:
+                raise
+            notes = (*notes, f"{full}; removed without a journal")
         try:
             _reach(goal, steps, context.kernel, stop_if_told)
             stop_if_told()
@@ -161,6 +167,9 @@ def audit(context: Context, scope: Scope) -> Audit:
         had, want, seen = _facing(_goal((intent,), target, None if errors else scope), seen, context.kernel, True)
     unfinished = Change(*pending).after if pending else ()
     found = drift.find(intent, target, had, want, seen, unfinished)
+    if context.kernel.may_change():
+        # Nobody who may look at everything takes half a look for a whole one.
+        return Audit(found, unlocked, (*errors, *(Failed(f"can't be checked: {why}") for why in seen.unread)))
     return Audit(found, (*unlocked, *(f"can't be read: {why}; taken to be right" for why in seen.unread)), errors)
 
 
@@ -200,7 +209,7 @@ def _facing(
     strangers = plan.strangers(known, seen, leaving=goal.mends)
     if goal.mends is not None:
         if kernel.has(ebtables.READ_FRAMES[0]):
-            seen = kernel.observe_frames(seen)
+            seen = kernel.observe_frames(seen, lenient)
         had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
     if strangers:
         want = tuple(dict.fromkeys((*want, *(fact for intent in goal.begun for fact in plan.shared_facts(intent)))))
@@ -208,10 +217,10 @@ def _facing(
     everywhere = plan.endpoints(network for intent in (goal.target, *goal.begun) for network in intent.values())
     kernel.hold(e.namespace for _, e in everywhere if e.namespace.path in sights.namespaces)
     seen = kernel.observe_inside(seen, sights.namespaces, lenient)
-    seen = kernel.observe_lookups(seen, sights.lookups)
+    seen = kernel.observe_lookups(seen, sights.lookups, lenient)
     if sights.frames and goal.mends is None:
-        seen = kernel.observe_frames(seen)
-    return had, want, kernel.observe_sysctls(seen, sights.sysctls)
+        seen = kernel.observe_frames(seen, lenient)
+    return had, want, kernel.observe_sysctls(seen, sights.sysctls, lenient)
 
 
 def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, lenient: bool = False) -> Observed:

@@ -34,6 +34,10 @@ class Failed(MydockernetError):
     """Something outside refused: a command, a permission, a disk. What was done has been rolled back."""
 
 
+class NoSpace(Failed):
+    """A disk, or a user's part of it, is full."""
+
+
 class NotPermitted(Failed):
     """Something that this user may not read."""
 

@@ -131,6 +131,7 @@ class Chain:
 class Observed:
     """What the kernel shows now, parsed once. `unread` says what could not be read, and was taken as absent.
 
+    `blind`: the rules of iptables are among that; `frameless`: those of ebtables are.
     `inside` has the same of the containers' namespaces, by path. `frames` are the rules of ebtables by chain.
     """
 
@@ -145,6 +146,8 @@ class Observed:
     frames: Mapping[str, tuple[frozenset[tuple[str, str]], ...]] = field(default_factory=dict)
     lookups: frozenset[Lookup] = frozenset()
     unread: tuple[str, ...] = ()
+    blind: bool = False
+    frameless: bool = False
     inside: Mapping[str, "Observed"] = field(default_factory=dict)
 
     @property

@@ -229,43 +229,69 @@ class Kernel:
             try:
                 inside[path] = self._observe_links(path)
             except Failed as failure:  # It may have printed what can't be read.
-                if lenient:
-                    unread.append(_short(failure))
-                elif Path(path).exists():
+                if not Path(path).exists():
+                    continue  # It ended while it was looked at.
+                if not lenient:
                     raise
+                unread.append(_short(failure))
         return replace(seen, inside=inside, unread=tuple(unread))
 
-    def observe_sysctls(self, seen: Observed, wanted: Iterable[tuple[str, str]]) -> Observed:
-        """The same observation, with the values of sysctls (namespace, key); no value where there is no such key."""
+    def observe_sysctls(self, seen: Observed, wanted: Iterable[tuple[str, str]], lenient: bool = False) -> Observed:
+        """The same observation, with the values of sysctls (namespace, key); no value where there is no such key.
+
+        With `lenient`, a namespace where they can't be read counts as one that could not be looked into.
+        """
         by_netns: dict[str, list[str]] = {}
         for netns, key in sorted(wanted):
-            if not netns or netns in seen.inside:
+            if not netns or (netns in seen.inside and not self._handles.broken(netns)):
                 by_netns.setdefault(netns, []).append(key)
-        inside = dict(seen.inside)
+        inside, unread = dict(seen.inside), list(seen.unread)
         for netns, keys in by_netns.items():
-            values = sysctls.read(self._read(in_netns(netns, sysctls.read_command(keys))))
+            try:
+                values = sysctls.read(self._read(in_netns(netns, sysctls.read_command(keys))))
+            except CommandFailed as failure:
+                if not (netns and lenient):
+                    raise
+                unread.append(_short(failure))
+                del inside[netns]
+                continue
             if netns:
                 inside[netns] = inside[netns].with_sysctls(values)
             else:
                 seen = seen.with_sysctls(values)
-        return replace(seen, inside=inside)
+        return replace(seen, inside=inside, unread=tuple(unread))
 
-    def observe_lookups(self, seen: Observed, paths: Iterable[str]) -> Observed:
+    def observe_lookups(self, seen: Observed, paths: Iterable[str], lenient: bool = False) -> Observed:
         """The same observation, with the rules of ip-rule(8) in these namespaces, where they are there.
 
         And with the routes of ours in all of their tables, which those rules lead to.
+        With `lenient`, a namespace where they can't be read counts as one that could not be looked into.
         """
-        inside = dict(seen.inside)
+        inside, unread = dict(seen.inside), list(seen.unread)
         for path in sorted({*paths} & {*inside}):
-            found = links.read_lookups(self._read_some(path, links.READ_LOOKUPS))
-            routes = links.read_routes(self._read_some(path, links.READ_OWN_ROUTES))
+            if self._handles.broken(path):
+                continue
+            try:
+                found = links.read_lookups(self._read_some(path, links.READ_LOOKUPS))
+                routes = links.read_routes(self._read_some(path, links.READ_OWN_ROUTES))
+            except Failed as failure:
+                if not lenient:
+                    raise
+                unread.append(_short(failure))
+                del inside[path]
+                continue
             every = tuple(dict.fromkeys((*inside[path].routes, *routes)))
             inside[path] = replace(inside[path], lookups=found, routes=every)
-        return replace(seen, inside=inside)
+        return replace(seen, inside=inside, unread=tuple(unread))
 
-    def observe_frames(self, seen: Observed) -> Observed:
-        """The same observation, with the rules of ebtables."""
-        return replace(seen, frames=ebtables.read_frames(self._read(ebtables.READ_FRAMES)))
+    def observe_frames(self, seen: Observed, lenient: bool = False) -> Observed:
+        """The same observation, with the rules of ebtables; with `lenient`, those that may not be read are `unread`."""
+        try:
+            return replace(seen, frames=ebtables.read_frames(self._read(ebtables.READ_FRAMES)))
+        except CommandFailed as failure:
+            if not lenient:
+                raise
+            return replace(seen, unread=(*seen.unread, _short(failure)), frameless=True)
 
     def has(self, program: str) -> bool:
         """Whether a program is on PATH."""
@@ -294,7 +320,7 @@ class Kernel:
                 continue
             chains |= rules.read_rules(family, text)
             policies |= rules.read_policies(family, text)
-        return replace(seen, chains=chains, policies=policies, unread=(*seen.unread, *unread))
+        return replace(seen, chains=chains, policies=policies, unread=(*seen.unread, *unread), blind=bool(unread))
 
     def _observe_links(self, netns: str) -> Observed:
         routes = links.READ_DEFAULT_ROUTES if netns else links.READ_ROUTES
@@ -319,13 +345,17 @@ class Kernel:
             self._handles.release()
             os.close(handle)
 
-    def require_rights(self) -> None:
-        """Raise Failed where this process may not change the network, before anything is tried."""
+    def may_change(self) -> bool:
+        """Whether this process may change the network."""
         effective = 0
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("CapEff:"):
                 effective = int(line.split()[1], 16)
-        if not effective >> CAP_NET_ADMIN & 1:
+        return bool(effective >> CAP_NET_ADMIN & 1)
+
+    def require_rights(self) -> None:
+        """Raise Failed where this process may not change the network, before anything is tried."""
+        if not self.may_change():
             raise Failed("changing the network takes the right CAP_NET_ADMIN, which you lack", hint=RIGHTS_HINT)
 
     def hand_over(self, argv: Argv) -> int:

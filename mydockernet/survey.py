@@ -64,10 +64,11 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
     context.kernel.hold(within)
     seen = context.kernel.observe_inside(seen, sorted({namespace.path for namespace in within}), lenient=True)
     every = [*shared, *(fact for group in owned.values() for fact in group)]
-    seen = context.kernel.observe_sysctls(seen, {(fact.netns, fact.sysctl()) for fact in every if fact.sysctl()})
-    seen = context.kernel.observe_lookups(seen, {fact.netns for fact in every if fact.lookups()})
+    wanted = {(fact.netns, fact.sysctl()) for fact in every if fact.sysctl()}
+    seen = context.kernel.observe_sysctls(seen, wanted, lenient=True)
+    seen = context.kernel.observe_lookups(seen, {fact.netns for fact in every if fact.lookups()}, lenient=True)
     if any(fact.frames() for fact in every):
-        seen = context.kernel.observe_frames(seen)
+        seen = context.kernel.observe_frames(seen, lenient=True)
     found = tuple(_rules(every, seen))
     shown = tuple(_show(intent[name], owned, shared, found, seen) for name in sorted(intent))
     notes = tuple(f"can't be read: {why}; the state is told without it" for why in seen.unread)
