@@ -55,7 +55,7 @@ class Handles:
 
     def refusal(self, argv: Argv, stdin: str) -> MydockernetError | None:
         """Why a command, or a batch, would enter a namespace that it may not; None where it would not."""
-        commands = (argv, *(tuple(line.split(" ")) for line in stdin.splitlines() if self._refused))
+        commands = (argv, *(tuple(line.split(" ")) for line in stdin.split("\n") if self._refused))
         return next((error for each in commands for path in _paths(each) if (error := self.refused(path))), None)
 
     def through(self, argv: Argv) -> Argv:
@@ -71,7 +71,7 @@ class Handles:
 
     def through_lines(self, text: str) -> str:
         """The same for the lines of a batch of ip(8)."""
-        return "".join(" ".join(self.through(tuple(line.split(" ")))) + "\n" for line in text.splitlines())
+        return "\n".join(" ".join(self.through(tuple(line.split(" ")))) for line in text.split("\n"))
 
     def _handle(self, path: str) -> str:
         # As /proc names us, which need not be our number.

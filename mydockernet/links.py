@@ -577,7 +577,7 @@ def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
 
 def foldable(argv: Argv) -> bool:
     """Whether a command can stand in a batch, which has no escapes: such words are kept out, not quoted."""
-    return argv[:1] == ("ip",) and not any(c in word for word in argv for c in "#\"'\\ \t\n")
+    return argv[:1] == ("ip",) and not any(c in word for word in argv for c in "#\"'\\ \t\r\n")
 
 
 def read_links(text: str) -> dict[str, Link]:

@@ -2,10 +2,14 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
 
 ORDINARY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all")
+
+# Not the launcher: it looks for its python as the user, who may not look everywhere on a developer's machine.
+PROGRAM = (sys.executable, "-P", "-m", "mydockernet")
 
 
 @pytest.fixture
@@ -58,10 +62,10 @@ def test_a_user_without_rights_checks_without_the_lock(host, user):
     host.sh("chmod -R go+rX /var/lib/mydockernet")
     for locks in ("", "rm -r /run/mydockernet"):
         host.sh(locks)
-        done = run(user("mydockernet", "check"))
+        done = run(user(*PROGRAM, "check"))
         assert "note: looked without the lock" in done.stderr, done
         assert "error" not in done.stderr
-        plan = run(user("mydockernet", "create", "new", "--dry-run", "--subnet", "10.9.0.0/24"))
+        plan = run(user(*PROGRAM, "create", "new", "--dry-run", "--subnet", "10.9.0.0/24"))
         assert "ip link add dev new " in plan.stdout
 
 
