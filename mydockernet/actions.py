@@ -11,7 +11,7 @@ from types import FrameType
 
 from mydockernet import drift, ebtables, namespaces, plan
 from mydockernet.drift import Drift
-from mydockernet.errors import CommandFailed, Failed, Interrupted, MydockernetError, NotPermitted
+from mydockernet.errors import CommandFailed, Failed, Interrupted, MydockernetError, NoSpace, NotPermitted
 from mydockernet.facts import Fact, Observed, Step
 from mydockernet.kernel import Kernel
 from mydockernet.model import Endpoint, Network
@@ -53,7 +53,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What has drifted, what could not be read to tell, and the state files that could not be."""
+    """What has drifted, what this user may not read to tell, and what root could not: state files, and the kernel."""
 
     drifts: tuple[Drift, ...]
     notes: tuple[str, ...]
@@ -77,6 +77,7 @@ def perform(context: Context, transition: Transition) -> Outcome:
     with context.store.lock(timeout), context.kernel.lock(timeout), _signals() as stop_if_told:
         recover(context)
         before = context.store.load()
+        transition = _resolved(transition)
         seen = _look(context.kernel, transition)
         change = plan.difference(before, transition.move(before, seen))
         if not change and transition.mends is None:
@@ -89,7 +90,13 @@ def perform(context: Context, transition: Transition) -> Outcome:
         mended = drift.find(before, goal.target, *facing) if transition.mends else ()
         notes = tuple(note for place in change.left for note in _missing(*place, seen))
         stop_if_told()
-        context.store.write_journal(change.before, change.after)
+        try:
+            context.store.write_journal(change.before, change.after)
+        except NoSpace as full:
+            # Where nothing is but taken away, the record holds what is left until it is all gone.
+            if any(change.after.values()) or not change:
+                raise
+            notes = (*notes, f"{full}; removed without a journal")
         try:
             _reach(goal, steps, context.kernel, stop_if_told)
             stop_if_told()
@@ -117,9 +124,10 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
         begun = (Change(*pending).undone(before), Change(*pending).done(before))
     after = begun[0]
     seen = Observed()
-    for transition in wanted:
-        seen = _look(context.kernel, transition, seen, lenient=True)
+    for unresolved in wanted:
         try:
+            transition = _resolved(unresolved)
+            seen = _look(context.kernel, transition, seen, lenient=True)
             after = transition.move(after, seen)
         except MydockernetError as error:
             errors.append(error)
@@ -146,7 +154,12 @@ def recover(context: Context) -> None:
 
 def audit(context: Context, scope: Scope) -> Audit:
     """What has drifted: changes nothing, and needs no rights but those to look. Raises NotFound."""
-    with context.kernel.lock(context.lock_timeout, shared=True):
+    with contextlib.ExitStack() as locked:
+        unlocked: tuple[str, ...] = ()
+        try:
+            locked.enter_context(context.kernel.lock(context.lock_timeout, shared=True))
+        except NotPermitted:
+            unlocked = ("looked without the lock, which only root may take: a change may be under way",)
         intent, errors = context.store.load_each()
         pending = None if errors else context.store.journal()
         seen = context.kernel.observe(lenient=True)
@@ -154,7 +167,10 @@ def audit(context: Context, scope: Scope) -> Audit:
         had, want, seen = _facing(_goal((intent,), target, None if errors else scope), seen, context.kernel, True)
     unfinished = Change(*pending).after if pending else ()
     found = drift.find(intent, target, had, want, seen, unfinished)
-    return Audit(found, tuple(f"can't be read: {why}; taken to be right" for why in seen.unread), errors)
+    if context.kernel.may_change():
+        # Nobody who may look at everything takes half a look for a whole one.
+        return Audit(found, unlocked, (*errors, *(Failed(f"can't be checked: {why}") for why in seen.unread)))
+    return Audit(found, (*unlocked, *(f"can't be read: {why}; taken to be right" for why in seen.unread)), errors)
 
 
 def _goal(begun: tuple[Intent, ...], target: Intent, mends: Scope | None = None) -> Goal:
@@ -193,16 +209,18 @@ def _facing(
     strangers = plan.strangers(known, seen, leaving=goal.mends)
     if goal.mends is not None:
         if kernel.has(ebtables.READ_FRAMES[0]):
-            seen = kernel.observe_frames(seen)
+            seen = kernel.observe_frames(seen, lenient)
         had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
     if strangers:
         want = tuple(dict.fromkeys((*want, *(fact for intent in goal.begun for fact in plan.shared_facts(intent)))))
     sights = plan.to_look_at(had, want)
+    everywhere = plan.endpoints(network for intent in (goal.target, *goal.begun) for network in intent.values())
+    kernel.hold(e.namespace for _, e in everywhere if e.namespace.path in sights.namespaces)
     seen = kernel.observe_inside(seen, sights.namespaces, lenient)
-    seen = kernel.observe_lookups(seen, sights.lookups)
+    seen = kernel.observe_lookups(seen, sights.lookups, lenient)
     if sights.frames and goal.mends is None:
-        seen = kernel.observe_frames(seen)
-    return had, want, kernel.observe_sysctls(seen, sights.sysctls)
+        seen = kernel.observe_frames(seen, lenient)
+    return had, want, kernel.observe_sysctls(seen, sights.sysctls, lenient)
 
 
 def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, lenient: bool = False) -> Observed:
@@ -211,7 +229,12 @@ def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, 
         seen = kernel.observe(lenient=lenient)
     if transition.sockets and not seen.sockets:
         seen = kernel.observe_sockets(seen)
-    return kernel.observe_inside(seen, transition.namespaces, lenient)
+    kernel.hold(transition.namespaces)
+    return kernel.observe_inside(seen, (namespace.path for namespace in transition.namespaces), lenient)
+
+
+def _resolved(transition: Transition) -> Transition:
+    return transition.resolve() if transition.resolve else transition
 
 
 def _reach(goal: Goal, steps: Sequence[Step], kernel: Kernel, before_each: Callable[[], None] = lambda: None) -> None:

@@ -22,7 +22,7 @@ from mydockernet import (
 )
 from mydockernet.actions import Context, Outcome
 from mydockernet.drift import Drift
-from mydockernet.errors import Invalid, MydockernetError, NotFound, command_line
+from mydockernet.errors import Invalid, MydockernetError, NotFound, command_line, printable
 from mydockernet.facts import SHARED, Argv
 from mydockernet.kernel import Kernel
 from mydockernet.plan import Scope
@@ -159,7 +159,7 @@ def _seconds(word: str) -> float:
 
 def _context(args: argparse.Namespace) -> Context:
     def announce(argv: Argv) -> None:
-        print("+", command_line(argv), file=sys.stderr, flush=True)
+        print("+", printable(command_line(argv)), file=sys.stderr, flush=True)
 
     kernel = Kernel(announce=announce) if args.verbose else Kernel()
     return Context(JsonStore(Path(args.state_dir)), kernel, getattr(args, "lock_timeout", 0.0))
@@ -180,7 +180,7 @@ def _change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]
             continue
         _tell(outcome.notes)
         if line := result(outcome):
-            print(line, flush=True)
+            print(printable(line, keep="\n"), flush=True)
     return next(iter(codes), 0)
 
 
@@ -194,7 +194,7 @@ def _dry(args: argparse.Namespace) -> bool:
 
 def _tell(notes: Iterable[str]) -> None:
     for note in notes:
-        print(f"mydockernet: note: {note}", file=sys.stderr)
+        print(f"mydockernet: note: {printable(' '.join(note.split()))}", file=sys.stderr)
 
 
 def _print_plan(args: argparse.Namespace, found: actions.Preview) -> int:
@@ -209,10 +209,10 @@ def _print_plan(args: argparse.Namespace, found: actions.Preview) -> int:
 
 def _report(error: MydockernetError) -> int:
     for message in error.messages:
-        line = " ".join(message.split())
+        line = printable(" ".join(message.split()))
         print(f"mydockernet: error: {line}", file=sys.stderr)
     if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+        print(f"hint: {printable(error.hint)}", file=sys.stderr)
     return error.exit_code
 
 
@@ -354,16 +354,18 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _connect(args: argparse.Namespace) -> int:
-    wish = _connection(args, lambda: namespaces.find(args.container))
-    return _change(args, [(lambda outcome: _address(outcome, wish.name), transitions.connect(args.network, wish))])
+    wish = _connection(args, args.name or "", model.Namespace(""))
+    return _change(args, [(_address, transitions.connect_word(args.network, wish, args.container))])
 
 
-def _address(outcome: Outcome, name: str) -> str:
-    return next((str(e.addresses[0]) for _, e in plan.endpoints(outcome.change.after.values()) if e.name == name), "")
+def _address(outcome: Outcome) -> str:
+    before = {(network.name, e.name) for network, e in plan.endpoints(outcome.change.before.values())}
+    after = plan.endpoints(outcome.change.after.values())
+    return next((str(e.addresses[0]) for network, e in after if (network.name, e.name) not in before), "")
 
 
-def _connection(args: argparse.Namespace, find: Callable[[], tuple[str, model.Namespace]]) -> Connection:
-    """Read the values of connect's options. Raises Invalid with all that is wrong with them, NotFound."""
+def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace) -> Connection:
+    """Read the values of connect's options. Raises Invalid with all that is wrong with them."""
     problems: list[str] = []
     if args.ip6:
         problems.append(f"--ip6: {addressing.IPV6_LATER}")
@@ -388,11 +390,8 @@ def _connection(args: argparse.Namespace, find: Callable[[], tuple[str, model.Na
         problems += error.messages
     if problems:
         raise Invalid(*problems)
-    name, namespace = find()
-    if args.name is None and model.name_problems(name):
-        raise Invalid(f"CONTAINER: {name!r} can't be a name here", hint="give it one with --name")
     return Connection(
-        name=args.name or name,
+        name=name,
         namespace=namespace,
         ip=ip,
         mac=mac,
@@ -457,7 +456,7 @@ def _run_command(args: argparse.Namespace) -> int:
     if not args.command:
         raise Invalid("there is no command to run", hint="mydockernet run NETWORK -- COMMAND…")
     name = args.name or f"run-{os.getpid()}"
-    wish = _connection(args, lambda: (name, namespaces.own(name)))
+    wish = _connection(args, name, namespaces.own(name))
     context = _context(args)
     if _dry(args):
         return _print_plan(args, running.preview(context, args.network, wish, args.command))
@@ -483,7 +482,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _drifts(drifts: Iterable[Drift], as_json: bool) -> str:
     if not as_json:
-        return "".join(f"{drift}\n" for drift in drifts)
+        return "".join(f"{printable(str(drift))}\n" for drift in drifts)
     from mydockernet import views
 
     return views.json_lines({"Network": d.owner, "State": d.state, "What": d.what} for d in drifts)
@@ -565,7 +564,7 @@ def _who(args: argparse.Namespace) -> int:
     unknown = []
     for word in args.words:
         found = who.owners(word, intent, seen)
-        sys.stdout.write("".join(f"{word}: {owner}\n" for owner in found))
+        sys.stdout.write("".join(printable(f"{word}: {owner}") + "\n" for owner in found))
         if not found:
             unknown.append(NotFound(f"{word!r} is nobody's here"))
     return _report_all([*errors, *unknown])

@@ -9,6 +9,16 @@ def command_line(argv: Iterable[str]) -> str:
     return " ".join(word if word == "!" else shlex.quote(word) for word in argv)
 
 
+def printable(text: str, keep: str = "") -> str:
+    r"""Text for a terminal: what is not printable, and not in `keep`, as an escape such as \x1b.
+
+    Names of interfaces and processes, aliases and comments come from containers and ordinary users.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
 class MydockernetError(Exception):
     """An error that a user sees: one line a message, at most one hint, never a traceback."""
 
@@ -22,6 +32,10 @@ class MydockernetError(Exception):
 
 class Failed(MydockernetError):
     """Something outside refused: a command, a permission, a disk. What was done has been rolled back."""
+
+
+class NoSpace(Failed):
+    """A disk, or a user's part of it, is full."""
 
 
 class NotPermitted(Failed):

@@ -76,8 +76,10 @@ def answer(context: Context, source: str, target: str) -> tuple[tuple[Hop, ...],
     question = read_question(source, target, intent, seen)
     places = (*question.source.places, *question.target.places)
     # A published port leads to any container.
-    paths = {e.namespace.path for _, e in (*plan.endpoints(intent.values()), *places) if namespaces.alive(e.namespace)}
-    seen = context.kernel.observe_whole(seen, sorted(paths))
+    every = [e.namespace for _, e in (*plan.endpoints(intent.values()), *places)]
+    alive = [namespace for namespace in every if namespaces.alive(namespace)]
+    context.kernel.hold(alive)
+    seen = context.kernel.observe_whole(seen, sorted({namespace.path for namespace in alive}))
     localnet = (f"net/ipv4/conf/{network.bridge}/route_localnet" for network in intent.values())
     seen = context.kernel.observe_sysctls(seen, [("", key) for key in (FORWARDING, BRIDGE_CALLS_IPTABLES, *localnet)])
     return explain(question, intent, seen, context.kernel.route), seen.unread

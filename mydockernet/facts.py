@@ -3,12 +3,13 @@
 Knows no program's dialect: links.py, sysctls.py and rules.py each bring their kinds of fact.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
 
-from mydockernet.model import Address, IPNetwork
+from mydockernet.model import NAME, Address, IPNetwork
 
 Argv = tuple[str, ...]
 
@@ -20,6 +21,17 @@ SHARED = "@shared"
 def tag(owner: str) -> str:
     """The mark of an owner, a network's name or SHARED: a link's alias, a rule's comment."""
     return TAG + owner
+
+
+_MARK = re.compile(f"{TAG}(?:{NAME.pattern}(?:@[0-9a-f]{{6}})?|{SHARED})")
+
+
+def marked(text: str) -> bool:
+    """Whether a link's alias or a rule's comment is a mark of ours: NAME, NAME@REALM or @shared, and nothing more.
+
+    Anything else may be an admin's note about us, as in `mydockernet: do not touch`.
+    """
+    return _MARK.fullmatch(text) is not None
 
 
 def inside(netns: str, argv: Argv) -> Argv:
@@ -119,6 +131,7 @@ class Chain:
 class Observed:
     """What the kernel shows now, parsed once. `unread` says what could not be read, and was taken as absent.
 
+    `blind`: the rules of iptables are among that; `frameless`: those of ebtables are.
     `inside` has the same of the containers' namespaces, by path. `frames` are the rules of ebtables by chain.
     """
 
@@ -133,6 +146,8 @@ class Observed:
     frames: Mapping[str, tuple[frozenset[tuple[str, str]], ...]] = field(default_factory=dict)
     lookups: frozenset[Lookup] = frozenset()
     unread: tuple[str, ...] = ()
+    blind: bool = False
+    frameless: bool = False
     inside: Mapping[str, "Observed"] = field(default_factory=dict)
 
     @property

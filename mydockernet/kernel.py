@@ -11,13 +11,18 @@ from pathlib import Path
 from types import ModuleType
 
 from mydockernet import ebtables, links, locks, rules, sysctls
-from mydockernet.errors import CommandFailed, Failed
+from mydockernet.errors import CommandFailed, Failed, NotPermitted
 from mydockernet.facts import Argv, Chain, Observed, Route, Rule, Step
 from mydockernet.facts import inside as in_netns
+from mydockernet.handles import Handles
+from mydockernet.model import Namespace
 
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 NOT_FOUND = 127
 CAP_NET_ADMIN = 12  # capabilities(7)
+
+# Characters, some thousands of addresses: reading more would slow the verbs for everybody else.
+MOST_OF_A_CONTAINER = 4_000_000
 
 RIGHTS_HINT = "be root, or look with --dry-run, or try it in a throw-away network with scripts/sandbox"
 
@@ -143,8 +148,23 @@ class Kernel:
     """
 
     def __init__(self, spawn: Spawn = spawn, announce: Callable[[Argv], None] = lambda argv: None) -> None:
-        self._spawn = spawn
+        self._spawn_command = spawn
         self._announce = announce
+        self._handles = Handles()
+
+    def hold(self, wanted: Iterable[Namespace]) -> None:
+        """Open namespaces; from now on, until the lock is given back, their paths mean these and no others.
+
+        What is shown of a command, and told of one that failed, has the path.
+        """
+        self._handles.hold(wanted)
+
+    def _spawn(self, command: Command) -> Completed:
+        if error := self._handles.refusal(command.argv, command.stdin):
+            return Completed(1, "", str(error))
+        lines = "-batch" in command.argv
+        stdin = self._handles.through_lines(command.stdin) if lines else command.stdin
+        return self._spawn_command(Command(self._handles.through(command.argv), stdin))
 
     def apply(self, steps: Sequence[Step], before_each: Callable[[], None] = lambda: None) -> None:
         """Run the steps in order. Raises CommandFailed, naming the one command at fault."""
@@ -172,11 +192,14 @@ class Kernel:
     def observe_whole(self, seen: Observed, paths: Iterable[str]) -> Observed:
         """The same observation, with the rules and listening sockets too of the host and of these namespaces."""
         seen = self.observe_sockets(self.observe_inside(seen, paths, lenient=True))
-        inside = dict(seen.inside)
+        inside, unread = dict(seen.inside), list(seen.unread)
         for path in {*paths} & {*inside}:
-            sockets = links.read_sockets(self._read(in_netns(path, links.READ_SOCKETS)))
-            inside[path] = replace(self._observe_rules(path, inside[path], (4,), lenient=True), sockets=sockets)
-        return replace(seen, inside=inside)
+            try:
+                sockets = links.read_sockets(self._read(in_netns(path, links.READ_SOCKETS)))
+                inside[path] = replace(self._observe_rules(path, inside[path], (4,), lenient=True), sockets=sockets)
+            except Failed as failure:
+                unread.append(_short(failure))
+        return replace(seen, inside=inside, unread=tuple(unread))
 
     def route(self, netns: str, destination: str, source: str = "", inward: str = "") -> Route | str:
         """Which way the kernel would send a packet, that it made itself or that came in by `inward`.
@@ -194,41 +217,81 @@ class Kernel:
         for path in paths:
             if path in inside or not Path(path).exists():
                 continue
+            if self._handles.broken(path):
+                inside[path] = Observed()
+                continue
+            if error := self._handles.refused(path):
+                if isinstance(error, NotPermitted):
+                    if not lenient:
+                        raise error
+                    unread.append(str(error))
+                continue
             try:
                 inside[path] = self._observe_links(path)
-            except CommandFailed as error:
-                if lenient:
-                    unread.append(_short(error))
-                elif Path(path).exists():
+            except Failed as failure:  # It may have printed what can't be read.
+                if not Path(path).exists():
+                    continue  # It ended while it was looked at.
+                if not lenient:
                     raise
+                unread.append(_short(failure))
         return replace(seen, inside=inside, unread=tuple(unread))
 
-    def observe_sysctls(self, seen: Observed, wanted: Iterable[tuple[str, str]]) -> Observed:
-        """The same observation, with the values of sysctls (namespace, key); no value where there is no such key."""
+    def observe_sysctls(self, seen: Observed, wanted: Iterable[tuple[str, str]], lenient: bool = False) -> Observed:
+        """The same observation, with the values of sysctls (namespace, key); no value where there is no such key.
+
+        With `lenient`, a namespace where they can't be read counts as one that could not be looked into.
+        """
         by_netns: dict[str, list[str]] = {}
         for netns, key in sorted(wanted):
-            if not netns or netns in seen.inside:
+            if not netns or (netns in seen.inside and not self._handles.broken(netns)):
                 by_netns.setdefault(netns, []).append(key)
-        inside = dict(seen.inside)
+        inside, unread = dict(seen.inside), list(seen.unread)
         for netns, keys in by_netns.items():
-            values = sysctls.read(self._read(in_netns(netns, sysctls.read_command(keys))))
+            try:
+                values = sysctls.read(self._read(in_netns(netns, sysctls.read_command(keys))))
+            except CommandFailed as failure:
+                if not (netns and lenient):
+                    raise
+                unread.append(_short(failure))
+                del inside[netns]
+                continue
             if netns:
                 inside[netns] = inside[netns].with_sysctls(values)
             else:
                 seen = seen.with_sysctls(values)
-        return replace(seen, inside=inside)
+        return replace(seen, inside=inside, unread=tuple(unread))
 
-    def observe_lookups(self, seen: Observed, paths: Iterable[str]) -> Observed:
-        """The same observation, with the rules of ip-rule(8) in these namespaces, where they are there."""
-        inside = dict(seen.inside)
+    def observe_lookups(self, seen: Observed, paths: Iterable[str], lenient: bool = False) -> Observed:
+        """The same observation, with the rules of ip-rule(8) in these namespaces, where they are there.
+
+        And with the routes of ours in all of their tables, which those rules lead to.
+        With `lenient`, a namespace where they can't be read counts as one that could not be looked into.
+        """
+        inside, unread = dict(seen.inside), list(seen.unread)
         for path in sorted({*paths} & {*inside}):
-            found = links.read_lookups(self._read(in_netns(path, links.READ_LOOKUPS)))
-            inside[path] = replace(inside[path], lookups=found)
-        return replace(seen, inside=inside)
+            if self._handles.broken(path):
+                continue
+            try:
+                found = links.read_lookups(self._read_some(path, links.READ_LOOKUPS))
+                routes = links.read_routes(self._read_some(path, links.READ_OWN_ROUTES))
+            except Failed as failure:
+                if not lenient:
+                    raise
+                unread.append(_short(failure))
+                del inside[path]
+                continue
+            every = tuple(dict.fromkeys((*inside[path].routes, *routes)))
+            inside[path] = replace(inside[path], lookups=found, routes=every)
+        return replace(seen, inside=inside, unread=tuple(unread))
 
-    def observe_frames(self, seen: Observed) -> Observed:
-        """The same observation, with the rules of ebtables."""
-        return replace(seen, frames=ebtables.read_frames(self._read(ebtables.READ_FRAMES)))
+    def observe_frames(self, seen: Observed, lenient: bool = False) -> Observed:
+        """The same observation, with the rules of ebtables; with `lenient`, those that may not be read are `unread`."""
+        try:
+            return replace(seen, frames=ebtables.read_frames(self._read(ebtables.READ_FRAMES)))
+        except CommandFailed as failure:
+            if not lenient:
+                raise
+            return replace(seen, unread=(*seen.unread, _short(failure)), frameless=True)
 
     def has(self, program: str) -> bool:
         """Whether a program is on PATH."""
@@ -257,35 +320,42 @@ class Kernel:
                 continue
             chains |= rules.read_rules(family, text)
             policies |= rules.read_policies(family, text)
-        return replace(seen, chains=chains, policies=policies, unread=(*seen.unread, *unread))
+        return replace(seen, chains=chains, policies=policies, unread=(*seen.unread, *unread), blind=bool(unread))
 
     def _observe_links(self, netns: str) -> Observed:
+        routes = links.READ_DEFAULT_ROUTES if netns else links.READ_ROUTES
         return Observed(
-            links=links.read_links(self._read(in_netns(netns, links.READ_LINKS))),
-            routes=links.read_routes(self._read(in_netns(netns, links.READ_ROUTES))),
+            links=links.read_links(self._read_some(netns, links.READ_LINKS)),
+            routes=links.read_routes(self._read_some(netns, routes)),
             ipv6=Path("/proc/sys/net/ipv6").exists(),
         )
 
     @contextlib.contextmanager
     def lock(self, timeout: float, shared: bool = False) -> Iterator[None]:
-        """Keep other mydockernets, of other state folders too, from this network namespace: its file is the lock.
+        """Keep other mydockernets, of other state folders too, from this network namespace.
 
-        Raises Locked after `timeout` seconds. Readers among themselves may be several (`shared`).
+        Raises Locked after `timeout` seconds, NotPermitted or Failed where the lock can't be opened. Readers among
+        themselves may be several (`shared`).
         """
-        handle = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        handle = locks.open_for_this_network()
         try:
             locks.hold(handle, "of this network namespace", timeout, shared)
             yield
         finally:
+            self._handles.release()
             os.close(handle)
 
-    def require_rights(self) -> None:
-        """Raise Failed where this process may not change the network, before anything is tried."""
+    def may_change(self) -> bool:
+        """Whether this process may change the network."""
         effective = 0
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("CapEff:"):
                 effective = int(line.split()[1], 16)
-        if not effective >> CAP_NET_ADMIN & 1:
+        return bool(effective >> CAP_NET_ADMIN & 1)
+
+    def require_rights(self) -> None:
+        """Raise Failed where this process may not change the network, before anything is tried."""
+        if not self.may_change():
             raise Failed("changing the network takes the right CAP_NET_ADMIN, which you lack", hint=RIGHTS_HINT)
 
     def hand_over(self, argv: Argv) -> int:
@@ -316,6 +386,13 @@ class Kernel:
         code = os.waitstatus_to_exitcode(status)
         return 128 - code if code < 0 else code
 
+    def _read_some(self, netns: str, argv: Argv) -> str:
+        """What a command prints; of a container's namespace, only as much as an honest one has."""
+        text = self._read(in_netns(netns, argv))
+        if netns and len(text) > MOST_OF_A_CONTAINER:
+            raise Failed(f"`{' '.join(argv)}` prints {len(text):,} characters in {netns}: too many to read")
+        return text
+
     def _read(self, argv: Argv) -> str:
         done = self._spawn(Command(argv))
         if done.status != 0:
@@ -323,6 +400,8 @@ class Kernel:
         return done.stdout
 
 
-def _short(error: CommandFailed) -> str:
+def _short(error: Failed) -> str:
+    if not isinstance(error, CommandFailed):
+        return str(error)
     said = error.stderr.splitlines()
     return f"{error.argv[0]}: {said[0] if said else error.status}"

@@ -10,7 +10,21 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mydockernet.errors import Failed
-from mydockernet.facts import TAG, Argv, Fact, Link, Lookup, Observed, Route, Socket, Step, inside, place, tag
+from mydockernet.facts import (
+    TAG,
+    Argv,
+    Fact,
+    Link,
+    Lookup,
+    Observed,
+    Route,
+    Socket,
+    Step,
+    inside,
+    marked,
+    place,
+    tag,
+)
 from mydockernet.model import IPNetwork
 
 # Every bridge joins one of these link groups when it is made; the filter rules match the group, not the
@@ -26,6 +40,9 @@ PROTOCOL = "28"
 READ_LOOKUPS: Argv = ("ip", "-json", "rule", "show")
 READ_LINKS: Argv = ("ip", "-json", "-details", "address", "show")
 READ_ROUTES: Argv = ("ip", "-json", "route", "show", "table", "all")
+# What is asked of a container's: it may have made any number of others.
+READ_DEFAULT_ROUTES: Argv = (*READ_ROUTES, "default")
+READ_OWN_ROUTES: Argv = (*READ_ROUTES, "protocol", PROTOCOL)
 READ_SOCKETS: Argv = ("ss", "--no-header", "--listening", "--numeric", "--tcp", "--udp", "--sctp", "--processes")
 
 
@@ -37,7 +54,7 @@ def ask_route(destination: str, source: str, inward: str) -> Argv:
 
 def is_ours(link: Link) -> bool:
     """Whether an interface carries our mark, whichever network's."""
-    return link.alias.startswith(TAG) or (not link.alias and link.group in (GROUP, GROUP_INTERNAL))
+    return marked(link.alias) or (not link.alias and link.group in (GROUP, GROUP_INTERNAL))
 
 
 def owner(link: Link) -> str:
@@ -293,7 +310,7 @@ class StrayLink(Fact):
 def strays(seen: Observed, known: Collection[str]) -> Iterator[StrayLink]:
     """The interfaces that carry a mark of ours, less the known ones."""
     for link in seen.links.values():
-        if link.name not in known and link.alias.startswith(TAG):
+        if link.name not in known and marked(link.alias):
             yield StrayLink(link.name, owner(link))
 
 
@@ -560,7 +577,7 @@ def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
 
 def foldable(argv: Argv) -> bool:
     """Whether a command can stand in a batch, which has no escapes: such words are kept out, not quoted."""
-    return argv[:1] == ("ip",) and not any(c in word for word in argv for c in "#\"'\\ \t\n")
+    return argv[:1] == ("ip",) and not any(c in word for word in argv for c in "#\"'\\ \t\r\n")
 
 
 def read_links(text: str) -> dict[str, Link]:
@@ -594,11 +611,12 @@ def read_lookups(text: str) -> frozenset[Lookup]:
 def read_sockets(text: str) -> tuple[Socket, ...]:
     """Parse what READ_SOCKETS prints, as in `tcp LISTEN 0 128 127.0.0.1:53%lo 0.0.0.0:* users:(("named",…))`.
 
-    Lines of other shapes are left out: what they are can't stand in the way of a port.
+    Lines of other shapes are left out: what they are can't stand in the way of a port. A program's name, at most 15
+    bytes of its owner's choice, is printed as it is, line breaks too; it is too short for a line of this shape.
     """
     sockets = []
-    for line in text.splitlines():
-        found = _SOCKET.match(line)
+    for line in text.split("\n"):
+        found = _SOCKET.fullmatch(line)
         if found is None:
             continue
         protocol, host, port, program = found.groups()
@@ -611,12 +629,16 @@ def read_sockets(text: str) -> tuple[Socket, ...]:
     return tuple(sockets)
 
 
-_SOCKET = re.compile(r'(tcp|udp|sctp)\s+\S+\s+\d+\s+\d+\s+(\S+):(\d+)\s+\S+(?:.*users:\(\("([^"]*)")?')
+_SOCKET = re.compile(
+    r"(tcp|udp|sctp) +(?:LISTEN|UNCONN) +\d+ +\d+ +(\S+):(\d{1,5}) +\S+:\*"
+    r'(?: +users:\(\("([^"]*)(?:".*)?| .*)?',
+    re.ASCII | re.DOTALL,
+)
 
 
 def _objects(text: str) -> Iterable[dict[str, object]]:
-    # ip prints nothing at all, or empty objects, where there is nothing to show.
-    return [found for found in json.loads(text or "[]") if found]
+    # ip prints nothing at all, or empty objects, where there is nothing to show. It escapes no control characters.
+    return [found for found in json.loads(text or "[]", strict=False) if found]
 
 
 def _link(raw: dict) -> Link:  # type: ignore[type-arg]

@@ -1,11 +1,20 @@
-"""Waiting for a lock, flock(2), of which another process may hold the other end."""
+"""Locks, flock(2): opening one that only root can open, and waiting for one that another process holds."""
 
+import contextlib
+import errno
 import fcntl
+import os
+import stat
 import time
+from pathlib import Path
 
-from mydockernet.errors import Locked
+from mydockernet.errors import Failed, Locked, NotPermitted
 
 PAUSE = 0.01  # seconds
+FOLDER = Path("/run/mydockernet")
+# The last one: a file system that has no such user.
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EOVERFLOW)
+OWN_NETWORK = Path("/proc/self/ns/net")
 
 
 def hold(handle: int, name: str, timeout: float, shared: bool = False) -> None:
@@ -21,3 +30,36 @@ def hold(handle: int, name: str, timeout: float, shared: bool = False) -> None:
                     hint="wait longer with --lock-timeout",
                 ) from None
             time.sleep(PAUSE)
+
+
+def open_for_this_network(folder: Path = FOLDER) -> int:
+    """Open the lock file of the network namespace that this process is in: DEV-INODE.lock, in a folder of root's.
+
+    Every user may open the namespace's own file, and so could hold a lock on it; nobody else may enter this folder.
+    Raises NotPermitted where this user may not, Failed where the folder is not to be trusted.
+    """
+    status = OWN_NETWORK.stat()
+    try:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _require_own(folder, os.fstat(inside))
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            return os.open(f"{status.st_dev}-{status.st_ino}.lock", flags, 0o600, dir_fd=inside)
+        finally:
+            os.close(inside)
+    except OSError as error:
+        kind = NotPermitted if error.errno in FORBIDDEN else Failed
+        raise kind(f"can't open the lock in {folder}: {error.strerror}") from None
+
+
+def _require_own(folder: Path, status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid():
+        kind = NotPermitted if os.geteuid() else Failed
+        raise kind(f"can't use {folder} for the lock: it belongs to another user (uid {status.st_uid})")
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        mode = stat.S_IMODE(status.st_mode)
+        raise Failed(
+            f"can't use {folder} for the lock: other users may enter it (mode {mode:04o})", hint=f"chmod 0700 {folder}"
+        )

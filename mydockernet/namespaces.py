@@ -5,7 +5,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from mydockernet.errors import Failed, Invalid, NotFound, NotPermitted
+from mydockernet.errors import Failed, Invalid, MydockernetError, NotFound, NotPermitted
 from mydockernet.model import Namespace
 
 NAMED = Path("/run/netns")  # ip-netns(8)
@@ -30,13 +30,42 @@ def find(word: str) -> tuple[str, Namespace]:
         path, name = PROC / word / "ns/net", word
     else:
         raise NotFound(f"no container is named {word!r}", hint="a name that ip netns list shows, a pid, or a path")
+    pid = int(path.parts[2]) if path.is_relative_to(PROC) and path.parts[2].isdecimal() else None
+    since = None if pid is None else started(pid)
     inode = _inode(path)
     if inode == _inode(PROC / "self/ns/net"):
         raise Invalid(f"CONTAINER: {word} is in the host's own network namespace, and has none of its own")
-    if path.is_relative_to(PROC) and path.parts[2].isdecimal():
-        pid = int(path.parts[2])
-        return name, Namespace(str(path), inode, pid, started(pid))
-    return name, Namespace(str(path), inode)
+    return name, Namespace(str(path), inode, pid, since)
+
+
+def open_same(namespace: Namespace) -> int:
+    """A handle of a namespace, whatever its path leads to from now on.
+
+    Raises NotFound where the path does not lead to that one any more; NotPermitted.
+    """
+    try:
+        handle = _open(Path(namespace.path))
+    except NotPermitted:
+        raise
+    except MydockernetError:
+        raise NotFound(f"no container is at {namespace.path} any more") from None
+    # If the process of this number is the same one before and after, it is not another one's namespace.
+    same_process = namespace.pid is None or started(namespace.pid) == namespace.started
+    if same_process and _number(os.fstat(handle)) == namespace.inode != _inode(PROC / "self/ns/net"):
+        return handle
+    os.close(handle)
+    raise NotFound(f"{namespace.path} leads to another namespace than a moment ago; nothing is done in it")
+
+
+def is_one(path: str) -> bool:
+    """Whether a network namespace is at a path, as far as this user may tell."""
+    try:
+        os.close(_open(Path(path)))
+    except NotPermitted:
+        return True
+    except MydockernetError:
+        return False
+    return True
 
 
 def own(name: str) -> Namespace:
@@ -50,7 +79,7 @@ def alive(namespace: Namespace) -> bool:
     if namespace.pid is not None and started(namespace.pid) != namespace.started:
         return False
     if namespace.own:
-        return Path(namespace.path).exists()
+        return is_one(namespace.path)
     try:
         return _inode(Path(namespace.path)) == namespace.inode
     except NotPermitted:
@@ -68,6 +97,19 @@ def started(pid: int) -> int | None:
 
 
 def _inode(path: Path) -> str:
+    handle = _open(path)
+    try:
+        return _number(os.fstat(handle))
+    finally:
+        os.close(handle)
+
+
+def _number(status: os.stat_result) -> str:
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def _open(path: Path) -> int:
+    """A handle of the network namespace that a path leads to. Raises NotFound, NotPermitted, Failed, Invalid."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -75,15 +117,16 @@ def _inode(path: Path) -> str:
     except PermissionError:
         raise NotPermitted(f"can't look at {path}: permission denied") from None
     except OSError as error:
+        if error.errno == errno.EMFILE:
+            raise
         raise Failed(f"can't look at {path}: {error.strerror}") from None
     try:
-        if fcntl.ioctl(handle, NS_GET_NSTYPE) != CLONE_NEWNET:
-            raise Invalid(f"CONTAINER: {path} is a namespace, but not of a network")
-        status = os.fstat(handle)
-        return f"{status.st_dev}:{status.st_ino}"
+        if fcntl.ioctl(handle, NS_GET_NSTYPE) == CLONE_NEWNET:
+            return handle
+        problem: MydockernetError = Invalid(f"CONTAINER: {path} is a namespace, but not of a network")
     except OSError as error:
+        problem = Failed(f"can't look at {path}: {error.strerror}")
         if error.errno in (errno.ENOTTY, errno.EINVAL, errno.EISDIR):
-            raise Invalid(f"CONTAINER: {path} is no network namespace") from None
-        raise Failed(f"can't look at {path}: {error.strerror}") from None
-    finally:
-        os.close(handle)
+            problem = Invalid(f"CONTAINER: {path} is no network namespace")
+    os.close(handle)
+    raise problem

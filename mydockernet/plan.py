@@ -163,7 +163,9 @@ def left_over(
 
 def told(fact: Fact, seen: Observed) -> bool:
     """Whether what is seen can tell if a fact holds; else somebody lacked the right to look, or did not."""
-    if seen.unread and isinstance(fact, rules.OwnRule | rules.OwnChain | rules.Order):
+    if seen.blind and isinstance(fact, rules.OwnRule | rules.OwnChain | rules.Order):
+        return False
+    if seen.frameless and fact.frames():
         return False
     return not fact.looks_into() or fact.looks_into() in seen.inside
 

@@ -34,7 +34,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mydockernet.errors import Failed
-from mydockernet.facts import SHARED, TAG, Argv, Chain, Fact, Observed, Rule, Step, tag
+from mydockernet.facts import SHARED, TAG, Argv, Chain, Fact, Observed, Rule, Step, marked, tag
 from mydockernet.links import GROUP, GROUP_INTERNAL
 from mydockernet.model import Address, IPNetwork, PortMapping
 
@@ -243,7 +243,7 @@ def strays(seen: Observed, known: Iterable[OwnRule], kept: Iterable[OwnRule]) ->
 
 def is_ours(rule: Rule) -> bool:
     """Whether a rule carries our mark, whichever network's."""
-    return rule.comment.startswith(TAG)
+    return marked(rule.comment)
 
 
 def shared_forward(family: int) -> tuple[Fact, ...]:
@@ -519,7 +519,7 @@ def read_rules(family: int, text: str) -> dict[Chain, tuple[Rule, ...]]:
     """Parse what `iptables-save --counters` printed: the rules of each chain, in order. Raises Failed."""
     chains: dict[Chain, list[Rule]] = {}
     table = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith("*"):
             table = line[1:].strip()
         elif line.startswith(":"):
@@ -537,7 +537,7 @@ def read_policies(family: int, text: str) -> dict[Chain, str]:
     """The policies in what iptables-save printed, of the built-in chains: `:FORWARD DROP [0:0]`."""
     policies: dict[Chain, str] = {}
     table = ""
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith("*"):
             table = line[1:].strip()
         elif line.startswith(":") and len(words := line[1:].split()) > 1 and words[1] != "-":

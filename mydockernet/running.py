@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from mydockernet import actions
 from mydockernet.actions import Context
-from mydockernet.errors import MydockernetError
+from mydockernet.errors import MydockernetError, printable
 from mydockernet.facts import Argv, Step
 from mydockernet.model import Namespace
 from mydockernet.transitions import Connection, connect, disconnect
@@ -66,6 +66,6 @@ def _watch(context: Context, network: str, namespace: Namespace, told: int) -> i
     try:
         actions.perform(context, disconnect(network, namespace, ignore=True))
     except MydockernetError as error:
-        os.write(2, f"mydockernet: error: {error}\n".encode())
+        os.write(2, f"mydockernet: error: {printable(str(error))}\n".encode())
         return 1
     return 0

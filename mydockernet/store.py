@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mydockernet import locks
-from mydockernet.errors import Failed, MydockernetError, NotPermitted
+from mydockernet.errors import Failed, MydockernetError, NoSpace, NotPermitted
 from mydockernet.model import AddressRange, Endpoint, Namespace, Network, PortMapping, PortRange, Reservation, Subnet
 
 VERSION = 1
+OVERFLOW_UID = 65534  # user_namespaces(7): the owner of what belongs to a user that has no number here.
 DEFAULT_FOLDER = "/var/lib/mydockernet"
 Values = Mapping[str, Network | None]
 
@@ -97,7 +98,7 @@ class JsonStore:
         return before, after
 
     def write_journal(self, before: Values, after: Values) -> None:
-        """Remember a change before its first command. Raises Failed."""
+        """Remember a change before its first command. Raises NoSpace, Failed."""
         self._make_folders()
         sides = {
             side: {name: None if net is None else network_to_json(net) for name, net in values.items()}
@@ -131,7 +132,9 @@ class JsonStore:
             os.close(handle)
 
     def _trusted_folder(self, folder: Path) -> bool:
-        """Whether the folder is there. Raises Failed where others could have put things into it."""
+        """Whether the folder is there. Raises Failed where others could have put things into it, or move it away."""
+        for parent in {*folder.absolute().parents, *folder.parent.resolve().parents, folder.parent.resolve()}:
+            _require_safe_parent(parent)
         try:
             status = folder.lstat()
         except FileNotFoundError:
@@ -150,13 +153,16 @@ class JsonStore:
         return True
 
     def _make_folders(self) -> None:
-        for folder in (self.folder, self._networks):
-            if self._trusted_folder(folder):
+        for folder in (*reversed(self.folder.absolute().parents), self.folder, self._networks):
+            own = folder in (self.folder, self._networks)
+            if self._trusted_folder(folder) if own else folder.exists():
                 continue
             try:
-                folder.mkdir(mode=0o700, parents=folder is self.folder)
+                folder.mkdir(mode=0o700)
+                folder.chmod(0o700)  # Whatever the umask.
             except FileExistsError:
-                self._trusted_folder(folder)  # Another process was quicker.
+                if own:
+                    self._trusted_folder(folder)  # Another process was quicker.
             except OSError as error:
                 raise Failed(f"can't make {folder}: {error.strerror}") from None
 
@@ -206,7 +212,8 @@ class JsonStore:
         except OSError as error:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise Failed(f"can't write {path}: {error.strerror}") from None
+            kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else Failed
+            raise kind(f"can't write {path}: {error.strerror}") from None
 
     def _delete(self, path: Path) -> None:
         try:
@@ -214,6 +221,28 @@ class JsonStore:
             _sync_folder(path.parent)
         except OSError as error:
             raise Failed(f"can't delete {path}: {error.strerror}") from None
+
+
+def _require_safe_parent(folder: Path) -> None:
+    """Raise Failed where another user could put something else in the place of what is in this folder."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return  # What is in it can't be there, or can't be read, and is told of.
+    if status.st_uid not in (0, os.geteuid()) and not (status.st_uid == OVERFLOW_UID and _in_user_namespace()):
+        raise Failed(f"{folder}, which the record is in, belongs to another user (uid {status.st_uid})")
+    open_to = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if stat.S_ISDIR(status.st_mode) and open_to and not status.st_mode & stat.S_ISVTX:
+        mode = stat.S_IMODE(status.st_mode)
+        raise Failed(
+            f"{folder}, which the record is in, may be written by others (mode {mode:04o})",
+            hint=f"chmod go-w {folder}, or choose another --state-dir",
+        )
+
+
+def _in_user_namespace() -> bool:
+    """Whether there are users whose numbers can't be seen from here: the host's root may be among them."""
+    return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
 
 
 def network_to_json(network: Network) -> dict[str, Any]:

@@ -60,13 +60,15 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
     shared = tuple(plan.shared_facts(intent))
     owned = plan.facts_by_owner(intent)
     seen = context.kernel.observe(lenient=True)
-    paths = {e.namespace.path for name in inside if name in intent for e in intent[name].endpoints}
-    seen = context.kernel.observe_inside(seen, sorted(paths), lenient=True)
+    within = [endpoint.namespace for name in inside if name in intent for endpoint in intent[name].endpoints]
+    context.kernel.hold(within)
+    seen = context.kernel.observe_inside(seen, sorted({namespace.path for namespace in within}), lenient=True)
     every = [*shared, *(fact for group in owned.values() for fact in group)]
-    seen = context.kernel.observe_sysctls(seen, {(fact.netns, fact.sysctl()) for fact in every if fact.sysctl()})
-    seen = context.kernel.observe_lookups(seen, {fact.netns for fact in every if fact.lookups()})
+    wanted = {(fact.netns, fact.sysctl()) for fact in every if fact.sysctl()}
+    seen = context.kernel.observe_sysctls(seen, wanted, lenient=True)
+    seen = context.kernel.observe_lookups(seen, {fact.netns for fact in every if fact.lookups()}, lenient=True)
     if any(fact.frames() for fact in every):
-        seen = context.kernel.observe_frames(seen)
+        seen = context.kernel.observe_frames(seen, lenient=True)
     found = tuple(_rules(every, seen))
     shown = tuple(_show(intent[name], owned, shared, found, seen) for name in sorted(intent))
     notes = tuple(f"can't be read: {why}; the state is told without it" for why in seen.unread)

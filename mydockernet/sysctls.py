@@ -72,5 +72,5 @@ def read_command(keys: Iterable[str]) -> Argv:
 
 def read(text: str) -> dict[str, str]:
     """Parse what it prints, `net.ipv4.ip_forward = 1` a line: the values by key."""
-    lines = (line.partition(" = ") for line in text.splitlines())
+    lines = (line.partition(" = ") for line in text.split("\n"))
     return {key.translate(_SWAPPED): value.strip() for key, equals, value in lines if equals}

@@ -22,6 +22,7 @@ from mydockernet.model import (
     Network,
     PortMapping,
     Subnet,
+    name_problems,
 )
 from mydockernet.plan import Intent, Scope, endpoints, way_out
 from mydockernet.ports import PortWish
@@ -32,15 +33,17 @@ MAX_PORTS = 1023
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A verb's move, and what it has to see besides the host: namespaces by path, sockets that listen.
+    """A verb's move, and what it has to see besides the host: namespaces, sockets that listen.
 
-    With `mends`, what has drifted is put right also where the intent stays as it is.
+    With `mends`, what has drifted is put right also where the intent stays as it is. One that has `resolve` still
+    names a namespace by a word, which is looked up under the lock: resolve gives the transition to make.
     """
 
     move: Callable[[Intent, Observed], Intent]
-    namespaces: tuple[str, ...] = ()
+    namespaces: tuple[Namespace, ...] = ()
     sockets: bool = False
     mends: Scope | None = None
+    resolve: Callable[[], "Transition"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,22 @@ def connect(network_name: str, wish: Connection) -> Transition:
         grown = replace(network, subnets=subnets, endpoints=(*network.endpoints, endpoint))
         return {**intent, network.name: grown}
 
-    return Transition(move, (wish.namespace.path,), bool(wish.publish))
+    return Transition(move, (wish.namespace,), bool(wish.publish))
+
+
+def connect_word(network_name: str, wish: Connection, word: str) -> Transition:
+    """The same for a namespace that a word means: a name under /run/netns, a pid or a path; the name, if there is none.
+
+    Raises what namespaces.find raises, and Invalid for a word that can't be a name.
+    """
+
+    def resolve() -> Transition:
+        name, namespace = namespaces.find(word)
+        if not wish.name and name_problems(name):
+            raise Invalid(f"CONTAINER: {name!r} can't be a name here", hint="give it one with --name")
+        return connect(network_name, replace(wish, name=wish.name or name, namespace=namespace))
+
+    return Transition(lambda intent, seen: resolve().move(intent, seen), resolve=resolve)
 
 
 def disconnect(network_name: str, container: str | Namespace, ignore: bool = False) -> Transition:

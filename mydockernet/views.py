@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from mydockernet.errors import Invalid, command_line
+from mydockernet.errors import Invalid, command_line, printable
 from mydockernet.facts import Link, Step
 from mydockernet.model import Endpoint, Network
 from mydockernet.survey import OwnedRule, Shown
@@ -29,14 +29,14 @@ def script(steps: Iterable[Step]) -> str:
     """
     lines = ["#!/bin/sh", "set -e"]
     for step in steps:
-        lines += ["", f"# {step.why}", command_line(step.do) + (" || :" if step.optional else "")]
+        lines += ["", f"# {printable(step.why)}", command_line(step.do) + (" || :" if step.optional else "")]
     return "\n".join(lines) + "\n"
 
 
 def plan_json(steps: Iterable[Step]) -> str:
     """A plan as a JSON array of {"why", "argv"}, with "optional" where a failure is no failure."""
     told = [{"why": step.why, "argv": step.do, **({"optional": True} if step.optional else {})} for step in steps]
-    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    return _json(told, indent=2) + "\n"
 
 
 def list_record(shown: Shown) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def hops(found: "Iterable[Hop]") -> str:
     for hop in found:
         lines.append(f"{_SIGNS[hop.state]}{hop.what}")
         lines += [f"      {line}" for line in (hop.why, hop.mend and f"mend: {hop.mend}") if line]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def findings(found: "Iterable[Finding]") -> str:
@@ -120,7 +120,7 @@ def findings(found: "Iterable[Finding]") -> str:
     for each in found:
         lines.append(f"{each.kind}: {each.what}")
         lines += [f"      {line}" for line in (each.evidence, each.mend and f"mend: {each.mend}") if line]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def finding_records(found: "Iterable[Finding]") -> list[dict[str, Any]]:
@@ -165,12 +165,12 @@ def _link_record(link: Link) -> dict[str, Any]:
 
 def json_lines(records: Iterable[dict[str, Any]]) -> str:
     """One JSON object a line."""
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    return "".join(_json(record) + "\n" for record in records)
 
 
 def json_array(records: Iterable[dict[str, Any]]) -> str:
     """A JSON array, for people and programs."""
-    return json.dumps(list(records), indent=2, ensure_ascii=False) + "\n"
+    return _json(list(records), indent=2) + "\n"
 
 
 def template(text: str) -> Callable[[dict[str, Any]], str]:
@@ -190,7 +190,7 @@ def template(text: str) -> Callable[[dict[str, Any]], str]:
                 raise Invalid(f"--format: there is no field {field!r}; there are: {', '.join(record)}")
             item = record[field] if field else record
             plain = isinstance(item, str | int) and not isinstance(item, bool) and not as_json
-            return str(item) if plain else json.dumps(item, ensure_ascii=False)
+            return printable(str(item)) if plain else _json(item)
 
         return _FIELD.sub(value, pattern) + "\n"
 
@@ -236,6 +236,14 @@ def _reach(record: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def _json(value: Any, indent: int | None = None) -> str:
+    """JSON with the letters of all languages as they are, and all that is not printable escaped."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
 def network_values(networks: Iterable[Network]) -> str:
     """The bare names, one a line."""
     return "".join(network.name + "\n" for network in networks)
@@ -260,7 +268,7 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | N
     for header in headers:
         table.add_column(header, no_wrap=plain or trunc, overflow="ellipsis" if trunc else "fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     # In a pipe a record is one line, however long.
     room = width or sum(max(len(r[i]) for r in [headers, *rows]) + 2 for i in range(len(headers)))
     out = StringIO()

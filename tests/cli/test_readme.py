@@ -54,6 +54,8 @@ def test_the_units_of_contrib_run_what_there_is_and_are_told_of():
     upkeep = (ROOT / "docs/upkeep.md").read_text()
     for unit in (ROOT / "contrib").iterdir():
         assert f"contrib/{unit.name}" in upkeep
-        commands = re.findall(r"^Exec\w+=-?(.*)$", unit.read_text(), re.MULTILINE)
+        commands = re.findall(r"^Exec\w+=-?+(?!/bin/sleep 2$)(.*)$", unit.read_text(), re.MULTILINE)
+        if unit.suffix == ".timer":
+            continue  # It starts the service of its name.
         assert {command.split()[0] for command in commands} == {"/usr/local/bin/mydockernet"}
         assert {command.split()[1] for command in commands} <= set(cli.VERBS)

@@ -381,3 +381,35 @@ def test_a_read_only_state_folder_leaves_all_as_it_was(host):
         host.fails(words, 1, "Read-only file system")
         assert host.everything() == before
     assert host.mydockernet("check").returncode == 0
+
+
+def test_check_fails_where_root_could_not_read_all_that_it_asks_for(host):
+    host.sh("mydockernet create web; ip netns add c1; mydockernet connect web c1")
+    unread = {"PATH": f"/run/fake:{host.env['PATH']}"}
+    host.sh("mkdir /run/fake; printf '#!/bin/sh\\nexit 9\\n' > /run/fake/iptables-save; chmod +x /run/fake/*")
+    host.fails("check", 1, "error: can't be checked: iptables-save: 9", env=unread)
+    rights = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "mydockernet", "check")
+    assert "taken to be right" in host.run(*rights, env=unread, check=False).stderr
+    host.sh(
+        'rm /run/fake/*; printf \'#!/bin/sh\\ncase $* in --net=*"address show"*) exit 9;; esac\\n'
+        'exec /usr/bin/nsenter "$@"\\n\' > /run/fake/nsenter; chmod +x /run/fake/*'
+    )
+    host.fails("check", 1, "error: can't be checked: nsenter: 9", env=unread)
+    # A container that can't be looked into hides nothing of the host's.
+    host.sh("iptables -F MYDOCKERNET-FORWARD")
+    done = host.mydockernet("check", env=unread, check=False)
+    assert done.returncode == 1
+    assert "@shared: missing: " in done.stdout
+    host.sh("mydockernet repair; ip netns delete c1")
+    assert host.mydockernet("check", env=unread, check=False).returncode == 5
+
+
+def test_notes_that_only_speak_of_mydockernet_are_left_alone(host):
+    host.sh(
+        "mydockernet create web; ip link add lab type bridge; ip link set lab alias 'mydockernet:w (of the lab)';"
+        "iptables -A INPUT -m comment --comment 'mydockernet: allow the vpn, do not touch' -j ACCEPT"
+    )
+    before = host.everything()
+    assert host.mydockernet("check").stdout == ""
+    assert host.mydockernet("repair").stdout == ""
+    assert host.everything() == before

@@ -219,3 +219,42 @@ def test_the_dry_run_works_for_an_ordinary_user_with_no_state(host):
 def test_a_missing_program_is_named(host):
     host.sh("mount -t tmpfs none /usr/sbin")
     host.fails("create web", 1, "command not found")
+
+
+FULL = """
+mkdir /run/small; mount -t tmpfs -o size=64k,mode=0700 none /run/small
+export MYDOCKERNET_STATE_DIR=/run/small
+ip netns add c1
+mydockernet create web; mydockernet connect web c1 -p 8080:80; mydockernet create other
+head -c 1000000 /dev/zero > /run/small/filler 2>/dev/null || :
+"""
+
+
+def test_on_a_full_disk_a_network_is_still_removed_and_nothing_is_half_done(host):
+    before = host.snapshot()
+    host.sh(FULL)
+    here = {"MYDOCKERNET_STATE_DIR": "/run/small"}
+    full = host.snapshot()
+    for words in ("create new", "disconnect web c1", "unpublish web c1 8080:80"):
+        host.fails(words, 1, "No space left on device", env=here)
+        assert host.snapshot() == full
+    done = host.mydockernet("rm --force web other", env=here)
+    assert done.stdout == "web\nother\n"
+    assert "removed without a journal" in done.stderr
+    assert host.mydockernet("check", env=here).stdout == ""
+    after = host.snapshot()
+    assert (after["host"], after["rules"]) == (before["host"], before["rules"])
+
+
+def test_parents_of_the_state_folder_are_made_for_the_owner_alone_and_checked(host):
+    folder = "/run/new/parent/state"
+    host.sh(f"umask 0; mydockernet create web --state-dir {folder}")
+    made = host.sh(f"stat -c %a /run/new /run/new/parent {folder}")
+    assert made.stdout.split() == ["700", "700", "700"]
+    host.sh("chmod 0777 /run/new")
+    for words in ("create x", "list", "rm web"):
+        host.fails(f"{words} --state-dir {folder}", 1, "/run/new, which the record is in, may be written by others")
+    host.sh("chmod 1777 /run/new; ln -s /run/new /run/link")
+    host.mydockernet("list --state-dir /run/link/parent/state")
+    host.sh("chmod 0777 /run/new")
+    host.fails("list --state-dir /run/link/parent/state", 1, "/run/new, which the record is in")

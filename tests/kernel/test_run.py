@@ -120,3 +120,31 @@ def test_a_run_that_can_not_be_connected_leaves_nothing(web):
         assert web.sh("ls /run/netns").stdout == "", at
         assert without_last(web) == before, (at, done)
     assert at > 8
+
+
+def test_an_odd_file_where_a_namespace_was_blocks_no_verb(host):
+    """As a kill within `ip netns add` may leave it, with the journal open."""
+    host.sh("mydockernet create web; mydockernet create other; ip netns add c1; mydockernet connect other c1")
+    before = host.snapshot()
+    host.sh(
+        "mydockernet run web --name odd -- sh -c 'cp -r /var/lib/mydockernet/networks /run/kept' || :;"
+        "cp /run/kept/web.json /var/lib/mydockernet/networks/; touch /run/netns/mydockernet-odd"
+    )
+    assert "odd" in host.mydockernet("inspect web").stdout
+    host.sh("""python3 - <<'PYTHON'
+import json, pathlib
+folder = pathlib.Path("/var/lib/mydockernet")
+after = json.loads((folder / "networks/web.json").read_text())["network"]
+before = {**after, "endpoints": []}
+(folder / "networks/web.json").write_text(json.dumps({"version": 1, "network": before}))
+(folder / "journal.json").write_text(json.dumps({"version": 1, "before": {"web": before}, "after": {"web": after}}))
+PYTHON""")
+    host.mydockernet("create new")
+    host.mydockernet("rm new")
+    assert host.snapshot() == before
+    # Foreign: the namespace of a container on record is a plain file now.
+    host.sh("umount /run/netns/c1")
+    host.mydockernet("create new")
+    host.mydockernet("publish web odd 80", check=False)
+    assert "other: gone: the container c1" in host.mydockernet("repair").stdout
+    host.mydockernet("check")

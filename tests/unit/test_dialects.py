@@ -6,7 +6,7 @@ import pytest
 
 from mydockernet import links, rules, sysctls
 from mydockernet.errors import Failed
-from mydockernet.facts import Chain, Socket
+from mydockernet.facts import Chain, Link, Observed, Rule, Socket
 
 CHAIN = Chain(4, "filter", "FORWARD")
 
@@ -149,3 +149,21 @@ def test_a_restore_knows_which_command_each_line_is_of():
     assert argv == ("iptables-restore", "--noflush", "--wait")
     assert text == "*nat\n-N A\n-A A -j RETURN\nCOMMIT\n*filter\n-F B\nCOMMIT\n"
     assert owners == (0, 0, 1, 2, 2, 2, 2)
+
+
+@pytest.mark.parametrize("mark", ["mydockernet:web", "mydockernet:web@1f2e3d", "mydockernet:@shared"])
+def test_a_mark_is_a_name_alone_or_with_a_realm(mark):
+    assert rules.is_ours(Rule(frozenset(), mark, ""))
+    assert links.is_ours(Link("x", alias=mark))
+
+
+NOTES = ("mydockernet: allow the vpn", "mydockernet:w (uplink)", "mydockernet:", "mydockernet:a@b", "mydockernet:web\n")
+
+
+@pytest.mark.parametrize("note", [*NOTES, "mydockernet:web@1f2e3d4", "mydockernet:@other", "my mydockernet:web"])
+def test_what_only_speaks_of_us_is_no_mark(note):
+    rule = Rule(frozenset(), note, f'-m comment --comment "{note}" -j DROP')
+    assert not rules.is_ours(rule)
+    assert not links.is_ours(Link("x", alias=note))
+    seen = Observed(links={"x": Link("x", alias=note)}, chains={CHAIN: (rule,)})
+    assert [*links.strays(seen, ()), *rules.strays(seen, (), ())] == []

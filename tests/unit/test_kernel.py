@@ -242,7 +242,10 @@ def shown(calls):
     def show(path="", links=None, routes=None, saved=None):
         enter = ("nsenter", f"--net={path}") if path else ()
         calls(*enter, "ip", "-json", "-details", "address", "show", **(links or {"stdout": json.dumps(LINKS)}))
-        calls(*enter, "ip", "-json", "route", "show", "table", "all", **(routes or {"stdout": json.dumps(ROUTES)}))
+        only = ("default",) if enter else ()
+        calls(
+            *enter, "ip", "-json", "route", "show", "table", "all", *only, **(routes or {"stdout": json.dumps(ROUTES)})
+        )
         calls(*enter, "iptables-save", "--counters", **(saved or {"stdout": SAVED}))
 
     return show
@@ -323,6 +326,17 @@ def test_a_namespace_that_refuses_is_an_error_or_when_lenient_a_note(shown, kern
         kernel.observe_inside(Observed(), [str(path)])
     seen = kernel.observe_inside(Observed(), [str(path)], lenient=True)
     assert (seen.inside, seen.unread) == ({}, ("nsenter: nsenter: Operation not permitted",))
+
+
+@pytest.mark.parametrize("printed", ['[{"ifname": 7', json.dumps([{"ifname": f"v{n}"} for n in range(300_000)])])
+def test_a_namespace_that_prints_nonsense_or_no_end_is_an_error_or_when_lenient_a_note(fp, kernel, tmp_path, printed):
+    (tmp_path / "c1").touch()
+    fp.register([fp.any()], stdout=printed, occurrences=2)
+    path = str(tmp_path / "c1")
+    with pytest.raises(Failed):
+        kernel.observe_inside(Observed(), [path])
+    seen = kernel.observe_inside(Observed(), [path], lenient=True)
+    assert (seen.inside, len(seen.unread)) == ({}, 1)
 
 
 def test_all_that_is_to_see_of_the_host_and_a_namespace(shown, calls, kernel, tmp_path):
@@ -425,7 +439,8 @@ other()
 
 
 def test_of_two_processes_in_one_namespace_one_waits_unless_both_only_read():
-    own_namespace = ("unshare", "-rn")  # Where nobody else's tests hold the lock.
+    # Where nobody else's tests hold the lock.
+    own_namespace = ("unshare", "-rnm", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh")
     assert python(HOLD_AND_TRY, *own_namespace) == ["refused", "refused", "taken", "refused", "taken"]
 
 

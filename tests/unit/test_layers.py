@@ -29,8 +29,9 @@ MAY_IMPORT = {
     # What lies outside: namespaces, files, the kernel.
     "locks": "errors",
     "namespaces": "errors model",
+    "handles": "errors facts model namespaces",
     "store": "errors locks model",
-    "kernel": "ebtables errors facts links locks rules sysctls",
+    "kernel": "ebtables errors facts handles links locks model rules sysctls",
     # The verbs.
     "transitions": "addressing errors facts model namespaces plan ports",
     "actions": "drift ebtables errors facts kernel model namespaces plan store transitions",

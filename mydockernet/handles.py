@@ -1,0 +1,102 @@
+"""Open handles of containers' namespaces: the one that was checked is the one that every command then enters.
+
+A path may lead elsewhere a moment later: its owner re-points a link, a process ends and its number comes again.
+"""
+
+import errno
+import os
+import resource
+from collections.abc import Iterable
+from pathlib import Path
+
+from mydockernet import namespaces
+from mydockernet.errors import MydockernetError
+from mydockernet.facts import Argv
+from mydockernet.model import Namespace
+
+NETNS_OPTION = "--net="
+
+
+class Handles:
+    """The namespaces that are held open, by path. A path that was asked for and is not held is not to be entered."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, int] = {}
+        self._refused: dict[str, MydockernetError] = {}
+        self._own: set[str] = set()
+
+    def hold(self, wanted: Iterable[Namespace]) -> None:
+        """Open these namespaces where they are still the same ones; those of our own making need no guard."""
+        for namespace in wanted:
+            path = namespace.path
+            if namespace.own:
+                self._own.add(path)
+            elif path not in self._open:
+                try:
+                    self._open[path] = _open(namespace)
+                    self._refused.pop(path, None)
+                except MydockernetError as error:
+                    self._refused[path] = error
+
+    def release(self) -> None:
+        """Close them all: an open handle keeps a namespace alive that has no process any more."""
+        for handle in self._open.values():
+            os.close(handle)
+        self._open.clear()
+        self._refused.clear()
+
+    def refused(self, path: str) -> MydockernetError | None:
+        """Why a path may not be entered; None where it may."""
+        return self._refused.get(path)
+
+    def broken(self, path: str) -> bool:
+        """Whether something else stands where a namespace of our own making was."""
+        return path in self._own and not namespaces.is_one(path)
+
+    def refusal(self, argv: Argv, stdin: str) -> MydockernetError | None:
+        """Why a command, or a batch, would enter a namespace that it may not; None where it would not."""
+        commands = (argv, *(tuple(line.split(" ")) for line in stdin.split("\n") if self._refused))
+        return next((error for each in commands for path in _paths(each) if (error := self.refused(path))), None)
+
+    def through(self, argv: Argv) -> Argv:
+        """A command with the handles in place of the paths: --net=PATH of nsenter(1), netns PATH of ip-link(8)."""
+        return tuple(
+            NETNS_OPTION + self._handle(word.removeprefix(NETNS_OPTION))
+            if _enters(argv, index)
+            else self._handle(word)
+            if index and argv[index - 1] == "netns"
+            else word
+            for index, word in enumerate(argv)
+        )
+
+    def through_lines(self, text: str) -> str:
+        """The same for the lines of a batch of ip(8)."""
+        return "\n".join(" ".join(self.through(tuple(line.split(" ")))) for line in text.split("\n"))
+
+    def _handle(self, path: str) -> str:
+        # As /proc names us, which need not be our number.
+        return f"/proc/{Path('/proc/self').readlink()}/fd/{self._open[path]}" if path in self._open else path
+
+
+def _paths(argv: Argv) -> Iterable[str]:
+    for index, word in enumerate(argv):
+        if _enters(argv, index):
+            yield word.removeprefix(NETNS_OPTION)
+        elif index and argv[index - 1] == "netns":
+            yield word
+
+
+def _enters(argv: Argv, index: int) -> bool:
+    return index == 1 and argv[0] == "nsenter" and argv[1].startswith(NETNS_OPTION)
+
+
+def _open(namespace: Namespace) -> int:
+    try:
+        return namespaces.open_same(namespace)
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+    # A network may have more containers than a process has files by default.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return namespaces.open_same(namespace)
