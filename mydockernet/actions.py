@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import FrameType
 
-from mydockernet import drift, ebtables, namespaces, plan
+from mydockernet import drift, ebtables, links, namespaces, plan
 from mydockernet.drift import Drift
 from mydockernet.errors import CommandFailed, Failed, Interrupted, MydockernetError, NotPermitted
 from mydockernet.facts import Fact, Observed, Step
 from mydockernet.kernel import Kernel
 from mydockernet.model import Endpoint, Network
 from mydockernet.plan import Change, Concern, Intent, Scope
+from mydockernet.script import Record
 from mydockernet.store import JsonStore
 from mydockernet.transitions import Transition, repair, scoped
 
@@ -43,12 +44,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What would be done, what could not be read to tell, and what would take it back again."""
+    """What would be done to the kernel and to the record, what could not be read to tell, and what would undo it."""
 
     steps: tuple[Step, ...]
     notes: tuple[str, ...]
     errors: tuple[MydockernetError, ...]
     back: tuple[Step, ...] = ()
+    record: Record | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,34 +104,50 @@ def perform(context: Context, transition: Transition) -> Outcome:
 
 
 def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
-    """The plan of some changes, one after the other: no rights, no lock, nothing written."""
+    """The plan of some changes, one after the other: no rights, no lock, nothing written.
+
+    Raises NotPermitted where the plan would depend on something that could not be read.
+    """
     notes: list[str] = []
     errors: list[MydockernetError] = []
     before: Intent = {}
     pending = None
+    store = context.store
+    digest = store.digest()  # First: if the record changes from here on, the script will refuse to run.
     try:
-        pending, before = context.store.journal(), context.store.load()
+        pending, before = store.journal(), store.load()
     except NotPermitted as error:
         notes.append(f"{error}; taken as empty")
+    seen = context.kernel.observe(lenient=True)
+    unread = len(seen.unread)
+    notes += [f"can't be read: {why}; taken as absent" for why in seen.unread]
+    if notes and (before or any(links.is_ours(link) for link in seen.links.values())):
+        raise NotPermitted(
+            f"this plan would depend on what could not be read: {notes[0].partition('; taken')[0]}",
+            hint="sudo mydockernet … --dry-run",
+        )
     begun: tuple[Intent, ...] = (before,)
     if pending and Change(*pending).done(before) != before:
         notes.append("a change was interrupted; this plan takes it back first")
         begun = (Change(*pending).undone(before), Change(*pending).done(before))
     after = begun[0]
-    seen = Observed()
     for transition in wanted:
         seen = _look(context.kernel, transition, seen, lenient=True)
         try:
             after = transition.move(after, seen)
         except MydockernetError as error:
             errors.append(error)
-    notes += [f"can't be read: {why}; taken as absent" for why in seen.unread]
+    notes += [f"can't be read: {why}; taken as absent" for why in seen.unread[unread:]]
     mends = None if errors else next((transition.mends for transition in wanted if transition.mends), None)
     goal = _goal(begun, after, mends)
+    files = store.files(plan.difference(before, after).after)
+    if pending:
+        files[store.journal_path] = None
+    record = Record(str(store.folder.absolute()), digest, files, not store.ready())
     if not (goal.concern.networks or mends):
-        return Preview((), tuple(notes), tuple(errors))
+        return Preview((), tuple(notes), tuple(errors), (), record)
     facing = _facing(goal, seen, context.kernel, lenient=True)
-    return Preview(plan.plan(*facing), tuple(notes), tuple(errors), plan.back(*facing))
+    return Preview(plan.plan(*facing), tuple(notes), tuple(errors), plan.back(*facing), record)
 
 
 def recover(context: Context) -> None:

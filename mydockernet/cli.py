@@ -17,6 +17,7 @@ from mydockernet import (
     plan,
     ports,
     running,
+    script,
     survey,
     transitions,
 )
@@ -198,13 +199,12 @@ def _tell(notes: Iterable[str]) -> None:
 
 
 def _print_plan(args: argparse.Namespace, found: actions.Preview) -> int:
-    from mydockernet import views
-
     _tell(found.notes)
     code = _report_all(found.errors)
-    if found.steps or not code:
-        sys.stdout.write((views.plan_json if args.format else views.script)(found.steps))
-    return code or (CHANGES_PENDING if args.exit_code and found.steps else 0)
+    steps = script.whole(found.steps, found.record)
+    if steps or not code:
+        sys.stdout.write((script.as_json if args.format else script.text)(found.steps, found.record))
+    return code or (CHANGES_PENDING if args.exit_code and steps else 0)
 
 
 def _report(error: MydockernetError) -> int:

@@ -1,4 +1,4 @@
-"""What a user sees of values and plans: shell scripts, JSON, templates, tables. The only importer of rich."""
+"""What a user sees of values: JSON, templates, tables. The only importer of rich."""
 
 import json
 import re
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from mydockernet.errors import Invalid, command_line
-from mydockernet.facts import Link, Step
+from mydockernet.errors import Invalid
+from mydockernet.facts import Link
 from mydockernet.model import Endpoint, Network
 from mydockernet.survey import OwnedRule, Shown
 
@@ -20,23 +20,6 @@ _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
 LIST_FIELDS = ("Name", "Subnet", "Gateway", "Driver", "Containers", "State")
 _FIELD = re.compile(r"\{\{\s*(?:(json)\s+)?\.(\w*)\s*\}\}")
 _ESCAPES = {r"\t": "\t", r"\n": "\n"}
-
-
-def script(steps: Iterable[Step]) -> str:
-    """A plan as a POSIX shell script: each command, quoted for sh, with the reason above it.
-
-    One that may fail is followed by `|| :`, as `set -e` would end the script there.
-    """
-    lines = ["#!/bin/sh", "set -e"]
-    for step in steps:
-        lines += ["", f"# {step.why}", command_line(step.do) + (" || :" if step.optional else "")]
-    return "\n".join(lines) + "\n"
-
-
-def plan_json(steps: Iterable[Step]) -> str:
-    """A plan as a JSON array of {"why", "argv"}, with "optional" where a failure is no failure."""
-    told = [{"why": step.why, "argv": step.do, **({"optional": True} if step.optional else {})} for step in steps]
-    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
 
 
 def list_record(shown: Shown) -> dict[str, Any]:
