@@ -202,6 +202,7 @@ def _facing(
         for network, endpoint in plan.endpoints(goal.target.values())
         if endpoint.namespace.key in concern.containers
         and (network.name, endpoint.name) in old
+        and not endpoint.detached
         and not namespaces.alive(endpoint.namespace)
     )
     concern = Concern(concern.networks, concern.containers, lost)
@@ -252,6 +253,8 @@ def _reach(goal: Goal, steps: Sequence[Step], kernel: Kernel, before_each: Calla
 
 def _missing(network: Network, endpoint: Endpoint, seen: Observed) -> Iterator[str]:
     """What of an endpoint that goes was gone already."""
+    if endpoint.detached:
+        return
     if not namespaces.alive(endpoint.namespace):
         yield f"the namespace of {endpoint.name} was gone: {endpoint.namespace.path}"
     if endpoint.veth not in seen.links:

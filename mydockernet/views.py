@@ -205,6 +205,9 @@ def _reach(record: dict[str, Any]) -> list[list[str]]:
     rows = []
     for name, container in record["Containers"].items():
         addresses = ", ".join(container["Addresses"])
+        if container["State"] == "detached":
+            rows.append([name, addresses, "none now", "nobody: the container is detached", ""])
+            continue
         near = f"the host; containers on {record['Name']}" if record["ICC"] else "the host"
         rows.append([name, addresses, "every port", near, addresses])
         for mapping in container["Ports"]:

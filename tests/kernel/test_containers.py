@@ -241,7 +241,7 @@ def test_a_pid_that_came_again_is_not_the_container(host):
         (record,) = json.loads(host.mydockernet("inspect web").stdout)
         assert record["Containers"][pid]["State"] == "gone"
         host.fails(f"publish web {pid} 80:80", 4, f"the namespace of {pid} is gone")
-        host.fails(f"connect web {pid}", 4, "though its namespace is gone", f"hint: mydockernet disconnect web {pid}")
+        host.fails(f"connect web {pid}", 4, "though its namespace is gone", "hint: mydockernet repair web")
         done = host.mydockernet("rm web")
         assert f"the namespace of {pid} was gone" in done.stderr
         container.kill()
