@@ -180,6 +180,7 @@ def _change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]
             codes.append(_report(error))
             continue
         _tell(outcome.notes)
+        codes += [_report(error) for error in outcome.left]
         if line := result(outcome):
             print(line, flush=True)
     return next(iter(codes), 0)

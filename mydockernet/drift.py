@@ -12,9 +12,10 @@ from mydockernet.rules import Order, OwnRule, StrayRule
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One thing that is not as it should be, and whose: missing, misplaced, left over, gone, detached or unfinished.
+    """One thing that is not as it should be, and whose.
 
-    A container that is gone will be dropped from the record. One that is detached is remembered, or is back.
+    `state` is missing, misplaced, left over, unfinished; or, of a container: gone (it will be dropped from the record), detached
+    (it is remembered, or is back), blocked (something keeps repair from its work).
     """
 
     owner: str

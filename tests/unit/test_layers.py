@@ -26,6 +26,7 @@ MAY_IMPORT = {
     # What follows from what.
     "plan": "ebtables errors facts links model rules sysctls",
     "drift": "facts links plan rules",
+    "cables": "facts links plan",
     "script": "errors facts",
     # What lies outside: namespaces, files, the kernel.
     "locks": "errors",
@@ -34,7 +35,7 @@ MAY_IMPORT = {
     "kernel": "ebtables errors facts links locks rules sysctls",
     # The verbs.
     "transitions": "addressing errors facts model namespaces plan ports",
-    "actions": "drift ebtables errors facts kernel links model namespaces plan script store transitions",
+    "actions": "cables drift ebtables errors facts kernel links model namespaces plan script store transitions",
     "running": "actions errors facts model transitions",
     "survey": "actions errors facts model namespaces plan rules",
     "explain": "actions addressing errors facts model namespaces netfilter plan rules",
