@@ -14,8 +14,8 @@ from mydockernet.rules import Order, OwnRule, StrayRule
 class Drift:
     """One thing that is not as it should be, and whose.
 
-    `state` is missing, misplaced, left over, unfinished; or, of a container: gone (it will be dropped from the record), detached
-    (it is remembered, or is back), blocked (something keeps repair from its work).
+    `state` is missing, misplaced, left over, unfinished; or, of a container: gone (it will be dropped from the record),
+    detached (it is remembered, or is back), blocked (something keeps repair from its work).
     """
 
     owner: str
