@@ -110,7 +110,7 @@ def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
         in_use = [e.name for e in network.endpoints if not force and plugged(e, seen)]
         if in_use:
             raise Conflict(
-                f"the network {name} is in use by {', '.join(in_use)}", hint="--force disconnects them first"
+                f"the network {name} is in use by {', '.join(in_use)}", hint=f"mydockernet inspect {name} shows them"
             )
         return {other: kept for other, kept in intent.items() if other != name}
 
@@ -234,14 +234,20 @@ def unpublish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -
         network = find_network(intent, network_name)
         endpoint = find_endpoint(network, container)
         kept = list(endpoint.ports)
-        unknown = []
+        unknown, near = [], []
         for wish in wishes:
             found = [mapping for mapping in kept if wish.means(mapping)]
+            near += [
+                str(mapping)
+                for mapping in endpoint.ports
+                if not found and (wish.host_ports or wish.container_ports).overlaps(mapping.host_ports)
+            ]
             kept = [mapping for mapping in kept if mapping not in found]
             if not found:
                 unknown.append(f"{wish.word} is not published by {endpoint.name} on the network {network.name}")
         if unknown:
-            raise NotFound(*unknown, hint=f"mydockernet inspect {network.name} shows what is")
+            shows = f"mydockernet port {network.name} {endpoint.name} shows what is"
+            raise NotFound(*unknown, hint=f"{', '.join(near)} is; name it like that" if near else shows)
         return _with_ports(intent, network, endpoint, tuple(kept))
 
     return Transition(move)
