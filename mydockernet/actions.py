@@ -5,17 +5,18 @@ lock → recover → load → validate, observe → plan → journal → apply �
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import FrameType
 
-from mydockernet import drift, ebtables, namespaces, plan
+from mydockernet import cables, drift, ebtables, links, namespaces, plan
 from mydockernet.drift import Drift
-from mydockernet.errors import CommandFailed, Failed, Interrupted, MydockernetError, NoSpace, NotPermitted
+from mydockernet.errors import CommandFailed, Failed, Interrupted, LeftOut, MydockernetError, NoSpace, NotPermitted
 from mydockernet.facts import Fact, Observed, Step
 from mydockernet.kernel import Kernel
 from mydockernet.model import Endpoint, Network
 from mydockernet.plan import Change, Concern, Intent, Scope
+from mydockernet.script import Record
 from mydockernet.store import JsonStore
 from mydockernet.transitions import Transition, repair, scoped
 
@@ -34,21 +35,26 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a verb changed of the intent, what it found missing on the way, and what of the kernel it put right."""
+    """What a verb changed of the intent, what it found missing on the way, what of the kernel it put right.
+
+    `left` are containers that a repair could not put right.
+    """
 
     change: Change
     notes: tuple[str, ...] = ()
     mended: tuple[Drift, ...] = ()
+    left: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What would be done, what could not be read to tell, and what would take it back again."""
+    """What would be done to the kernel and to the record, what could not be read to tell, and what would undo it."""
 
     steps: tuple[Step, ...]
     notes: tuple[str, ...]
     errors: tuple[MydockernetError, ...]
     back: tuple[Step, ...] = ()
+    record: Record | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +68,44 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """An intent to bring the kernel to, from any mixture of others that were begun, the oldest first."""
+    """An intent to bring the kernel to, from any mixture of others that were begun, the oldest first.
+
+    `failed` are cables that a repair has tried in vain, each with the reason.
+    """
 
     begun: tuple[Intent, ...]
     target: Intent
     concern: Concern
     mends: Scope | None = None
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Facing:
+    """The facts of what was begun, those of the target, and what is seen.
+
+    `spared` are cables that are left as they are; `obstructed` are those that a repair can't put right, and why.
+    """
+
+    target: Intent
+    had: tuple[Fact, ...]
+    want: tuple[Fact, ...]
+    seen: Observed
+    spared: frozenset[str]
+    obstructed: Mapping[str, str]
+
+    @property
+    def sides(self) -> tuple[tuple[Fact, ...], tuple[Fact, ...], Observed]:
+        """What the planner takes."""
+        return cables.without(self.had, self.spared), cables.without(self.want, self.spared), self.seen
+
+    @property
+    def left(self) -> tuple[LeftOut, ...]:
+        """An error for each container that a repair can't put right."""
+        return tuple(
+            LeftOut(f"{network}: {what}", hint=f"see to it, and run mydockernet repair {network} again")
+            for network, what in cables.told(self.obstructed, self.target)
+        )
 
 
 def perform(context: Context, transition: Transition) -> Outcome:
@@ -84,10 +122,10 @@ def perform(context: Context, transition: Transition) -> Outcome:
             return Outcome(change)
         goal = _goal((before,), change.done(before), transition.mends)
         facing = _facing(goal, seen, context.kernel)
-        steps = plan.plan(*facing)
+        steps = plan.plan(*facing.sides)
         if not change and not steps:
-            return Outcome(change)
-        mended = drift.find(before, goal.target, *facing) if transition.mends else ()
+            return Outcome(change, left=facing.left)
+        mended = drift.find(before, goal.target, *facing.sides) if transition.mends else ()
         notes = tuple(note for place in change.left for note in _missing(*place, seen))
         stop_if_told()
         try:
@@ -98,32 +136,44 @@ def perform(context: Context, transition: Transition) -> Outcome:
                 raise
             notes = (*notes, f"{full}; removed without a journal")
         try:
-            _reach(goal, steps, context.kernel, stop_if_told)
+            reached = _reach(goal, facing, context.kernel, stop_if_told)
             stop_if_told()
             context.store.save(change.after)
         except BaseException as failure:
-            _roll_back_after(failure, context, change)
+            _roll_back_after(failure, context, change, (*cables.loopback_as_it_was(facing.want, facing.seen),))
             raise
         context.store.clear_journal()
-        return Outcome(change, notes, mended)
+        return Outcome(change, notes, mended, reached.left)
 
 
 def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
-    """The plan of some changes, one after the other: no rights, no lock, nothing written."""
+    """The plan of some changes, one after the other: no rights, no lock, nothing written.
+
+    Raises NotPermitted where the plan would depend on something that could not be read.
+    """
     notes: list[str] = []
     errors: list[MydockernetError] = []
     before: Intent = {}
     pending = None
+    store = context.store
+    digest = store.digest()  # First: if the record changes from here on, the script will refuse to run.
     try:
-        pending, before = context.store.journal(), context.store.load()
+        pending, before = store.journal(), store.load()
     except NotPermitted as error:
         notes.append(f"{error}; taken as empty")
+    seen = context.kernel.observe(lenient=True)
+    unread = len(seen.unread)
+    notes += [f"can't be read: {why}; taken as absent" for why in seen.unread]
+    if notes and (before or any(links.is_ours(link) for link in seen.links.values())):
+        raise NotPermitted(
+            f"this plan would depend on what could not be read: {notes[0].partition('; taken')[0]}",
+            hint="sudo mydockernet … --dry-run",
+        )
     begun: tuple[Intent, ...] = (before,)
     if pending and Change(*pending).done(before) != before:
         notes.append("a change was interrupted; this plan takes it back first")
         begun = (Change(*pending).undone(before), Change(*pending).done(before))
     after = begun[0]
-    seen = Observed()
     for unresolved in wanted:
         try:
             transition = _resolved(unresolved)
@@ -131,13 +181,18 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
             after = transition.move(after, seen)
         except MydockernetError as error:
             errors.append(error)
-    notes += [f"can't be read: {why}; taken as absent" for why in seen.unread]
+    notes += [f"can't be read: {why}; taken as absent" for why in seen.unread[unread:]]
     mends = None if errors else next((transition.mends for transition in wanted if transition.mends), None)
     goal = _goal(begun, after, mends)
+    files = store.files(plan.difference(before, after).after)
+    if pending:
+        files[store.journal_path] = None
+    record = Record(str(store.folder.absolute()), digest, files, not store.ready())
     if not (goal.concern.networks or mends):
-        return Preview((), tuple(notes), tuple(errors))
+        return Preview((), tuple(notes), tuple(errors), (), record)
     facing = _facing(goal, seen, context.kernel, lenient=True)
-    return Preview(plan.plan(*facing), tuple(notes), tuple(errors), plan.back(*facing))
+    steps, back = plan.plan(*facing.sides), plan.back(*facing.sides)
+    return Preview(steps, tuple(notes), (*errors, *facing.left), back, record)
 
 
 def recover(context: Context) -> None:
@@ -164,13 +219,17 @@ def audit(context: Context, scope: Scope) -> Audit:
         pending = None if errors else context.store.journal()
         seen = context.kernel.observe(lenient=True)
         target = repair(scope).move(intent, seen)
-        had, want, seen = _facing(_goal((intent,), target, None if errors else scope), seen, context.kernel, True)
+        facing = _facing(_goal((intent,), target, None if errors else scope), seen, context.kernel, True)
     unfinished = Change(*pending).after if pending else ()
-    found = drift.find(intent, target, had, want, seen, unfinished)
+    blocked = tuple(Drift(name, "blocked", what) for name, what in cables.told(facing.obstructed, target))
+    found = (*drift.find(intent, target, facing.had, facing.want, facing.seen, unfinished), *blocked)
+    unread = facing.seen.unread
     if context.kernel.may_change():
-        # Nobody who may look at everything takes half a look for a whole one.
-        return Audit(found, unlocked, (*errors, *(Failed(f"can't be checked: {why}") for why in seen.unread)))
-    return Audit(found, (*unlocked, *(f"can't be read: {why}; taken to be right" for why in seen.unread)), errors)
+        # Nobody who may look at everything takes half a look for a whole one. A container's mess is a drift.
+        whole = [why for why in unread if why in seen.unread or facing.seen.frameless]
+        errors = (*errors, *(Failed(f"can't be checked: {why}") for why in whole))
+        unread = tuple(why for why in unread if why not in whole)
+    return Audit(found, (*unlocked, *(f"can't be read: {why}; taken to be right" for why in unread)), errors)
 
 
 def _goal(begun: tuple[Intent, ...], target: Intent, mends: Scope | None = None) -> Goal:
@@ -183,14 +242,7 @@ def _goal(begun: tuple[Intent, ...], target: Intent, mends: Scope | None = None)
     return Goal(begun, target, Concern(networks, containers), mends)
 
 
-def _steps_to(goal: Goal, seen: Observed, kernel: Kernel) -> tuple[Step, ...]:
-    """The commands that lead to a goal. Raises Conflict."""
-    return plan.plan(*_facing(goal, seen, kernel))
-
-
-def _facing(
-    goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False
-) -> tuple[tuple[Fact, ...], tuple[Fact, ...], Observed]:
+def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> Facing:
     """The facts of what was begun, and of the target; and what is seen, with what else these take to be told."""
     # An endpoint of a dead container that is to stay as it is: nothing can be done about its cable.
     concern = goal.concern
@@ -200,6 +252,7 @@ def _facing(
         for network, endpoint in plan.endpoints(goal.target.values())
         if endpoint.namespace.key in concern.containers
         and (network.name, endpoint.name) in old
+        and not endpoint.detached
         and not namespaces.alive(endpoint.namespace)
     )
     concern = Concern(concern.networks, concern.containers, lost)
@@ -214,13 +267,20 @@ def _facing(
     if strangers:
         want = tuple(dict.fromkeys((*want, *(fact for intent in goal.begun for fact in plan.shared_facts(intent)))))
     sights = plan.to_look_at(had, want)
-    everywhere = plan.endpoints(network for intent in (goal.target, *goal.begun) for network in intent.values())
+    everywhere = plan.attached(network for intent in (goal.target, *goal.begun) for network in intent.values())
     kernel.hold(e.namespace for _, e in everywhere if e.namespace.path in sights.namespaces)
+    lenient = lenient or goal.mends is not None
     seen = kernel.observe_inside(seen, sights.namespaces, lenient)
     seen = kernel.observe_lookups(seen, sights.lookups, lenient)
     if sights.frames and goal.mends is None:
         seen = kernel.observe_frames(seen, lenient)
-    return had, want, kernel.observe_sysctls(seen, sights.sysctls, lenient)
+    seen = kernel.observe_sysctls(seen, sights.sysctls, lenient)
+    if goal.mends is None:
+        return Facing(goal.target, had, want, seen, cables.lost_elsewhere(goal.begun, goal.target, want, seen), {})
+    # What is wrong in one container must not keep the others from being repaired.
+    obstructed = {**cables.obstructed(goal.target, had, want, seen), **goal.failed}
+    spared = cables.with_namespaces(obstructed, goal.target)
+    return Facing(goal.target, had, want, seen, spared, obstructed)
 
 
 def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, lenient: bool = False) -> Observed:
@@ -237,26 +297,38 @@ def _resolved(transition: Transition) -> Transition:
     return transition.resolve() if transition.resolve else transition
 
 
-def _reach(goal: Goal, steps: Sequence[Step], kernel: Kernel, before_each: Callable[[], None] = lambda: None) -> None:
+def _reach(goal: Goal, facing: Facing, kernel: Kernel, before_each: Callable[[], None] = lambda: None) -> Facing:
     """Carry out the steps to a goal. Where one fails because what it was for is gone, go on from what is seen then.
 
-    A container may end at any moment, and take its interface along between a look and a command.
+    A container may end at any moment, and take its interface along between a look and a command. In a repair, a step
+    that fails for one container ends the repair of that one alone.
     """
-    for _ in range(ATTEMPTS):
+    attempts = ATTEMPTS
+    steps = plan.plan(*facing.sides)
+    goal = replace(goal, begun=(*goal.begun, goal.target))
+    while True:
         try:
-            return kernel.apply(steps, before_each)
+            kernel.apply(steps, before_each)
+            return facing
         except CommandFailed as failure:
-            commands = {step.do for step in steps}
-            again = replace(goal, begun=(*goal.begun, goal.target))
-            steps = _steps_to(again, kernel.observe(), kernel)
-            if failure.argv not in commands or failure.argv in {step.do for step in steps}:
+            tried = {step.do for step in steps}
+            culprits = cables.at_fault(failure.argv, goal.target, facing.want, facing.seen) if goal.mends else ()
+            facing = _facing(goal, kernel.observe(), kernel)
+            steps = plan.plan(*facing.sides)
+            if attempts and failure.argv in tried and failure.argv not in {step.do for step in steps}:
+                attempts -= 1
+                continue
+            if not {*culprits} - {*goal.failed}:
                 raise
-    kernel.apply(steps, before_each)
-    return None
+            goal = replace(goal, failed={**goal.failed, **dict.fromkeys(culprits, str(failure))})
+            facing = _facing(goal, kernel.observe(), kernel)
+            steps = plan.plan(*facing.sides)
 
 
 def _missing(network: Network, endpoint: Endpoint, seen: Observed) -> Iterator[str]:
     """What of an endpoint that goes was gone already."""
+    if endpoint.detached:
+        return
     if not namespaces.alive(endpoint.namespace):
         yield f"the namespace of {endpoint.name} was gone: {endpoint.namespace.path}"
     if endpoint.veth not in seen.links:
@@ -269,14 +341,15 @@ def _roll_back(context: Context, change: Change) -> None:
     stored = context.store.load()
     before, after = change.undone(stored), change.done(stored)
     goal = Goal((before, after), before, change.concern)
-    _reach(goal, _steps_to(goal, context.kernel.observe(), context.kernel), context.kernel)
+    _reach(goal, _facing(goal, context.kernel.observe(), context.kernel), context.kernel)
     if before != stored:
         context.store.save(change.before)
 
 
-def _roll_back_after(failure: BaseException, context: Context, change: Change) -> None:
+def _roll_back_after(failure: BaseException, context: Context, change: Change, last: Sequence[Step]) -> None:
     try:
         _roll_back(context, change)
+        context.kernel.apply(last)
         context.store.clear_journal()
     except MydockernetError as again:
         raise Failed(

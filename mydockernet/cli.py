@@ -17,6 +17,7 @@ from mydockernet import (
     plan,
     ports,
     running,
+    script,
     survey,
     transitions,
 )
@@ -34,6 +35,8 @@ from mydockernet.transitions import Connection, Transition, Wish
 Result = Callable[[Outcome], str]
 
 CHANGES_PENDING = DRIFTED = 5
+# Never guessed: a hint may be typed without a second thought.
+DESTRUCTIVE = {"remove", "rm", "prune", "disconnect", "unpublish"}
 
 EXIT_CODES = """\
 exit codes:
@@ -115,7 +118,7 @@ def _run(words: list[str]) -> int:
     if verb is None:
         import difflib
 
-        near = difflib.get_close_matches(given.verb, VERBS, n=1)
+        near = difflib.get_close_matches(given.verb, {*VERBS} - DESTRUCTIVE, n=1)
         raise Invalid(f"there is no verb {given.verb!r}", hint=f"mydockernet {near[0] if near else '--help'}")
     parser = _Parser(prog=f"mydockernet {given.verb}", description=verb.help)
     _common(parser, default=argparse.SUPPRESS)
@@ -144,7 +147,12 @@ def _changing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lock-timeout", type=_seconds, default=30.0, metavar="S", help="wait that long for another (30 s)"
     )
-    parser.add_argument("--format", metavar="json", choices=["json"], help="with --dry-run: the plan as JSON")
+    parser.add_argument(
+        "--format",
+        metavar="json",
+        choices=["json"],
+        help="with --dry-run: the plan as a JSON array of {why, argv, stdin}",
+    )
 
 
 def _seconds(word: str) -> float:
@@ -179,6 +187,7 @@ def _change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]
             codes.append(_report(error))
             continue
         _tell(outcome.notes)
+        codes += [_report(error) for error in outcome.left]
         if line := result(outcome):
             print(printable(line, keep="\n"), flush=True)
     return next(iter(codes), 0)
@@ -198,13 +207,12 @@ def _tell(notes: Iterable[str]) -> None:
 
 
 def _print_plan(args: argparse.Namespace, found: actions.Preview) -> int:
-    from mydockernet import views
-
     _tell(found.notes)
     code = _report_all(found.errors)
-    if found.steps or not code:
-        sys.stdout.write((views.plan_json if args.format else views.script)(found.steps))
-    return code or (CHANGES_PENDING if args.exit_code and found.steps else 0)
+    steps = script.whole(found.steps, found.record)
+    if steps or not code:
+        sys.stdout.write((script.as_json if args.format else script.text)(found.steps, found.record))
+    return code or (CHANGES_PENDING if args.exit_code and steps else 0)
 
 
 def _report(error: MydockernetError) -> int:
@@ -355,13 +363,19 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _connect(args: argparse.Namespace) -> int:
     wish = _connection(args, args.name or "", model.Namespace(""))
-    return _change(args, [(_address, transitions.connect_word(args.network, wish, args.container))])
+
+    def result(outcome: Outcome) -> str:
+        _tell_chosen(outcome, wish.publish)
+        return _address(outcome)
+
+    return _change(args, [(result, transitions.connect_word(args.network, wish, args.container))])
 
 
 def _address(outcome: Outcome) -> str:
-    before = {(network.name, e.name) for network, e in plan.endpoints(outcome.change.before.values())}
+    """The first address of the endpoint that is new."""
+    before = [(network.name, e) for network, e in plan.endpoints(outcome.change.before.values())]
     after = plan.endpoints(outcome.change.after.values())
-    return next((str(e.addresses[0]) for network, e in after if (network.name, e.name) not in before), "")
+    return next((str(e.addresses[0]) for network, e in after if (network.name, e) not in before), "")
 
 
 def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace) -> Connection:
@@ -426,19 +440,61 @@ def _publish_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _publish(args: argparse.Namespace) -> int:
     wishes = ports.read_specs(args.specs, "SPEC")
-    return _change(args, [(_published, transitions.publish(args.network, args.container, wishes))])
+
+    def result(outcome: Outcome) -> str:
+        """The host's side of each new mapping, ready to be asked: 0.0.0.0:8080."""
+        _tell_chosen(outcome, wishes)
+        return "\n".join(f"{mapping.host_ip or '0.0.0.0'}:{mapping.host_ports}" for mapping in _published(outcome))
+
+    return _change(args, [(result, transitions.publish(args.network, args.container, wishes))])
 
 
-def _published(outcome: Outcome) -> str:
-    """The host's side of each new mapping, ready to be asked: 0.0.0.0:8080."""
+def _published(outcome: Outcome) -> list[model.PortMapping]:
+    """The new mappings."""
     change = outcome.change
     before = {(network.name, e.name): e.ports for network, e in plan.endpoints(change.before.values())}
-    return "\n".join(
-        f"{mapping.host_ip or '0.0.0.0'}:{mapping.host_ports}"
+    return [
+        mapping
         for network, endpoint in plan.endpoints(change.after.values())
         for mapping in endpoint.ports
         if mapping not in before.get((network.name, endpoint.name), ())
-    )
+    ]
+
+
+def _tell_chosen(outcome: Outcome, wishes: Iterable[ports.PortWish]) -> None:
+    """Say which ports of the host were chosen, where that was left open."""
+    chosen = [
+        m
+        for m in _published(outcome)
+        if any(
+            wish.chooses and m.container_ports == wish.container_ports and m.protocol == wish.protocol
+            for wish in wishes
+        )
+    ]
+    _tell(f"published {line}" for line in ports.shown(chosen))
+
+
+def _port_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("network", metavar="NETWORK")
+    parser.add_argument("container", metavar="CONTAINER", help="its name here, or what connect was told")
+    parser.add_argument("port", metavar="PORT[/PROTOCOL]", nargs="?", help="Print only where this port is published")
+
+
+def _port(args: argparse.Namespace) -> int:
+    inner = ports.read_inner(args.port) if args.port else None
+    intent, errors = _context(args).store.load_each()
+    if errors and args.network not in intent:
+        return _report_all([*errors, transitions.no_network(args.network)])
+    network = transitions.find_network(intent, args.network)
+    endpoint = transitions.find_endpoint(network, args.container)
+    lines = [*ports.shown(endpoint.ports, inner)]
+    if inner and not lines:
+        what = f"{inner[0]}/{inner[1]} is not published by {endpoint.name} on the network {network.name}"
+        raise NotFound(what, hint=f"mydockernet port {network.name} {endpoint.name} shows what is")
+    if endpoint.detached:
+        _tell([f"{endpoint.name} is detached: its ports are kept for it, and nothing answers there now"])
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return 0
 
 
 def _unpublish(args: argparse.Namespace) -> int:
@@ -706,6 +762,7 @@ VERBS = {
     "disconnect": Verb("take a container off a network", _disconnect_arguments, _disconnect),
     "publish": Verb("lead ports of the host to a container; prints them", _publish_arguments, _publish),
     "unpublish": Verb("end that", _publish_arguments, _unpublish),
+    "port": Verb("List the published ports of a container", _port_arguments, _port, changes=False),
     "run": Verb("run a command in a namespace of its own", _run_arguments, _run_command, takes_command=True),
     "check": Verb("say what has drifted from the record; then exit 5", _check_arguments, _check, changes=False),
     "repair": Verb("make it true again; prints what was not", _repair_arguments, _repair),

@@ -12,7 +12,11 @@ from mydockernet.rules import Order, OwnRule, StrayRule
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One thing that is not as it should be, and whose: missing, misplaced, left over, gone, or unfinished."""
+    """One thing that is not as it should be, and whose.
+
+    `state` is missing, misplaced, left over, unfinished; or, of a container: gone (it will be dropped from the record),
+    detached (it is remembered, or is back), blocked (something keeps repair from its work).
+    """
 
     owner: str
     state: str
@@ -42,6 +46,13 @@ def find(
 def _gone(intent: Intent, target: Intent) -> Iterator[Drift]:
     for network, endpoint in plan.difference(intent, target).left:
         yield Drift(network.name, "gone", f"the container {endpoint.name}, with {endpoint.namespace.path}")
+    known = {(network.name, endpoint.name): endpoint.namespace for network, endpoint in plan.endpoints(intent.values())}
+    for network, endpoint in plan.endpoints(target.values()):
+        if known.get((network.name, endpoint.name), endpoint.namespace) == endpoint.namespace:
+            continue
+        why = "there is no" if endpoint.detached else "there is another"
+        what = f"the container {endpoint.name}: {why} namespace at {endpoint.namespace.path}"
+        yield Drift(network.name, "detached", what)
 
 
 def _missing(target: Intent, want: Collection[Fact], seen: Observed) -> Iterator[Drift]:

@@ -66,6 +66,12 @@ class Locked(MydockernetError):
     exit_code = 6
 
 
+class LeftOut(MydockernetError):
+    """One container that a repair could not mend, and left as it was; the rest has been repaired."""
+
+    exit_code = 5
+
+
 class CommandFailed(Failed):
     """A command of ours that did not succeed.
 

@@ -41,11 +41,15 @@ def inside(netns: str, argv: Argv) -> Argv:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One command, and the sentence that says why it is there. If `optional`, its failure is no failure."""
+    """One command, what it reads, and the sentence that says why it is there.
+
+    If `optional`, its failure is no failure.
+    """
 
     why: str
     do: Argv
     optional: bool = False
+    stdin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ SYSCTL_NAMES = ("all", "default")
 MTU_MIN, MTU_MAX = 68, 65535
 PORT_MIN, PORT_MAX = 1, 65535
 PROTOCOLS = ("tcp", "udp", "sctp")
+# In place of an inode: the container is remembered, and there is no namespace at its path.
+DETACHED = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ class PortMapping:
 class Namespace:
     """A network namespace, and what tells that a path still leads to the same one.
 
-    `inode` is DEVICE:INODE of the file; empty for one that mydockernet makes itself, at this path. `pid` is the
+    `inode` is DEVICE:INODE of the file; empty for one that mydockernet makes itself, at this path; DETACHED for one
+    that is gone, and may come back at this path with another inode. `pid` is the
     process whose it is, with the time that it started, in clock ticks since boot (proc_pid_stat(5), field 22).
     """
 
@@ -144,12 +147,22 @@ class Namespace:
     @property
     def key(self) -> str:
         """What two endpoints of one container have in common."""
-        return self.inode or self.path
+        return self.path if self.own or self.detached else self.inode
 
     @property
     def own(self) -> bool:
         """Whether mydockernet makes it, and takes it away."""
         return not self.inode
+
+    @property
+    def detached(self) -> bool:
+        """Whether it is on record that there is none."""
+        return self.inode == DETACHED
+
+    @property
+    def returns(self) -> bool:
+        """Whether one that goes may come back: at the same name or path, but not as the same process."""
+        return self.pid is None and not self.own
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +182,11 @@ class Endpoint:
     default_route: bool = True
     ports: tuple[PortMapping, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def detached(self) -> bool:
+        """Whether it only keeps its addresses and ports, until its container is back."""
+        return self.namespace.detached
 
     def __post_init__(self) -> None:
         problems = [

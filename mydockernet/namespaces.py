@@ -74,8 +74,19 @@ def own(name: str) -> Namespace:
     return Namespace(str(NAMED / f"mydockernet-{name}"), "", pid, started(pid))
 
 
+def at(path: str) -> Namespace | None:
+    """The namespace that is at a path now; None where there is none that a container could have."""
+    try:
+        inode = _inode(Path(path))
+        return None if inode == _inode(PROC / "self/ns/net") else Namespace(path, inode)
+    except (Failed, Invalid, NotFound):
+        return None
+
+
 def alive(namespace: Namespace) -> bool:
     """Whether it is still there, and still the one that it was: numbers of processes and of inodes come again."""
+    if namespace.detached:
+        return False
     if namespace.pid is not None and started(namespace.pid) != namespace.started:
         return False
     if namespace.own:

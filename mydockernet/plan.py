@@ -96,6 +96,11 @@ def endpoints(networks: Iterable[Network | None]) -> Iterator[tuple[Network, End
     return ((network, endpoint) for network in networks if network for endpoint in network.endpoints)
 
 
+def attached(networks: Iterable[Network | None]) -> Iterator[tuple[Network, Endpoint]]:
+    """The same, less those that are detached: these have nothing in the kernel."""
+    return ((network, endpoint) for network, endpoint in endpoints(networks) if not endpoint.detached)
+
+
 def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
     """What must be true for an intent to hold, as far as it is concerned, in order of making.
 
@@ -103,7 +108,7 @@ def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
     """
     networks = [intent[name] for name in sorted(concern.networks) if name in intent]
     containers: dict[str, list[tuple[Network, Endpoint]]] = {key: [] for key in concern.containers}
-    for network, endpoint in endpoints(intent.values()):
+    for network, endpoint in attached(intent.values()):
         if endpoint.namespace.key in containers:
             containers[endpoint.namespace.key].append((network, endpoint))
     reachable = {
@@ -127,13 +132,16 @@ def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
 def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
     """The same of each network alone, by (network, endpoint); of itself, and not an endpoint, under an empty name."""
     containers: dict[str, list[tuple[Network, Endpoint]]] = {}
-    for network, endpoint in endpoints(intent.values()):
+    for network, endpoint in attached(intent.values()):
         containers.setdefault(endpoint.namespace.key, []).append((network, endpoint))
     owned: dict[Place, tuple[Fact, ...]] = {}
     for name in sorted(intent):
         network = intent[name]
         owned[name, ""] = (*bridge_facts(network), *translation_facts(network))
         for endpoint in network.endpoints:
+            if endpoint.detached:
+                owned[name, endpoint.name] = ()
+                continue
             places = containers[endpoint.namespace.key]
             owned[name, endpoint.name] = (*endpoint_facts(network, endpoint, places), *port_facts(network, endpoint))
     return owned
@@ -198,7 +206,7 @@ def bridge_facts(network: Network) -> Iterator[Fact]:
 
 def shared_facts(intent: Intent) -> Iterator[Fact]:
     """What all networks hang on; nothing, where there is no network."""
-    mappings = [m for _, endpoint in endpoints(intent.values()) for m in endpoint.ports]
+    mappings = [m for _, endpoint in attached(intent.values()) for m in endpoint.ports]
     for family in sorted({subnet.family for network in intent.values() for subnet in network.subnets}):
         yield from rules.shared_forward(family)
         if family == 4:
@@ -216,7 +224,7 @@ def shared_facts(intent: Intent) -> Iterator[Fact]:
 
 def translation_facts(network: Network) -> Iterator[Fact]:
     """How what leaves a network, or comes to its published ports, is translated."""
-    mappings = [mapping for endpoint in network.endpoints for mapping in endpoint.ports]
+    mappings = [mapping for _, endpoint in attached([network]) for mapping in endpoint.ports]
     for subnet in network.subnets:
         yield from rules.source_guard(network.owner, subnet.network, network.bridge)
     if network.masquerade and not network.internal:

@@ -2,13 +2,13 @@
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mydockernet.addressing import IPV6_LATER
 from mydockernet.errors import Conflict, Invalid
 from mydockernet.facts import Socket
-from mydockernet.model import Address, PortMapping, PortRange
+from mydockernet.model import PROTOCOLS, Address, PortMapping, PortRange
 
 # Where a host port is chosen from: Linux's own range for that (ip(7), ip_local_port_range).
 CHOICE = PortRange(32768, 60999)
@@ -25,6 +25,11 @@ class PortWish:
     host_ports: PortRange | None
     container_ports: PortRange
     protocol: str
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it leaves it open which port of the host it is."""
+        return self.host_ports is None or len(self.host_ports) != len(self.container_ports)
 
     def means(self, mapping: PortMapping) -> bool:
         """Whether this could be the one; what was left open, any value satisfies."""
@@ -76,6 +81,24 @@ def choose(wishes: Sequence[PortWish], taken: Iterable[Taken], addresses: Iterab
         mappings.append(mapping)
         taken.append(held(mapping, "the same command"))
     return tuple(mappings)
+
+
+def read_inner(word: str) -> tuple[int, str]:
+    """Read a container's `PORT[/PROTOCOL]`. Raises Invalid."""
+    port, _, protocol = word.partition("/")
+    if not port.isdecimal() or (protocol or "tcp") not in PROTOCOLS:
+        raise Invalid(f"PORT: {word!r} is not PORT[/{'|'.join(PROTOCOLS)}]")
+    return PortRange(int(port), int(port)).first, protocol or "tcp"
+
+
+def shown(mappings: Iterable[PortMapping], inner: tuple[int, str] | None = None) -> Iterator[str]:
+    """Mappings as docker port prints them: `80/tcp -> 0.0.0.0:8080`; of an `inner` port, the host's side alone."""
+    for mapping in mappings:
+        host, first = mapping.host_ip or "0.0.0.0", mapping.container_ports.first
+        if inner is None:
+            yield f"{mapping.container_ports}/{mapping.protocol} -> {host}:{mapping.host_ports}"
+        elif inner[1] == mapping.protocol and first <= inner[0] <= mapping.container_ports.last:
+            yield f"{host}:{mapping.host_ports.first + inner[0] - first}"
 
 
 def held(mapping: PortMapping, holder: str) -> Taken:

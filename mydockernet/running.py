@@ -6,6 +6,7 @@ A watcher, a second process, takes everything away: it is told to, or finds its 
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mydockernet import actions
 from mydockernet.actions import Context
@@ -45,7 +46,9 @@ def preview(context: Context, network: str, wish: Connection, command: Sequence[
     if found.errors:
         return found
     middle = Step("Run the command in the namespace.", entering(wish, command), optional=True)
-    return actions.Preview((*found.steps, middle, *found.back), found.notes, found.errors)
+    # The network is in the end as it was. A lock would keep everybody waiting for the command.
+    record = found.record and replace(found.record, files={}, makes_folder=False, holds_lock=False)
+    return replace(found, steps=(*found.steps, middle, *found.back), record=record)
 
 
 def entering(wish: Connection, command: Sequence[str]) -> Argv:

@@ -77,11 +77,41 @@ class JsonStore:
         """Write or, for None, delete the file of each network. Raises Failed."""
         self._make_folders()
         for name, network in values.items():
-            path = self._networks / f"{name}.json"
+            path = self._path(name)
             if network is None:
                 self._delete(path)
             else:
-                self._write(path, {"version": VERSION, "network": network_to_json(network)})
+                self._write(path, _network_file(network))
+
+    def digest(self) -> str:
+        """The SHA-256 of all files of the record, one after the other, as a script can compute it: see script.py."""
+        whole = hashlib.sha256()
+        networks: list[Path] = []
+        with contextlib.suppress(OSError):
+            networks = sorted(self._networks.glob("[!.]*.json"))
+        for path in (*networks, self._journal):
+            with contextlib.suppress(OSError):
+                whole.update(path.read_bytes())
+        return whole.hexdigest()
+
+    def files(self, values: Values) -> dict[str, str | None]:
+        """The file of each network with the text that `save` would write, None for one that it would delete."""
+        return {
+            str(self._path(name)): None if network is None else _text(_network_file(network))
+            for name, network in values.items()
+        }
+
+    @property
+    def journal_path(self) -> str:
+        """The file of the journal."""
+        return str(self._journal.absolute())
+
+    def ready(self) -> bool:
+        """Whether the folders of the record are there, as far as this user can see."""
+        try:
+            return self._networks.is_dir()
+        except OSError:
+            return False
 
     def journal(self) -> tuple[Values, Values] | None:
         """The change that a process has begun and not ended: the networks before and after. None for none."""
@@ -130,6 +160,9 @@ class JsonStore:
             yield
         finally:
             os.close(handle)
+
+    def _path(self, name: str) -> Path:
+        return self._networks.absolute() / f"{name}.json"
 
     def _trusted_folder(self, folder: Path) -> bool:
         """Whether the folder is there. Raises Failed where others could have put things into it, or move it away."""
@@ -203,8 +236,7 @@ class JsonStore:
                 temporary.unlink()
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as file:
-                json.dump(value, file, indent=2, ensure_ascii=False)
-                file.write("\n")
+                file.write(_text(value))
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(path)
@@ -243,6 +275,14 @@ def _require_safe_parent(folder: Path) -> None:
 def _in_user_namespace() -> bool:
     """Whether there are users whose numbers can't be seen from here: the host's root may be among them."""
     return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
+
+
+def _network_file(network: Network) -> dict[str, Any]:
+    return {"version": VERSION, "network": network_to_json(network)}
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def network_to_json(network: Network) -> dict[str, Any]:

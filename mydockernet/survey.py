@@ -7,7 +7,7 @@ from mydockernet import namespaces, plan, rules
 from mydockernet.actions import Context
 from mydockernet.errors import MydockernetError
 from mydockernet.facts import TAG, Fact, Observed, Rule
-from mydockernet.model import Network
+from mydockernet.model import Endpoint, Network
 
 NO_REASON = "no network of this record needs it"
 
@@ -28,7 +28,8 @@ class OwnedRule:
 class Shown:
     """A network with what the kernel shows of it. `state` is up, down, missing or drifted.
 
-    That of its containers, by name, is up, drifted, or gone when the namespace is.
+    That of its containers, by name, is up, drifted; where the namespace is gone, it is detached if it may come back,
+    else gone.
     """
 
     network: Network
@@ -93,20 +94,29 @@ def _show(
 ) -> Shown:
     own = {endpoint: facts for (name, endpoint), facts in owned.items() if name == network.name}
     found = tuple(owned_rule for owned_rule in found if owned_rule.owner == network.owner)
-    states = {
-        endpoint.name: _holding(own[endpoint.name], seen) if namespaces.alive(endpoint.namespace) else "gone"
-        for endpoint in network.endpoints
-    }
-    return Shown(network, _state(network, (*own[""], *shared), states, seen), states, seen, found)
+    states = {endpoint.name: _container(endpoint, own[endpoint.name], seen) for endpoint in network.endpoints}
+    as_recorded = all(states[endpoint.name] == "up" or _stays_away(endpoint) for endpoint in network.endpoints)
+    return Shown(network, _state(network, (*own[""], *shared), as_recorded, seen), states, seen, found)
 
 
-def _state(network: Network, facts: Iterable[Fact], containers: Mapping[str, str], seen: Observed) -> str:
+def _container(endpoint: Endpoint, facts: Iterable[Fact], seen: Observed) -> str:
+    if namespaces.alive(endpoint.namespace):
+        return _holding(facts, seen)
+    return "detached" if endpoint.namespace.returns else "gone"
+
+
+def _stays_away(endpoint: Endpoint) -> bool:
+    """Whether a container is detached, as the record has it, and not back yet."""
+    return endpoint.detached and namespaces.at(endpoint.namespace.path) is None
+
+
+def _state(network: Network, facts: Iterable[Fact], containers_hold: bool, seen: Observed) -> str:
     link = seen.links.get(network.bridge)
     if link is None:
         return "missing"
     if not link.up:
         return "down"
-    return _holding(facts, seen) if set(containers.values()) <= {"up"} else "drifted"
+    return _holding(facts, seen) if containers_hold else "drifted"
 
 
 def _holding(facts: Iterable[Fact], seen: Observed) -> str:

@@ -14,6 +14,7 @@ from mydockernet.addressing import DEFAULT_POOLS, Pool
 from mydockernet.errors import Conflict, Invalid, NotFound
 from mydockernet.facts import Observed
 from mydockernet.model import (
+    DETACHED,
     INTERFACE,
     SYSCTL_NAMES,
     Address,
@@ -112,7 +113,7 @@ def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
         in_use = [e.name for e in network.endpoints if not force and plugged(e, seen)]
         if in_use:
             raise Conflict(
-                f"the network {name} is in use by {', '.join(in_use)}", hint="--force disconnects them first"
+                f"the network {name} is in use by {', '.join(in_use)}", hint=f"mydockernet inspect {name} shows them"
             )
         return {other: kept for other, kept in intent.items() if other != name}
 
@@ -134,38 +135,45 @@ class Connection:
 
 
 def connect(network_name: str, wish: Connection) -> Transition:
-    """N → N + endpoint. Raises NotFound, Invalid, Conflict."""
+    """N → N + endpoint, or one that was detached attached again. Raises NotFound, Invalid, Conflict."""
 
     def move(intent: Intent, seen: Observed) -> Intent:
         network = find_network(intent, network_name)
         inside = seen.at(wish.namespace.path)
-        places = [place for place in endpoints(intent.values()) if place[1].namespace.key == wish.namespace.key]
+        places = _places(intent, wish.namespace)
         there = next((e for e in network.endpoints if e.name == wish.name), None)
         there = there or next((endpoint for net, endpoint in places if net == network), None)
-        if there:
+        there = there or next(
+            (e for e in network.endpoints if e.namespace.path == wish.namespace.path and _may_return(e)), None
+        )
+        back = there is not None and there.name == wish.name and _may_return(there)
+        if there and not back:
             gone = "" if namespaces.alive(there.namespace) else ", though its namespace is gone"
             raise Conflict(
                 f"the container {there.name} is on the network {network.name} already{gone}",
-                hint=f"mydockernet disconnect {network.name} {there.name}",
+                hint=f"mydockernet {'repair' if gone else 'inspect'} {network.name}",
             )
         if sum(link.master == network.bridge for link in seen.links.values()) >= MAX_PORTS:
             raise Conflict(f"the network {network.name} is full: a bridge has {MAX_PORTS} ports")
-        addresses = _choose_addresses(network, wish.ip)
-        mac = wish.mac or _mac(addresses[0])
-        if holder := next((e.name for e in network.endpoints if e.mac == mac), None):
-            raise Conflict(f"--mac: {mac} is the MAC address of {holder}")
         used = {*inside.links, *(endpoint.interface for _, endpoint in places)}
-        endpoint = Endpoint(
-            name=wish.name,
-            namespace=wish.namespace,
-            addresses=addresses,
-            mac=mac,
-            interface=wish.interface or next(name for name in _numbered("eth") if name not in used),
-            veth=_veth_name(network_name, wish.name, intent, seen),
-            order=max((endpoint.order for _, endpoint in places), default=0) + 1,
-            default_route=wish.default_route,
-            labels=wish.labels,
-        )
+        if there:
+            endpoint = _returned(network, there, wish)
+        else:
+            addresses = _choose_addresses(network, wish.ip)
+            mac = wish.mac or _mac(addresses[0])
+            if holder := next((e.name for e in network.endpoints if e.mac == mac), None):
+                raise Conflict(f"--mac: {mac} is the MAC address of {holder}")
+            endpoint = Endpoint(
+                name=wish.name,
+                namespace=wish.namespace,
+                addresses=addresses,
+                mac=mac,
+                interface=wish.interface or next(name for name in _numbered("eth") if name not in used),
+                veth=_veth_name(network_name, wish.name, intent, seen),
+                order=max((endpoint.order for _, endpoint in places), default=0) + 1,
+                default_route=wish.default_route,
+                labels=wish.labels,
+            )
         if endpoint.interface in used:
             raise Conflict(f"--ifname: {endpoint.name} has an interface named {endpoint.interface} already")
         foreign = next((route for route in inside.routes if route.default and route.table == "main"), None)
@@ -174,9 +182,12 @@ def connect(network_name: str, wish: Connection) -> Transition:
                 f"the container {endpoint.name} has a default route already: {foreign.line}",
                 hint="--no-default-route leaves it as it is",
             )
+        if there:
+            others = tuple(endpoint if e == there else e for e in network.endpoints)
+            return {**intent, network.name: replace(network, endpoints=others)}
         endpoint = replace(endpoint, ports=_choose_ports(network, wish.publish, intent, seen))
         subnets = tuple(
-            replace(s, last=next((a for a in addresses if a in s.network and not wish.ip), s.last))
+            replace(s, last=next((a for a in endpoint.addresses if a in s.network and not wish.ip), s.last))
             for s in network.subnets
         )
         grown = replace(network, subnets=subnets, endpoints=(*network.endpoints, endpoint))
@@ -224,9 +235,9 @@ def publish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> 
         network = find_network(intent, network_name)
         endpoint = find_endpoint(network, container)
         if not namespaces.alive(endpoint.namespace):
+            again = "attaches it again, once it is back" if endpoint.namespace.returns else "drops it from the record"
             raise Conflict(
-                f"the namespace of {endpoint.name} is gone",
-                hint=f"mydockernet disconnect {network.name} {endpoint.name}",
+                f"the namespace of {endpoint.name} is gone", hint=f"mydockernet repair {network.name} {again}"
             )
         added = _choose_ports(network, wishes, intent, seen)
         return _with_ports(intent, network, endpoint, (*endpoint.ports, *added))
@@ -241,24 +252,30 @@ def unpublish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -
         network = find_network(intent, network_name)
         endpoint = find_endpoint(network, container)
         kept = list(endpoint.ports)
-        unknown = []
+        unknown, near = [], []
         for wish in wishes:
             found = [mapping for mapping in kept if wish.means(mapping)]
+            near += [
+                str(mapping)
+                for mapping in endpoint.ports
+                if not found and (wish.host_ports or wish.container_ports).overlaps(mapping.host_ports)
+            ]
             kept = [mapping for mapping in kept if mapping not in found]
             if not found:
                 unknown.append(f"{wish.word} is not published by {endpoint.name} on the network {network.name}")
         if unknown:
-            raise NotFound(*unknown, hint=f"mydockernet inspect {network.name} shows what is")
+            shows = f"mydockernet port {network.name} {endpoint.name} shows what is"
+            raise NotFound(*unknown, hint=f"{', '.join(near)} is; name it like that" if near else shows)
         return _with_ports(intent, network, endpoint, tuple(kept))
 
     return Transition(move)
 
 
 def repair(scope: Scope) -> Transition:
-    """N → N, less the endpoints whose container is gone. Raises NotFound."""
+    """N → N, with each container whose namespace is gone, or back, detached, attached or dropped. Raises NotFound."""
 
     def move(intent: Intent, seen: Observed) -> Intent:
-        return {**intent, **{network.name: _living(network) for network in scoped(intent, scope)}}
+        return {**intent, **{network.name: _current(network) for network in scoped(intent, scope)}}
 
     return Transition(move, mends=scope)
 
@@ -270,8 +287,50 @@ def scoped(intent: Intent, scope: Scope) -> tuple[Network, ...]:
     return tuple(intent[name] for name in scope.names or sorted(intent))
 
 
-def _living(network: Network) -> Network:
-    return replace(network, endpoints=tuple(e for e in network.endpoints if namespaces.alive(e.namespace)))
+def _current(network: Network) -> Network:
+    """A network with the namespaces that its containers have now; those that can't come back are dropped."""
+    known = ((endpoint, _namespace_now(endpoint.namespace)) for endpoint in network.endpoints)
+    return replace(network, endpoints=tuple(replace(e, namespace=now) for e, now in known if now))
+
+
+def _namespace_now(namespace: Namespace) -> Namespace | None:
+    if namespaces.alive(namespace):
+        return namespace
+    return (namespaces.at(namespace.path) or replace(namespace, inode=DETACHED)) if namespace.returns else None
+
+
+def _places(intent: Intent, namespace: Namespace) -> list[tuple[Network, Endpoint]]:
+    """Where a container is. Whose namespace is gone has an inode that is another's by now, perhaps."""
+    return [
+        (network, endpoint)
+        for network, endpoint in endpoints(intent.values())
+        if endpoint.namespace.key == namespace.key and namespaces.alive(endpoint.namespace)
+    ]
+
+
+def _may_return(endpoint: Endpoint) -> bool:
+    return endpoint.namespace.returns and not namespaces.alive(endpoint.namespace)
+
+
+def _returned(network: Network, endpoint: Endpoint, wish: Connection) -> Endpoint:
+    """A detached endpoint, attached again. Raises Conflict where something else is wished for than it has."""
+    differs = [
+        word
+        for word, same in (
+            ("--ip", wish.ip is None or wish.ip in endpoint.addresses),
+            ("--mac", wish.mac in (None, endpoint.mac)),
+            ("--ifname", wish.interface in (None, endpoint.interface)),
+            ("--publish", all(any(p.means(mapping) for mapping in endpoint.ports) for p in wish.publish)),
+        )
+        if not same
+    ]
+    if differs:
+        raise Conflict(
+            f"the container {endpoint.name} is on the network {network.name} already, detached, "
+            f"with another {', '.join(differs)}",
+            hint=f"mydockernet inspect {network.name} shows them; without these options, they stay",
+        )
+    return replace(endpoint, namespace=wish.namespace, labels=wish.labels or endpoint.labels)
 
 
 def no_network(name: str) -> NotFound:
@@ -296,7 +355,7 @@ def find_endpoint(network: Network, container: str | Namespace) -> Endpoint:
     except (NotFound, Invalid):
         key = ""
     for endpoint in network.endpoints:
-        if endpoint.namespace.key == key:
+        if endpoint.namespace.key == key and namespaces.alive(endpoint.namespace):
             return endpoint
     raise NotFound(
         f"no container {str(container)!r} is on the network {network.name}",

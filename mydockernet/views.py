@@ -1,4 +1,4 @@
-"""What a user sees of values and plans: shell scripts, JSON, templates, tables. The only importer of rich."""
+"""What a user sees of values: JSON, templates, tables. The only importer of rich."""
 
 import json
 import re
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from mydockernet.errors import Invalid, command_line, printable
-from mydockernet.facts import Link, Step
+from mydockernet.errors import Invalid, printable
+from mydockernet.facts import Link
 from mydockernet.model import Endpoint, Network
 from mydockernet.survey import OwnedRule, Shown
 
@@ -20,23 +20,6 @@ _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
 LIST_FIELDS = ("Name", "Subnet", "Gateway", "Driver", "Containers", "State")
 _FIELD = re.compile(r"\{\{\s*(?:(json)\s+)?\.(\w*)\s*\}\}")
 _ESCAPES = {r"\t": "\t", r"\n": "\n"}
-
-
-def script(steps: Iterable[Step]) -> str:
-    """A plan as a POSIX shell script: each command, quoted for sh, with the reason above it.
-
-    One that may fail is followed by `|| :`, as `set -e` would end the script there.
-    """
-    lines = ["#!/bin/sh", "set -e"]
-    for step in steps:
-        lines += ["", f"# {printable(step.why)}", command_line(step.do) + (" || :" if step.optional else "")]
-    return "\n".join(lines) + "\n"
-
-
-def plan_json(steps: Iterable[Step]) -> str:
-    """A plan as a JSON array of {"why", "argv"}, with "optional" where a failure is no failure."""
-    told = [{"why": step.why, "argv": step.do, **({"optional": True} if step.optional else {})} for step in steps]
-    return _json(told, indent=2) + "\n"
 
 
 def list_record(shown: Shown) -> dict[str, Any]:
@@ -222,6 +205,9 @@ def _reach(record: dict[str, Any]) -> list[list[str]]:
     rows = []
     for name, container in record["Containers"].items():
         addresses = ", ".join(container["Addresses"])
+        if container["State"] == "detached":
+            rows.append([name, addresses, "none now", "nobody: the container is detached", ""])
+            continue
         near = f"the host; containers on {record['Name']}" if record["ICC"] else "the host"
         rows.append([name, addresses, "every port", near, addresses])
         for mapping in container["Ports"]:

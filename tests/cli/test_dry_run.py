@@ -5,6 +5,8 @@ import shlex
 
 import pytest
 
+from mydockernet.errors import command_line
+
 SETUP = (
     "ip netns add c1; ip netns add c2; mydockernet create web --subnet 10.1.0.0/24; mydockernet connect web c1 -p 80:80"
 )
@@ -33,16 +35,97 @@ def test_a_plan_is_a_script_with_a_reason_above_each_command(web, words):
     verb, *rest = shlex.split(words)
     script = web.mydockernet([verb, "--dry-run", *rest]).stdout
     web.run("shellcheck", "-s", "sh", "-", stdin=script)
-    lines = script.splitlines()
-    assert lines[:2] == ["#!/bin/sh", "set -e"]
-    steps = list(zip(lines[2::3], lines[3::3], lines[4::3], strict=True))
+    start, *blocks = script.removesuffix("\n").split("\n\n")
+    assert start.splitlines() == ["#!/bin/sh", "set -e"]
+    steps = [block.split("\n", 1) for block in blocks]
     assert len(steps) > 3
-    assert all(blank == "" and why.startswith("# ") and why[2].isupper() and why[-1] in ".:" for blank, why, _ in steps)
+    assert all(why.startswith("# ") and why[2].isupper() and why[-1] in ".:" for why, _ in steps)
+    if verb != "run":
+        assert "flock" in steps.pop(0)[1]  # A lock that ends with its process is of no use in JSON.
     told = json.loads(web.mydockernet([verb, "--dry-run", "--format", "json", *rest]).stdout)
-    commands = [shlex.split(command.removesuffix(" || :")) for _, _, command in steps]
-    assert [step["argv"] for step in told] == commands
-    assert [f"# {step['why']}" for step in told] == [why for _, why, _ in steps]
+    assert [_printed(step) for step in told] == [command for _, command in steps]
+    assert [f"# {step['why']}" for step in told] == [why for why, _ in steps]
     assert web.everything() == before
+
+
+def _printed(step):
+    """A step of the JSON as the script has it."""
+    if step["argv"][:2] == ["sh", "-c"]:
+        return step["argv"][2]
+    line = command_line(step["argv"])
+    if "stdin" in step:
+        return f"{line} <<'END'\n{step['stdin']}END"
+    return line + (" || :" if step.get("optional") else "")
+
+
+def test_the_steps_of_the_json_run_one_by_one_do_the_same(web):
+    for step in json.loads(web.mydockernet("connect web c2 -p 81:81 -n --format json").stdout):
+        web.run(*step["argv"], stdin=step.get("stdin"), check=not step.get("optional"))
+    assert web.mydockernet("check").stdout == ""
+    assert web.mydockernet(["list", "--format", "{{.Containers}} {{.State}}"]).stdout == "2 up\n"
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        "mydockernet connect web c2",
+        "mydockernet create other",
+        "mydockernet rm -f web",
+        "mydockernet publish web c1 99:99",
+    ],
+)
+def test_a_saved_plan_refuses_to_run_once_the_record_has_changed(web, meanwhile):
+    web.sh("ip netns add c3")
+    script = web.mydockernet("connect web c3 -n").stdout
+    web.sh(meanwhile)
+    before = web.everything()
+    done = web.run("sh", stdin=script, check=False)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr == (
+        "mydockernet: error: the record in /var/lib/mydockernet has changed since this plan was made; make a new plan\n"
+    )
+    assert web.everything() == before
+
+
+def test_a_plan_for_an_empty_record_refuses_to_run_on_another(host):
+    script = host.mydockernet("create web -n").stdout
+    host.mydockernet("create other")
+    before = host.everything()
+    assert host.run("sh", stdin=script, check=False).returncode == 4
+    assert host.everything() == before
+
+
+def test_a_script_waits_for_the_lock_of_the_record(web):
+    script = web.mydockernet("create new -n").stdout.replace("--timeout 30", "--timeout 0")
+    done = web.run("flock", "/var/lib/mydockernet/lock", "sh", stdin=script, check=False)
+    assert (done.returncode, done.stdout) == (6, "")
+    assert done.stderr == "mydockernet: error: another mydockernet holds the lock /var/lib/mydockernet/lock\n"
+
+
+def test_a_script_works_in_a_folder_with_an_odd_name(host):
+    folder = "/run/it's a; folder"
+    script = host.mydockernet(["create", "web", "-n", "--state-dir", folder]).stdout
+    host.run("shellcheck", "-s", "sh", "-", stdin=script)
+    host.run("sh", stdin=script)
+    assert host.mydockernet(["check", "--state-dir", folder]).stdout == ""
+    assert host.mydockernet(["ls", "-q", "--state-dir", folder]).stdout == "web\n"
+
+
+NO_RIGHTS = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all")
+
+
+def test_a_plan_that_would_depend_on_what_may_not_be_read_is_refused(web):
+    for words in (["create", "new"], ["rm", "-f", "web"], ["repair"]):
+        done = web.run(*NO_RIGHTS, "mydockernet", *words, "-n", check=False)
+        assert (done.returncode, done.stdout) == (1, ""), done
+        assert "error: this plan would depend on what could not be read: " in done.stderr
+        assert "hint: sudo mydockernet … --dry-run\n" in done.stderr
+
+
+def test_a_plan_is_refused_where_only_the_links_tell_that_there_are_networks(web):
+    web.sh("mv /var/lib/mydockernet /run/elsewhere")
+    done = web.run(*NO_RIGHTS, "mydockernet", "create", "new", "-n", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 def test_it_takes_no_lock_and_needs_no_folder(host):

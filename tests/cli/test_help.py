@@ -18,6 +18,7 @@ CONTRACT = {
     "disconnect": "--force --dry-run",
     "publish": "--dry-run",
     "unpublish": "--dry-run",
+    "port": "",
     "run": "--ip --mac --ifname --publish --label --no-default-route --name --dry-run",
     "check": "--format",
     "repair": "--dry-run",
@@ -68,6 +69,15 @@ def test_a_wrong_word_gets_one_line_and_a_hint(capsys):
 def test_a_verb_that_is_nearly_one_is_guessed(capsys):
     cli.main(["creat", "web"])
     assert capsys.readouterr().err.endswith("hint: mydockernet create\n")
+    cli.main(["inspct", "web"])
+    assert capsys.readouterr().err.endswith("hint: mydockernet inspect\n")
+
+
+@pytest.mark.parametrize("word", ["rename", "remov", "rmm", "prun", "disconect", "unpublsh", "rmdir"])
+def test_a_verb_that_destroys_something_is_never_guessed(capsys, word):
+    assert cli.main([word, "foo", "bar"]) == 2
+    (hint,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("hint: ")]
+    assert not {*hint.split()} & {"remove", "rm", "prune", "disconnect", "unpublish"}
 
 
 def test_readme_has_each_verb_and_no_option_that_there_is_not(capsys):

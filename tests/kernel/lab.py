@@ -35,6 +35,7 @@ ip -n {0} address flush dev lo
 ip netns exec {0} sysctl -qw net.ipv4.conf.all.route_localnet=1
 ip -n {0} route add 127.0.0.1 via {1} dev {2}
 """
+ATTACKERS_LOOPBACK = LOOPBACK_ELSEWHERE.format("neighbour", "198.51.100.1", "eth0")
 NETWORKS = f"""
 mydockernet create a --subnet {A}.0/24
 mydockernet create b --subnet {B}.0/24
@@ -54,8 +55,11 @@ class Lab:
     def __init__(self, host, before=""):
         self.host = host
         self.listeners = []
-        host.sh(TOPOLOGY + LOOPBACK_ELSEWHERE.format("neighbour", "198.51.100.1", "eth0") + before)
+        host.sh(TOPOLOGY + ATTACKERS_LOOPBACK + before)
         host.sh(NETWORKS)
+        self.listen_everywhere()
+
+    def listen_everywhere(self):
         for name in ("outside", "a1", "a2", "b1", "i1", "i2"):
             self.listen(name, name, "0.0.0.0:80", "0.0.0.0:81", *(["0.0.0.0:8080"] if name == "outside" else []))
         self.listen("", "host", "127.0.0.1:82", f"{INTERNAL}.1:82")
@@ -83,6 +87,7 @@ class Lab:
         for listener in self.listeners:
             listener.kill()
             listener.communicate()
+        self.listeners.clear()
 
     def ask(self, netns, *targets):
         """What is answered from there: NAME CALLER, refused or dropped, over tcp and udp, which must be the same.

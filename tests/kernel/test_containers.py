@@ -27,6 +27,8 @@ PLANS = {
     "publish": (WEB + "mydockernet connect web c1", "publish web c1 80 9090:90/udp"),
     "unpublish": (WEB + "mydockernet connect web c1 -p 80:80 -p 81:81", "unpublish web c1 80"),
     "remove by force": (WEB + "mydockernet connect web c1 -p 80:80; mydockernet connect web c2", "rm -f web"),
+    "prune": (WEB + "mydockernet create b; mydockernet connect web c1; mydockernet create d", "prune"),
+    "repair": (WEB + "mydockernet connect web c1 -p 80:80; iptables -F; ip link del web", "repair"),
     "run": (WEB + "mydockernet connect web c1", "run web --name job -p 80:80 -- true"),
 }
 
@@ -44,6 +46,14 @@ def test_the_dry_run_piped_into_sh_does_what_the_verb_does(new_host, setup, word
     by_verb.mydockernet(words)
     assert by_script.snapshot() == by_verb.snapshot()
     assert by_script.sysctls() == by_verb.sysctls()
+    if verb == "run":  # It leaves the record as it is; the verb counts the address as given.
+        assert by_script.state() == before[1]
+    else:
+        assert by_script.comparable_state() == by_verb.comparable_state()
+    for host in (by_verb, by_script):
+        assert host.mydockernet("check").stdout == ""
+        assert host.mydockernet("repair --dry-run").stdout == "#!/bin/sh\nset -e\n"
+    assert by_script.mydockernet("list").stdout == by_verb.mydockernet("list").stdout
 
 
 @pytest.mark.parametrize(("setup", "words"), PLANS.values(), ids=PLANS)
@@ -52,7 +62,9 @@ def test_a_second_time_changes_nothing(host, setup, words):
     host.mydockernet(words)
     before = host.snapshot(), host.sysctls()
     again = host.mydockernet(words, check=False)
-    assert again.returncode == (0 if words.startswith("run") else 3 if words.startswith(("disc", "unp", "rm")) else 4)
+    assert again.returncode == (
+        0 if words.startswith(("run", "prune", "repair")) else 3 if words.startswith(("disc", "unp", "rm")) else 4
+    )
     assert (host.snapshot(), host.sysctls()) == before
 
 
@@ -178,6 +190,39 @@ def test_a_free_port_is_chosen_and_printed(host):
     assert rules.count("--dport 70:72 ") == 1
 
 
+def test_a_port_that_was_chosen_is_told_on_stderr(host):
+    host.sh(WEB)
+    done = host.mydockernet("connect web c1 -p 80 -p 127.0.0.1::81/udp -p 9000:82")
+    assert done.stdout == "10.1.0.2\n"
+    assert done.stderr == (
+        "mydockernet: note: published 80/tcp -> 0.0.0.0:32768\nmydockernet: note: published 81/udp -> 127.0.0.1:32768\n"
+    )
+    done = host.mydockernet("publish web c1 90 9001:91")
+    assert done.stdout == "0.0.0.0:32769\n0.0.0.0:9001\n"
+    assert done.stderr == "mydockernet: note: published 90/tcp -> 0.0.0.0:32769\n"
+
+
+def test_port_lists_what_a_container_publishes(host):
+    host.sh(WEB + "mydockernet connect web c1 -p 8080:80 -p 127.0.0.1:5000-5002:53-55/udp -p 8081:80")
+    host.mydockernet("connect web c2")
+    assert host.mydockernet("port web c1").stdout == (
+        "80/tcp -> 0.0.0.0:8080\n53-55/udp -> 127.0.0.1:5000-5002\n80/tcp -> 0.0.0.0:8081\n"
+    )
+    assert host.mydockernet("port web c1 80").stdout == "0.0.0.0:8080\n0.0.0.0:8081\n"
+    assert host.mydockernet("network port web /run/netns/c1 54/udp").stdout == "127.0.0.1:5001\n"
+    assert host.mydockernet("port web c2").stdout == ""
+    host.fails("port web c1 53", 3, "53/tcp is not published by c1 on the network web", "mydockernet port web c1")
+    host.fails("port web c1 x", 2, "PORT: 'x' is not PORT[/tcp|udp|sctp]")
+    host.fails("port web c1 0", 2, "ports go from 1 to 65535")
+    host.fails("port web nope", 3, "no container 'nope'")
+    host.fails("port nope c1", 3, "no network is named 'nope'")
+    host.fails("unpublish web c1 8080", 3, "8080 is not published by c1", "hint: 8080:80/tcp is; name it like that")
+    host.sh("ip netns del c1; mydockernet repair >/dev/null")
+    done = host.mydockernet("port web c1 80")
+    assert done.stdout == "0.0.0.0:8080\n0.0.0.0:8081\n"
+    assert "c1 is detached: its ports are kept for it" in done.stderr
+
+
 def test_a_container_on_several_networks(host):
     host.sh(WEB + "mydockernet create b --subnet 10.2.0.0/24; mydockernet create i --internal --subnet 10.3.0.0/24")
     before = host.snapshot()
@@ -229,7 +274,7 @@ def test_a_pid_that_came_again_is_not_the_container(host):
         (record,) = json.loads(host.mydockernet("inspect web").stdout)
         assert record["Containers"][pid]["State"] == "gone"
         host.fails(f"publish web {pid} 80:80", 4, f"the namespace of {pid} is gone")
-        host.fails(f"connect web {pid}", 4, "though its namespace is gone", f"hint: mydockernet disconnect web {pid}")
+        host.fails(f"connect web {pid}", 4, "though its namespace is gone", "hint: mydockernet repair web")
         done = host.mydockernet("rm web")
         assert f"the namespace of {pid} was gone" in done.stderr
         container.kill()

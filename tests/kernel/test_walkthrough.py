@@ -45,9 +45,17 @@ def test_the_dry_run_piped_into_sh_does_what_the_verb_does(new_host, options):
     by_verb.mydockernet(f"create {options}")
     assert by_script.snapshot() == by_verb.snapshot()
     assert by_script.sysctls() == by_verb.sysctls()
-    plan = by_verb.mydockernet(f"rm {name} --dry-run")
-    by_verb.run("sh", stdin=plan.stdout)
-    assert by_verb.snapshot() == untouched
+    assert by_script.state() == by_verb.state()
+    assert by_script.mydockernet(["list", "--format", "{{.Name}} {{.State}}"]).stdout == f"{name} up\n"
+    assert by_script.sh("stat -c %a /var/lib/mydockernet /var/lib/mydockernet/*").stdout.split() == [
+        "700",
+        "600",
+        "700",
+    ]
+    for host in (by_script, by_verb):
+        assert host.mydockernet("check").stdout == ""
+        host.run("sh", stdin=host.mydockernet(f"rm {name} --dry-run").stdout)
+        assert host.everything() == (untouched, {})
 
 
 def test_a_second_create_changes_nothing(host):

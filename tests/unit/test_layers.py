@@ -26,6 +26,8 @@ MAY_IMPORT = {
     # What follows from what.
     "plan": "ebtables errors facts links model rules sysctls",
     "drift": "facts links plan rules",
+    "cables": "facts links plan",
+    "script": "errors facts",
     # What lies outside: namespaces, files, the kernel.
     "locks": "errors",
     "namespaces": "errors model",
@@ -34,7 +36,7 @@ MAY_IMPORT = {
     "kernel": "ebtables errors facts handles links locks model rules sysctls",
     # The verbs.
     "transitions": "addressing errors facts model namespaces plan ports",
-    "actions": "drift ebtables errors facts kernel model namespaces plan store transitions",
+    "actions": "cables drift ebtables errors facts kernel links model namespaces plan script store transitions",
     "running": "actions errors facts model transitions",
     "survey": "actions errors facts model namespaces plan rules",
     "explain": "actions addressing errors facts model namespaces netfilter plan rules",
@@ -43,7 +45,7 @@ MAY_IMPORT = {
     # What a user sees.
     "views": "doctor errors explain facts model survey",
     "cli": "__init__ actions addressing doctor drift errors explain facts kernel model namespaces plan ports running "
-    "store survey transitions views who",
+    "script store survey transitions views who",
     "__main__": "cli",
 }
 # Who alone may import them; and only in functions, as they take long to load.

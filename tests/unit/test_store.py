@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mydockernet import script
 from mydockernet.errors import Failed, Locked, MydockernetError, NotPermitted
 from mydockernet.model import AddressRange, Endpoint, Namespace, Network, PortMapping, PortRange, Reservation, Subnet
 from mydockernet.store import DEFAULT_FOLDER, JsonStore, network_from_json, network_to_json
@@ -348,7 +350,19 @@ def full_disk(*words, **options):
     raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize(("owner", "call"), [(os, "fsync"), (Path, "rename"), (json, "dump")])
+def test_the_digest_is_that_of_the_command_that_a_script_has(store):
+    def printed():
+        command = ["sh", "-c", f"LC_ALL=C; export LC_ALL; {script.digested(str(store.folder))}"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
+
+    assert store.digest() == printed()
+    store.save({"b": network("b"), "B": network("B"), "a-b": network("a-b"), "ab": network("ab")})
+    store.write_journal({"web": None}, {"web": network()})
+    (store.folder / "networks/.web.json.tmp").write_text("left by a crash")
+    assert store.digest() == printed()
+
+
+@pytest.mark.parametrize(("owner", "call"), [(os, "fsync"), (Path, "rename"), (json, "dumps")])
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(store, monkeypatch, owner, call):
     old = {"web": network()}
     store.save(old)

@@ -1,33 +1,11 @@
-"""Scripts, templates and tables, as text."""
+"""Templates and tables, as text."""
 
 import re
-import shlex
 
 import pytest
 
 from mydockernet import views
 from mydockernet.errors import Invalid
-from mydockernet.facts import Step
-
-ODD = ["a b", "$(id)", "`id`", "'", '"', "\\", "*", ";", "&", "#x", "ü", "", "-n", "!x", "a\nb"]
-
-
-@pytest.mark.parametrize("word", ODD)
-def test_whatever_a_word_is_sh_reads_it_as_that_word(word):
-    script = views.script([Step("Say why.", ("echo", word))])
-    assert script.startswith("#!/bin/sh\nset -e\n\n# Say why.\necho ")
-    assert shlex.split(script.split("\n", 4)[4]) == ["echo", word]
-
-
-def test_a_lone_bang_needs_no_quotes():
-    assert "iptables ! -o web" in views.script([Step("Why.", ("iptables", "!", "-o", "web"))])
-
-
-def test_a_step_that_may_fail_does_not_end_the_script():
-    step = Step("Why.", ("conntrack", "-D"), optional=True)
-    assert views.script([step]).endswith("\nconntrack -D || :\n")
-    assert '"optional": true' in views.plan_json([step])
-    assert '"optional"' not in views.plan_json([Step("Why.", ("ip", "link"))])
 
 
 def test_a_template_gives_fields_and_json():

@@ -1,0 +1,81 @@
+"""Cables that a plan leaves as they are: those it is not about, and those with an obstacle in their container. Pure.
+
+A cable is called by the name of its end on the host. All facts of an endpoint go with its cable, but for its ports.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from mydockernet import plan
+from mydockernet.facts import Argv, Fact, Observed, Step, inside
+from mydockernet.links import Up
+from mydockernet.plan import Intent
+
+LOOPBACK = "127.0.0.1/8"
+
+
+def without(facts: Iterable[Fact], spared: Collection[str]) -> tuple[Fact, ...]:
+    """Facts, less those of these cables, and those that go with no cable in these namespaces."""
+    return tuple(fact for fact in facts if (fact.makes() or fact.within() or fact.netns or None) not in spared)
+
+
+def lost_elsewhere(begun: Iterable[Intent], target: Intent, want: Iterable[Fact], seen: Observed) -> frozenset[str]:
+    """The cables that are gone, of endpoints that a change is not about: they are for repair."""
+    same = {(network.name, endpoint) for network, endpoint in plan.attached(target.values())}
+    for intent in begun:
+        same &= {(network.name, endpoint) for network, endpoint in plan.attached(intent.values())}
+    cables = {endpoint.veth for _, endpoint in same}
+    return frozenset(fact.makes() for fact in want if fact.makes() in cables and not fact.holds(seen))
+
+
+def with_namespaces(spared: Collection[str], target: Intent) -> frozenset[str]:
+    """These cables, and the paths of the namespaces that no other cable of the target leads to."""
+    places = [endpoint for _, endpoint in plan.attached(target.values())]
+    spared = frozenset(spared)
+    others = {endpoint.namespace.path for endpoint in places if endpoint.veth not in spared}
+    return spared | {endpoint.namespace.path for endpoint in places if endpoint.namespace.path not in others}
+
+
+def obstructed(target: Intent, had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> dict[str, str]:
+    """The cables that can't be repaired, each with the reason: something else is in its place, or nobody can look."""
+    known = set(had)
+    paths = {endpoint.veth: endpoint.namespace.path for _, endpoint in plan.attached(target.values())}
+    found: dict[str, str] = {}
+    for fact in want:
+        cable = fact.makes() or fact.within()
+        if cable not in paths or cable in found:
+            continue
+        if paths[cable] not in seen.inside:
+            found[cable] = f"what is in {paths[cable]} can't be read"
+        elif (fact not in known or not fact.holds(seen)) and (obstacle := fact.obstacle(seen)):
+            found[cable] = obstacle
+    return found
+
+
+def at_fault(argv: Argv, target: Intent, want: Iterable[Fact], seen: Observed) -> frozenset[str]:
+    """The cables that a failed command was for; none, where it was not for a container alone."""
+    cables = {endpoint.veth: endpoint.namespace.path for _, endpoint in plan.attached(target.values())}
+    made = (fact for fact in want if any(step.do == argv for step in fact.do(seen)))
+    exactly = frozenset({fact.makes() or fact.within() for fact in made} & {*cables})
+    # Of a batch that does not tell which of its commands failed, the namespace is known.
+    return exactly or frozenset(cable for cable, path in cables.items() if argv[:2] == inside(path, ())[:2])
+
+
+def told(left: Mapping[str, str], target: Intent) -> tuple[tuple[str, str], ...]:
+    """The network of each cable that is left, and a sentence about it."""
+    return tuple(
+        (network.name, f"the container {endpoint.name} is left as it is: {left[endpoint.veth]}")
+        for network, endpoint in plan.endpoints(target.values())
+        if endpoint.veth in left
+    )
+
+
+def loopback_as_it_was(want: Iterable[Fact], seen: Observed) -> Iterator[Step]:
+    """What disables loopback again in the containers where it was not enabled before."""
+    for fact in want:
+        if isinstance(fact, Up) and fact.dev == "lo" and fact.netns in seen.inside and not fact.holds(seen):
+            down = ("ip", "link", "set", "dev", "lo", "down")
+            yield Step("Disable loopback again, as it was.", inside(fact.netns, down), optional=True)
+            link = seen.at(fact.netns).links.get("lo")
+            if link and LOOPBACK not in link.addresses:
+                delete = ("ip", "address", "delete", LOOPBACK, "dev", "lo")
+                yield Step("The kernel gave it this when it was enabled.", inside(fact.netns, delete), optional=True)

@@ -1,0 +1,139 @@
+"""A plan as a POSIX shell script that does what the verb would do, to the kernel and to the record. Pure.
+
+The script takes the lock of the record, refuses to run once the record has changed, runs the commands of the plan,
+and writes the record last, as the verb does.
+"""
+
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from mydockernet.errors import Conflict, Locked, command_line, printable
+from mydockernet.facts import Step
+
+# Ends each here-document. No line of a record is just this word, as JSON has braces or quotes on every line.
+END = "END"
+LOCK_TIMEOUT = 30  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a plan does to the record in `folder`, and the `digest` of the record that it was made from.
+
+    `files` are texts by path, None for one to delete. `holds_lock`: whether the script locks the record meanwhile.
+    """
+
+    folder: str
+    digest: str
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    makes_folder: bool = False
+    holds_lock: bool = True
+
+
+def whole(steps: Iterable[Step], record: Record | None) -> tuple[Step, ...]:
+    """The steps of a plan between the check that it still applies and those that write the record."""
+    steps = tuple(steps)
+    if record is None or not (steps or record.files):
+        return steps
+    return (*_before(record), *steps, *_after(record))
+
+
+def text(steps: Iterable[Step], record: Record | None) -> str:
+    """A plan as a script: each command, quoted for sh, with the reason above it.
+
+    One that may fail is followed by `|| :`, as `set -e` would end the script there.
+    """
+    lines = ["#!/bin/sh", "set -e"]
+    for step in whole(steps, record):
+        if record and record.holds_lock and step == _guard(record):
+            lines += _lock(record.folder)
+        lines += ["", f"# {printable(step.why)}", *_command(step)]
+    return "\n".join(lines) + "\n"
+
+
+def as_json(steps: Iterable[Step], record: Record | None) -> str:
+    """A plan as a JSON array of {"why", "argv"}; with "stdin" where a command reads something, and "optional" where
+    its failure is no failure. It takes no lock, as a lock lasts only as long as the process that holds it.
+    """
+    told = [
+        {
+            "why": step.why,
+            "argv": step.do,
+            **({"stdin": step.stdin} if step.stdin else {}),
+            **({"optional": True} if step.optional else {}),
+        }
+        for step in whole(steps, record)
+    ]
+    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+
+
+def digested(folder: str) -> str:
+    """The shell command that prints what `digest` of a Record holds: the checksum of all files of the record."""
+    quoted = shlex.quote(folder)
+    return f"cat {quoted}/networks/*.json {quoted}/journal.json 2>/dev/null | sha256sum"
+
+
+def _command(step: Step) -> list[str]:
+    if step.do[:2] == ("sh", "-c"):
+        return step.do[2].splitlines()  # The script is sh already.
+    line = command_line(step.do) + (" || :" if step.optional else "")
+    if not step.stdin:
+        return [line]
+    return [f"{line} <<'{END}'", *step.stdin.splitlines(), END]
+
+
+def _before(record: Record) -> Iterator[Step]:
+    if record.makes_folder:
+        why = "Make the folder of the record. Nobody but root may look into it."
+        yield Step(why, ("install", "-d", "-m", "0700", record.folder, f"{record.folder}/networks"))
+    yield _guard(record)
+
+
+def _guard(record: Record) -> Step:
+    said = f"mydockernet: error: the record in {record.folder} has changed since this plan was made; make a new plan"
+    code = (
+        "export LC_ALL=C\n"
+        f'[ "$({digested(record.folder)})" = "{record.digest}  -" ] || {{\n'
+        f"    echo {shlex.quote(said)} >&2\n"
+        f"    exit {Conflict.exit_code}\n"
+        "}"
+    )
+    return Step("Refuse to run if the record has changed since this plan was made: compare its checksum.", _sh(code))
+
+
+def _lock(folder: str) -> list[str]:
+    said = f"mydockernet: error: another mydockernet holds the lock {folder}/lock"
+    return [
+        "",
+        "# Take the lock of the record, as every verb does, and hold it until the script ends.",
+        "umask 077",
+        f"exec 9>>{shlex.quote(folder + '/lock')}",
+        f"flock --timeout {LOCK_TIMEOUT} 9 || {{",
+        f"    echo {shlex.quote(said)} >&2",
+        f"    exit {Locked.exit_code}",
+        "}",
+    ]
+
+
+def _after(record: Record) -> Iterator[Step]:
+    for path, content in sorted(record.files.items()):
+        folder, _, name = path.rpartition("/")
+        what = name.removesuffix(".json")
+        if content is None:
+            yield Step(f"Remove {what} from the record.", ("rm", path))
+            continue
+        temporary = f"{folder}/.{name}.tmp"
+        yield Step(
+            f"Record {what}, as list, check and repair read it: into a temporary file first.",
+            ("install", "-m", "0600", "/dev/stdin", temporary),
+            stdin=content,
+        )
+        yield Step("Make sure that the file is on the disk.", ("sync", temporary))
+        yield Step("Put it in place, whole or not at all.", ("mv", temporary, path))
+    if record.files:
+        yield Step("Make sure that the folder is on the disk, too.", ("sync", f"{record.folder}/networks"))
+
+
+def _sh(code: str) -> tuple[str, ...]:
+    return ("sh", "-c", code)
