@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
-from mydockernet import cables, drift, ebtables, links, namespaces, plan
+from mydockernet import cables, drift, ebtables, links, namespaces, plan, variants
 from mydockernet.drift import Drift
 from mydockernet.errors import CommandFailed, Failed, Interrupted, LeftOut, MydockernetError, NoSpace, NotPermitted
 from mydockernet.facts import Fact, Observed, Step
 from mydockernet.kernel import Kernel
 from mydockernet.model import Endpoint, Network
 from mydockernet.plan import Change, Concern, Intent, Scope
+from mydockernet.rules import OwnRule, read_spec
 from mydockernet.script import Record
 from mydockernet.store import JsonStore
 from mydockernet.transitions import Transition, repair, scoped
@@ -266,6 +267,7 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
         had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
     if strangers:
         want = tuple(dict.fromkeys((*want, *(fact for intent in goal.begun for fact in plan.shared_facts(intent)))))
+    want = (*want, *_in_other_variant(goal, had, want, seen))
     sights = plan.to_look_at(had, want)
     everywhere = plan.attached(network for intent in (goal.target, *goal.begun) for network in intent.values())
     kernel.hold(e.namespace for _, e in everywhere if e.namespace.path in sights.namespaces)
@@ -281,6 +283,24 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
     obstructed = {**cables.obstructed(goal.target, had, want, seen), **goal.failed}
     spared = cables.with_namespaces(obstructed, goal.target)
     return Facing(goal.target, had, want, seen, spared, obstructed)
+
+
+def _in_other_variant(
+    goal: Goal, had: Sequence[Fact], want: Sequence[Fact], seen: Observed
+) -> tuple[variants.Absent, ...]:
+    """What of ours the other variant of iptables is not to have any more.
+
+    A repair takes all that it covers; any verb what it takes from our own variant too; the last remove all.
+    """
+    realms = {network.realm for intent in goal.begun for network in intent.values()}
+    last = () if goal.target else tuple(Scope((), realm) for realm in realms)
+    scopes = (goal.mends,) if goal.mends else last
+    going = {(f.chain, read_spec(f.words)) for f in {*had} - {*want} if isinstance(f, OwnRule)}
+
+    def covers(owner: str) -> bool:
+        return any(scope.covers(owner) for scope in scopes)
+
+    return tuple(variants.left_over(seen, covers, going, bool(scopes)))
 
 
 def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, lenient: bool = False) -> Observed:

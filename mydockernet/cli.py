@@ -591,12 +591,14 @@ def _explain_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _explain(args: argparse.Namespace) -> int:
-    from mydockernet import explain, views
+    from mydockernet import views
+    from mydockernet.packets import explain
+    from mydockernet.packets.hops import STOPS
 
     found, unread = explain.answer(_context(args), args.source, args.target)
     _tell(f"can't be read: {why}; taken as absent" for why in unread)
     sys.stdout.write(views.json_lines(views.hop_records(found)) if args.format == "json" else views.hops(found))
-    return DRIFTED if found[-1].state == explain.STOPS else 0
+    return DRIFTED if found[-1].state == STOPS else 0
 
 
 # who, doctor
@@ -768,8 +770,12 @@ VERBS = {
     "repair": Verb("make it true again; prints what was not", _repair_arguments, _repair),
     "rules": Verb("list the rules, each with its owner, reason and counters", _rules_arguments, _rules, changes=False),
     "who": Verb("say whose an address, a port, an interface or a rule is", _who_arguments, _who, changes=False),
-    "explain": Verb("say what stops a packet, and what mends it", _explain_arguments, _explain, changes=False),
-    "doctor": Verb("look for what commonly breaks, and say what mends it", _doctor_arguments, _doctor, changes=False),
+    "explain": Verb(
+        "trace a packet and name the rule that drops it, with a fix", _explain_arguments, _explain, changes=False
+    ),
+    "doctor": Verb(
+        "check the host for common problems, with evidence and a fix", _doctor_arguments, _doctor, changes=False
+    ),
 }
 ALIASES = {"ls": "list", "rm": "remove"}
 VERBS |= {alias: VERBS[name] for alias, name in ALIASES.items()}

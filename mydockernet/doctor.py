@@ -1,15 +1,23 @@
-"""What commonly breaks container networks on a host, each with what shows it and what mends it. Changes nothing."""
+"""What commonly breaks container networks on a host, each with evidence and a fix. Changes nothing.
 
-import json
+What other programs drop or accept is told by sending typical packets of each network past all that the kernel asks.
+"""
+
+import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+from pathlib import Path
 
-from mydockernet import kernel, rules
+from mydockernet import kernel, plan, rules
 from mydockernet.actions import Context
 from mydockernet.errors import MydockernetError
-from mydockernet.facts import SHARED, Chain, Observed, Route, tag
-from mydockernet.model import Network
+from mydockernet.facts import Chain, Observed, Route, Rule
+from mydockernet.model import Address, Network
+from mydockernet.packets import hops, netfilter, nft
+from mydockernet.packets.hooks import Sight, Verdict
+from mydockernet.packets.packet import Packet
 from mydockernet.plan import Intent
 
 PROBLEM, NOTICE = "problem", "notice"
@@ -17,9 +25,8 @@ FORWARDING = "net/ipv4/ip_forward"
 BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
 RP_FILTER = "net/ipv4/conf/all/rp_filter"
 FORWARD = Chain(4, "filter", "FORWARD")
-AHEAD = ("-m", "comment", "--comment", tag(SHARED), "-j", rules.FORWARD)
-# Where iptables over nf_tables keeps its rules; the rest belongs to others.
-IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
+# What the admin drops or accepts in a chain for that is as it should be.
+WITHOUT_ADMIN: dict[Chain, tuple[Rule, ...]] = {Chain(4, table, rules.USER): () for table in ("mangle", "filter")}
 PACKAGES = {
     "ip": "iproute2",
     "ss": "iproute2",
@@ -32,23 +39,22 @@ PACKAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A `problem`, or a `notice` of what may surprise: what it is, what shows it, the command that mends it."""
+    """A `problem`, or a `notice` of what may surprise: what it is, what shows it, the command that fixes it."""
 
     kind: str
     what: str
     evidence: str
-    mend: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What is asked of a host besides its links and rules: what programs answered, empty where one is missing."""
+    """What is asked of a host besides its links and rules: `firewalld` and `panic` are what firewall-cmd printed."""
 
     missing: frozenset[str] = frozenset()
-    version: str = ""
-    other_rules: str = ""
     firewalld: str = ""
-    nft_chains: str = ""
+    panic: str = ""
+    ruleset: nft.Ruleset = field(default_factory=nft.Ruleset)
 
 
 def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tuple[MydockernetError, ...]]:
@@ -56,18 +62,30 @@ def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tup
     intent, errors = context.store.load_each()
     door = context.kernel
     seen = door.observe(lenient=True)
-    seen = door.observe_sysctls(seen, [("", key) for key in (FORWARDING, BRIDGE_CALLS_IPTABLES, RP_FILTER)])
-    version = door.try_read(("iptables", "--version"))
-    other = "iptables-legacy-save" if "nf_tables" in version else "iptables-nft-save"
+    devices = {network.bridge for network in intent.values()} | {route.dev for route in seen.routes if route.default}
+    strict = [f"net/ipv4/conf/{dev}/rp_filter" for dev in devices & {*seen.links}]
+    keys = (FORWARDING, BRIDGE_CALLS_IPTABLES, RP_FILTER, *strict)
+    seen = door.observe_sysctls(seen, [("", key) for key in keys])
     path = kernel.environment()["PATH"]
+    firewalld = _firewalld_is_here()
     host = Host(
         missing=frozenset(program for program in (*PACKAGES, "conntrack") if shutil.which(program, path=path) is None),
-        version=version,
-        other_rules=door.try_read((other,)),
-        firewalld=door.try_read(("firewall-cmd", "--state")),
-        nft_chains=door.try_read(("nft", "--json", "list", "chains")),
+        firewalld=door.try_read(("firewall-cmd", "--state")) if firewalld else "",
+        panic=door.try_read(("firewall-cmd", "--query-panic")) if firewalld else "",
+        ruleset=nft.read(door.try_read(nft.READ)),
     )
     return tuple(diagnose(intent, seen, host)), seen.unread, errors
+
+
+def _firewalld_is_here(proc: Path = Path("/proc")) -> bool:
+    """Whether a firewalld runs in our own network namespace: D-Bus, and so firewall-cmd, would reach any."""
+    for folder in proc.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().split(b"\0")[:4]
+            called = any(word.rpartition(b"/")[2] == b"firewalld" for word in words)
+            if called and (folder / "ns/net").samefile(proc / "self/ns/net"):
+                return True
+    return False
 
 
 def diagnose(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
@@ -75,6 +93,8 @@ def diagnose(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
     for program in sorted(host.missing - {"conntrack"}):
         yield Finding(PROBLEM, f"{program} is missing", "not on PATH", f"apt install {PACKAGES[program]}")
     yield from _forwarding(intent, seen)
+    yield from _stopped(intent, seen, host)
+    yield from _let_in(intent, seen)
     yield from _firewalls(seen, host)
     yield from _switches(intent, seen)
     if "conntrack" in host.missing:
@@ -93,103 +113,180 @@ def _forwarding(intent: Intent, seen: Observed) -> Iterator[Finding]:
     if intent and seen.sysctls.get(FORWARDING) != "1":
         yield Finding(
             PROBLEM,
-            "the host hands no packets on: containers reach nothing beyond it",
+            "the host forwards no packets: containers reach nothing beyond it",
             f"net.ipv4.ip_forward = {seen.sysctls.get(FORWARDING)}",
             "sysctl -w net.ipv4.ip_forward=1",
         )
-    first = next(iter(seen.chains.get(FORWARD, ())), None)
-    before = list(_until_ours(seen))
-    if seen.policies.get(FORWARD) == "DROP":
-        kind = NOTICE if first and rules.is_ours(first) else PROBLEM
+    if seen.policies.get(FORWARD) == "DROP" and any(map(rules.is_ours, seen.chains.get(FORWARD, ()))):
         yield Finding(
-            kind,
-            "others have set the policy of FORWARD to DROP"
-            + (": the rules of mydockernet decide before it" if kind == NOTICE else ""),
+            NOTICE,
+            "another program has set the policy of FORWARD to DROP: the rules of mydockernet decide before it",
             "iptables -S FORWARD: -P FORWARD DROP",
-            "" if kind == NOTICE else "mydockernet repair" if intent else "iptables -P FORWARD ACCEPT",
-        )
-    if before:
-        accepts = any("-j ACCEPT" in rule for rule in before)
-        yield Finding(
-            PROBLEM if accepts else NOTICE,
-            f"rules of others in FORWARD, {len(before)}, come before those of mydockernet, and may "
-            + ("let into networks what should stay out" if accepts else "stop what networks should let through"),
-            f"iptables -S FORWARD: -A FORWARD {before[0]}",
-            f"iptables -D FORWARD {' '.join(AHEAD)} && mydockernet repair, which puts those of mydockernet first again",
         )
 
 
-def _until_ours(seen: Observed) -> Iterator[str]:
-    chain = seen.chains.get(FORWARD, ())
-    if not any(map(rules.is_ours, chain)):
-        return
-    for rule in chain:
-        if rules.is_ours(rule):
-            return
-        yield rule.text
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A typical packet of a network, and what it stands for."""
+
+    what: str
+    network: Network
+    hook: str
+    packet: Packet
+
+
+ANYWHERE = ip_address("192.0.2.0")  # It stands for any address, and is never compared: such packets are vague.
+ANY_FLOW = frozenset({"port", "protocol"})
+
+
+def _probes(network: Network, seen: Observed) -> Iterator[Probe]:
+    """Packets that should pass."""
+    bridge, own = network.bridge, _an_address(network)
+    out = Packet(own, ANYWHERE, "tcp", inward=bridge, vague=ANY_FLOW | {"destination"})
+    back = Packet(ANYWHERE, own, "tcp", outward=bridge, states=frozenset({"ESTABLISHED"}), answer=True)
+    uplinks = sorted({route.dev for route in seen.routes if _leads_out(route)})
+    for dev in uplinks if not network.internal else ():
+        yield Probe("what leaves", network, "PREROUTING", out)
+        yield Probe("what leaves", network, "FORWARD", replace(out, outward=dev))
+        yield Probe("what leaves", network, "POSTROUTING", replace(out, outward=dev))
+        came = replace(back, inward=dev, vague=ANY_FLOW | {"source"})
+        yield Probe("answers to", network, "PREROUTING", replace(came, outward="", vague=came.vague | {"destination"}))
+        yield Probe("answers to", network, "FORWARD", came)
+        yield Probe("answers to", network, "POSTROUTING", came)
+    for _, endpoint in plan.endpoints((network,)):
+        for mapping in endpoint.ports:
+            port = mapping.container_ports.first
+            packet = Packet(ANYWHERE, endpoint.addresses[0], mapping.protocol, port, outward=bridge)
+            for dev in uplinks:
+                packet = replace(packet, inward=dev, states=frozenset({"NEW", "DNAT"}), vague=frozenset({"source"}))
+                yield Probe("published ports of", network, "FORWARD", packet)
+    if seen.sysctls.get(BRIDGE_CALLS_IPTABLES) == "1":
+        near = replace(out, outward=bridge, bridged=True, vague=ANY_FLOW)
+        yield Probe("what stays inside", network, "FORWARD", replace(near, destination=own))
+
+
+def _an_address(network: Network) -> Address:
+    found = (address for endpoint in network.endpoints for address in endpoint.addresses)
+    return next(found, network.subnets[0].network.network_address + 2)
+
+
+def _stopped(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
+    """What drops, of what should pass, by a rule that is not ours; the admin's own chain is left out."""
+    sight = Sight(replace(seen, chains={**seen.chains, **WITHOUT_ADMIN}), {"": host.ruleset})
+    told: set[str] = set()
+    for probe in (probe for network in intent.values() for probe in _probes(network, seen)):
+        for gate in sight.gates("", probe.hook):
+            verdict = gate.ask(probe.packet)
+            sure = not any(doubt.avoids for doubt in verdict.doubts)
+            for found, certain in ((verdict, sure), *((doubt, False) for doubt in verdict.doubts)):
+                if found.stops and not found.ours and found.where not in told:
+                    told.add(found.where)
+                    yield _of_a_stop(found, certain, probe)
+
+
+def _of_a_stop(verdict: Verdict, certain: bool, probe: Probe) -> Finding:
+    if hops.is_panic(verdict):
+        return Finding(PROBLEM, "a panic mode drops all packets; mydockernet does not undo that", verdict.where)
+    drops = "drops" if certain else "may drop"
+    what = f"another program's rule {drops} {probe.what} {probe.network.name}"
+    if isinstance(verdict, nft.Verdict):
+        fix = hops.fix_for(verdict, probe.packet)
+        return Finding(PROBLEM, f"{what}, whatever iptables accepts", verdict.where, fix)
+    if verdict.program != "iptables":
+        fix = hops.accept_in_other(verdict.program) if verdict.chain and verdict.chain.table == "filter" else ""
+        return Finding(PROBLEM, f"{what}, in the other variant of iptables", verdict.where, fix)
+    if verdict.rule is None:
+        return Finding(PROBLEM, what, verdict.where, hops.fix_for(verdict, probe.packet))
+    # In filter our own rules accept what should pass, if only they come first; in mangle nothing accepts for good.
+    repaired = verdict.chain is not None and verdict.chain.table == "filter"
+    fix = "mydockernet repair" if repaired else hops.fix_for(verdict, probe.packet) if certain else ""
+    return Finding(PROBLEM, what, verdict.where, fix)
+
+
+def _let_in(intent: Intent, seen: Observed) -> Iterator[Finding]:
+    """What others accept before our rules are asked, and these would drop; also in chains that are called."""
+    vague = ANY_FLOW | {"source", "inward"}
+    told: set[str] = set()
+    for network in intent.values():
+        packet = Packet(ANYWHERE, _an_address(network), "tcp", outward=network.bridge, vague=vague)
+        without = replace(seen, chains={**seen.chains, **WITHOUT_ADMIN})
+        early = netfilter.ask(without, "mangle", "FORWARD", packet)
+        verdict = netfilter.ask(without, "filter", "FORWARD", packet)
+        for found in (*verdict.doubts, verdict):
+            if found.rule and found.target == "ACCEPT" and not found.ours and found.where not in told:
+                told.add(found.where)
+                closed = early.stops and early.ours
+                yield Finding(
+                    NOTICE if closed else PROBLEM,
+                    "a rule of another program comes before those of mydockernet, and may let into networks what "
+                    "should stay out" + (": only the rules in mangle keep it out" if closed else ""),
+                    f"iptables: {found.where}",
+                    "mydockernet repair",
+                )
 
 
 def _firewalls(seen: Observed, host: Host) -> Iterator[Finding]:
-    own = "nf_tables" if "nf_tables" in host.version else "legacy"
-    other = "legacy" if own == "nf_tables" else "nf_tables"
-    if found := [line for line in host.other_rules.splitlines() if line.startswith("-A ")]:
-        yield Finding(
-            PROBLEM,
-            f"rules of both variants of iptables, {own} and {other}: each is asked, and a DROP of either counts",
-            f"{len(found)} rules of the {other} variant, as: {found[0]}",
-            f"iptables-{'nft' if other == 'nf_tables' else 'legacy'} -F  (or move them over)",
-        )
+    if seen.other is not None:
+        every = [(chain, rule) for chain, found in seen.other.chains.items() for rule in found]
+        own = [f"-t {chain.table} -A {chain.name} {rule.text}" for chain, rule in every if rules.is_ours(rule)]
+        if own:
+            yield Finding(
+                PROBLEM,
+                f"{seen.variant} still has rules of mydockernet: the kernel evaluates them beside those of iptables",
+                f"{seen.variant}-save: {len(own)} rules, such as {own[0]}",
+                "mydockernet repair",
+            )
+        elif every:
+            yield Finding(
+                NOTICE,
+                f"{seen.variant} has rules as well: the kernel evaluates both variants, and a DROP of either counts",
+                f"{seen.variant}-save: {len(every)} rules, such as -A {every[0][0].name} {every[0][1].text}",
+            )
     if any(chain.name.startswith("ufw-") for chain in seen.chains):
         yield Finding(
             NOTICE,
-            "ufw is active: `ufw reload` may put its rules before those of mydockernet",
-            "chains named ufw-…",
-            "mydockernet check, after each reload",
+            f"ufw is active, and published ports bypass it: restrict them in {rules.USER}",
+            "chains named ufw-…; forwarded packets reach the rules of mydockernet first",
+        )
+    if host.panic.strip() == "yes":
+        yield Finding(
+            PROBLEM,
+            "firewalld is in panic mode: it drops all packets; mydockernet does not undo that",
+            "firewall-cmd --query-panic: yes",
         )
     if "running" in host.firewalld and "not" not in host.firewalld:
         yield Finding(
             NOTICE,
-            "firewalld is active: its reload wipes the rules of others",
-            f"firewall-cmd --state: {host.firewalld.strip()}",
-            "mydockernet repair, after each reload; docs/upkeep.md has the unit that does it",
+            "firewalld is active: each reload of it deletes the iptables rules of other programs",
+            f"firewall-cmd --state: {host.firewalld.strip()}; docs/upkeep.md has the unit that repairs them",
+            "mydockernet repair",
         )
-    for table, chain in _foreign_drops(host.nft_chains):
-        yield Finding(
-            PROBLEM,
-            "an nftables chain of others drops what it does not know, whatever iptables accepts",
-            f"nft list chain {table} {chain}: hook forward, policy drop",
-            f"nft add rule {table} {chain} meta iifgroup 28004-28005 accept",
-        )
-
-
-def _foreign_drops(text: str) -> Iterator[tuple[str, str]]:
-    try:
-        items = json.loads(text or "{}").get("nftables", ())
-    except (ValueError, AttributeError):
-        return
-    for item in items:
-        chain = item.get("chain", {})
-        if chain.get("hook") == "forward" and chain.get("policy") == "drop":
-            family, table = chain.get("family"), chain.get("table")
-            if (family, table) not in {(f, t) for f in ("ip", "ip6") for t in IPTABLES_TABLES}:
-                yield f"{family} {table}", str(chain.get("name"))
 
 
 def _switches(intent: Intent, seen: Observed) -> Iterator[Finding]:
     if seen.sysctls.get(BRIDGE_CALLS_IPTABLES) == "1":
         yield Finding(
             NOTICE,
-            "br_netfilter is on: what containers of one network say to each other passes FORWARD too",
-            "net.bridge.bridge-nf-call-iptables = 1",
+            "br_netfilter is on: what containers of one network send to each other passes FORWARD too",
+            "net.bridge.bridge-nf-call-iptables = 1; it is host-wide: Kubernetes, for one, needs it on",
             "sysctl -w net.bridge.bridge-nf-call-iptables=0",
         )
-    if seen.sysctls.get(RP_FILTER) == "1":
-        yield Finding(
-            NOTICE,
-            "rp_filter is strict: a packet whose answer would leave by another interface is dropped in silence",
-            "net.ipv4.conf.all.rp_filter = 1",
-            "sysctl -w net.ipv4.conf.all.rp_filter=2",
-        )
+    # The higher of both counts: ip-sysctl.rst, rp_filter.
+    overall = seen.sysctls.get(RP_FILTER)
+    if overall == "1":
+        yield _strict("all")
+    for dev in sorted(link for link in seen.links if overall == "0"):
+        if seen.sysctls.get(f"net/ipv4/conf/{dev}/rp_filter") == "1":
+            yield _strict(dev)
+
+
+def _strict(dev: str) -> Finding:
+    return Finding(
+        NOTICE,
+        "rp_filter is strict: the kernel silently drops a packet whose answer would leave by another interface",
+        f"net.ipv4.conf.{dev}.rp_filter = 1",
+        f"sysctl -w net.ipv4.conf.{dev}.rp_filter=2",
+    )
 
 
 def _routes(network: Network, seen: Observed) -> Iterator[Finding]:
@@ -200,7 +297,7 @@ def _routes(network: Network, seen: Observed) -> Iterator[Finding]:
             if inside and narrow and route.dev != network.bridge:
                 yield Finding(
                     PROBLEM,
-                    f"a route leads addresses of {network.name} elsewhere",
+                    f"a route sends addresses of {network.name} elsewhere",
                     f"{route.line}, against {subnet.network} on {network.bridge}",
                     f"ip route del {route.line}",
                 )
@@ -215,7 +312,7 @@ def _mtu(network: Network, seen: Observed) -> Iterator[Finding]:
                 PROBLEM,
                 f"packets of {network.name} may be too big for the way out: long transfers hang",
                 f"the MTU of {network.bridge} is {bridge.mtu}, that of {uplink.name} {uplink.mtu}",
-                f"make it again: mydockernet create --mtu {uplink.mtu} {network.name}",
+                f"create it again: mydockernet create --mtu {uplink.mtu} {network.name}",
             )
 
 

@@ -8,6 +8,7 @@ from mydockernet.facts import SHARED, Fact, Observed
 from mydockernet.links import StrayLink
 from mydockernet.plan import Intent
 from mydockernet.rules import Order, OwnRule, StrayRule
+from mydockernet.variants import Absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,9 @@ def _missing(target: Intent, want: Collection[Fact], seen: Observed) -> Iterator
     owners = {fact: name for (name, _), group in plan.facts_by_owner(target).items() for fact in group}
     for fact in want:
         if plan.told(fact, seen) and not fact.holds(seen):
-            state = "misplaced" if isinstance(fact, Order) else "missing"
-            yield Drift(owners.get(fact, SHARED), state, fact.what)
+            state = "left over" if isinstance(fact, Absent) else "misplaced" if isinstance(fact, Order) else "missing"
+            owner = fact.owner if isinstance(fact, Absent) else owners.get(fact, SHARED)
+            yield Drift(owner, state, fact.what)
 
 
 def _left_over(intent: Intent, had: Collection[Fact], want: Collection[Fact], seen: Observed) -> Iterator[Drift]:

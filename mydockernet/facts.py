@@ -136,7 +136,8 @@ class Observed:
     """What the kernel shows now, parsed once. `unread` says what could not be read, and was taken as absent.
 
     `blind`: the rules of iptables are among that; `frameless`: those of ebtables are.
-    `inside` has the same of the containers' namespaces, by path. `frames` are the rules of ebtables by chain.
+    `inside` has the same of the containers' namespaces, by path. `frames` are the rules of ebtables by chain. `other`
+    has the chains of the other variant of iptables, where it has any, and `variant` the program that changes those.
     """
 
     links: Mapping[str, Link] = field(default_factory=dict)
@@ -153,6 +154,8 @@ class Observed:
     blind: bool = False
     frameless: bool = False
     inside: Mapping[str, "Observed"] = field(default_factory=dict)
+    other: "Observed | None" = None
+    variant: str = ""
 
     @property
     def addresses(self) -> frozenset[Address]:

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 
-from mydockernet import ebtables, links, locks, rules, sysctls
+from mydockernet import ebtables, links, locks, rules, sysctls, variants
 from mydockernet.errors import CommandFailed, Failed, NotPermitted
 from mydockernet.facts import Argv, Chain, Observed, Route, Rule, Step
 from mydockernet.facts import inside as in_netns
@@ -320,7 +320,21 @@ class Kernel:
                 continue
             chains |= rules.read_rules(family, text)
             policies |= rules.read_policies(family, text)
+            if family == 4 and not netns:
+                seen = self._observe_other(seen, variants.is_legacy(text, _real_path("iptables-save")))
         return replace(seen, chains=chains, policies=policies, unread=(*seen.unread, *unread), blind=bool(unread))
+
+    def _observe_other(self, seen: Observed, legacy: bool) -> Observed:
+        """The same observation, with the rules of the other variant of iptables than ours, where it has any."""
+        variant = variants.NFT if legacy else variants.LEGACY
+        save = f"{variant}-save"
+        if (not legacy and not legacy_tables()) or not _real_path(save):
+            return seen
+        text = self.try_read((save, "--counters"))
+        chains, policies = rules.read_rules(4, text), rules.read_policies(4, text)
+        if not any(chains.values()) and set(policies.values()) <= {"ACCEPT"}:
+            return seen
+        return replace(seen, other=Observed(chains=chains, policies=policies), variant=variant)
 
     def _observe_links(self, netns: str) -> Observed:
         routes = links.READ_DEFAULT_ROUTES if netns else links.READ_ROUTES
@@ -398,6 +412,20 @@ class Kernel:
         if done.status != 0:
             raise CommandFailed(argv, done.status, done.stderr)
         return done.stdout
+
+
+def legacy_tables() -> str:
+    """The tables that the legacy variant of iptables has in this network namespace; root alone may read that."""
+    try:
+        return Path("/proc/self/net/ip_tables_names").read_text()
+    except OSError:
+        return ""
+
+
+def _real_path(program: str) -> str:
+    """Where a program is, links followed; empty where it is not."""
+    found = shutil.which(program, path=environment()["PATH"])
+    return os.path.realpath(found) if found else ""
 
 
 def _short(error: Failed) -> str:

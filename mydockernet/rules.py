@@ -508,7 +508,7 @@ def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
 def foldable(argv: Argv) -> bool:
     """Whether a command is one that `_command` builds, of words that need no quotes."""
     return (
-        argv[:1] in (("iptables",), ("ip6tables",))
+        argv[0] in ("iptables", "ip6tables", "iptables-legacy", "iptables-nft")
         and argv[1:2] == ("-t",)
         and argv[-1:] == ("--wait",)
         and not any(c in word for word in argv for c in "#\"'\\ \t\n")

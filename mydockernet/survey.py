@@ -77,11 +77,11 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
 
 
 def _rules(every: Iterable[Fact], seen: Observed) -> Iterator[OwnedRule]:
-    reasons = {rules.read_spec(fact.words): fact.why for fact in every if isinstance(fact, rules.OwnRule)}
+    reasons = {(f.chain, rules.read_spec(f.words)): f.why for f in every if isinstance(f, rules.OwnRule)}
     for chain, chain_rules in seen.chains.items():
         for number, rule in enumerate(chain_rules, 1):
             if rules.is_ours(rule):
-                why = reasons.get(rule.spec, NO_REASON)
+                why = reasons.get((chain, rule.spec), NO_REASON)
                 yield OwnedRule(rule.comment.removeprefix(TAG), chain.table, chain.name, number, rule, why)
 
 

@@ -13,7 +13,7 @@ from mydockernet.survey import OwnedRule, Shown
 
 if TYPE_CHECKING:
     from mydockernet.doctor import Finding
-    from mydockernet.explain import Hop
+    from mydockernet.packets.hops import Hop
 
 RULE_FIELDS = ("Owner", "Table", "Chain", "Number", "Packets", "Rule", "Why")
 _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
@@ -89,31 +89,31 @@ def rules_table(records: Sequence[dict[str, Any]], width: int | None) -> str:
 
 
 def hops(found: "Iterable[Hop]") -> str:
-    """A packet's way, a line a hop; below, indented, why, and the command that mends it."""
+    """A packet's way, a line a hop; below, indented, why, and the command that fixes it."""
     lines = []
     for hop in found:
         lines.append(f"{_SIGNS[hop.state]}{hop.what}")
-        lines += [f"      {line}" for line in (hop.why, hop.mend and f"mend: {hop.mend}") if line]
+        lines += [f"      {line}" for line in (hop.why, hop.fix and f"fix: {hop.fix}") if line]
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def findings(found: "Iterable[Finding]") -> str:
-    """What doctor found: what it is; below, indented, what shows it, and the command that mends it."""
+    """What doctor found: what it is; below, indented, what shows it, and the command that fixes it."""
     lines = []
     for each in found:
         lines.append(f"{each.kind}: {each.what}")
-        lines += [f"      {line}" for line in (each.evidence, each.mend and f"mend: {each.mend}") if line]
+        lines += [f"      {line}" for line in (each.evidence, each.fix and f"fix: {each.fix}") if line]
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def finding_records(found: "Iterable[Finding]") -> list[dict[str, Any]]:
     """The same, for JSON."""
-    return [{"Kind": f.kind, "What": f.what, "Evidence": f.evidence, "Mend": f.mend} for f in found]
+    return [{"Kind": f.kind, "What": f.what, "Evidence": f.evidence, "Fix": f.fix} for f in found]
 
 
 def hop_records(found: "Iterable[Hop]") -> list[dict[str, Any]]:
     """A packet's way, for JSON."""
-    return [{"State": hop.state, "What": hop.what, "Why": hop.why, "Mend": hop.mend} for hop in found]
+    return [{"State": hop.state, "What": hop.what, "Why": hop.why, "Fix": hop.fix} for hop in found]
 
 
 def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict[str, Any]:

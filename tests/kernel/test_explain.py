@@ -10,20 +10,20 @@ from tests.kernel.lab import HOST, A, B, Lab
 VETH = "$(mydockernet inspect a | jq -r '.[0].Containers.{}.HostInterface')"
 REPAIR_A = "mydockernet repair a"
 
-# What is broken, how, who asks whom, the words of the hop that stops it, the command that mends it.
+# What is broken, how, who asks whom, the words of the hop that stops it, the command that fixes it.
 BREAKAGES = {
     "no default route": ("ip -n a1 route del default", "a1 192.0.2.2:80", "a1: has no route to 192.0.2.2", REPAIR_A),
-    "interface off": ("ip -n a1 link set eth0 down", "a2 a1:80", "a1: its interface eth0 is switched off", REPAIR_A),
-    "interface gone": ("ip -n a1 link set eth0 name x", "a2 a1", "a1: its interface eth0 is not there", REPAIR_A),
+    "interface off": ("ip -n a1 link set eth0 down", "a2 a1:80", "a1: its interface eth0 is down", REPAIR_A),
+    "interface gone": ("ip -n a1 link set eth0 name x", "a2 a1", "a1: its interface eth0 is missing", REPAIR_A),
     "address gone": ("ip -n a2 addr flush dev eth0", "a1 a2:80", f"a2: has no longer the address {A}.3", REPAIR_A),
     "cable off": (f"ip link set {VETH.format('a1')} down", "a2 a1:80", "the host: the cable a1-", REPAIR_A),
     "cable unplugged": (
         f"ip link set {VETH.format('a2')} nomaster",
         "a1 a2",
-        "is not plugged into the bridge a",
+        "is not attached to the bridge a",
         REPAIR_A,
     ),
-    "bridge off": ("ip link set dev a down", "a1 a2", "the host: the bridge a is switched off", REPAIR_A),
+    "bridge off": ("ip link set dev a down", "a1 a2", "the host: the bridge a is down", REPAIR_A),
     "gateway gone": ("ip addr flush dev a", "a1 192.0.2.2:80", f"has no longer the gateway's address {A}.1", REPAIR_A),
     "forwarding off": (
         "sysctl -w net.ipv4.ip_forward=0",
@@ -49,11 +49,11 @@ BREAKAGES = {
         "the policy of FORWARD in filter",
         "mydockernet repair",
     ),
-    "nat flushed": ("iptables -t nat -F", "outside host:8080", "no rule leads port 8080 on to a1", REPAIR_A),
+    "nat flushed": ("iptables -t nat -F", "outside host:8080", "no rule translates port 8080 to a1", REPAIR_A),
     "the port's rule gone": (
         "iptables -t nat -F MYDOCKERNET-PORTS",
         "b1 host:8080",
-        "no rule leads port 8080 on to a1",
+        "no rule translates port 8080 to a1",
         REPAIR_A,
     ),
     "a foreign DNAT in front": (
@@ -83,7 +83,7 @@ BREAKAGES = {
     ),
     "published elsewhere": ("true", "outside host:8081", "port 8081 is published on 127.0.0.1, not on", "8081:80"),
     "not published": ("true", "outside host:8089", "nothing listens on tcp port 8089", "mydockernet publish"),
-    "unpublished container": ("true", "outside a1:80", "--dst-group 0x6d64", "mydockernet publish a a1 80"),
+    "unpublished container": ("true", "outside a1:80", "--dst-group 0x6d64", ""),
     "another network": ("true", "b1 a2:80", "--dst-group 0x6d64", "mydockernet publish a a2 80"),
     "an internal network": ("true", "i1 192.0.2.2:80", "--src-group 0x6d65", ""),
     "into an internal network": ("true", "a1 i1:80", "--dst-group 0x6d65", ""),
@@ -91,7 +91,7 @@ BREAKAGES = {
     "no way back": (
         "ip -n a1 route del default",
         "outside host:8080",
-        "a1: has no way back to 192.0.2.2",
+        "a1: has no route back to 192.0.2.2",
         REPAIR_A,
     ),
     "a container's own rules": (
@@ -166,23 +166,23 @@ def test_it_names_a_dead_container(lab):
     names_the_culprit(lab.host, *BREAKAGES["a dead container"])
 
 
-def names_the_culprit(host, damage, words, what, mend):
+def names_the_culprit(host, damage, words, what, fix):
     host.sh(damage)
     before = host.everything()
     done, hops = explain(host, words)
     assert done.returncode == 5, (hops, done.stderr)
     assert [hop["State"] for hop in hops].count("stops") == 1
     assert what in hops[-1]["What"]
-    assert mend in hops[-1]["Mend"]
+    assert fix in hops[-1]["Fix"]
     assert host.everything() == before
 
 
 @pytest.mark.parametrize("name", ["no default route", "cable unplugged", "nat flushed", "hairpin rule gone"])
-def test_the_command_that_it_names_mends_it(well, name):
+def test_the_command_that_it_names_fixes_it(well, name):
     damage, words, _, _ = BREAKAGES[name]
     try:
         well.host.sh(damage)
-        well.host.sh(explain(well.host, words)[1][-1]["Mend"])
+        well.host.sh(explain(well.host, words)[1][-1]["Fix"])
         assert explain(well.host, words)[0].returncode == 0
     finally:
         well.host.sh(RESTORE)
@@ -196,7 +196,7 @@ def test_where_it_can_not_be_sure_it_says_so(lab):
     doubts = [hop for hop in hops if hop["State"] == "unsure"]
     assert "rule 1 of MYDOCKERNET-USER in filter: -m statistic" in doubts[0]["What"]
     assert f"under the container's own address, {A}.2" in doubts[-1]["What"]
-    assert doubts[-1]["Mend"] == REPAIR_A
+    assert doubts[-1]["Fix"] == REPAIR_A
 
 
 def test_what_it_is_asked_has_to_make_sense(well):
@@ -213,4 +213,4 @@ def test_people_read_it_line_by_line(well):
     lines = done.stdout.splitlines()
     assert lines[0] == f"  ok  b1: sends it from {B}.2 by eth0, to its gateway {B}.1"
     assert [line for line in lines if line.startswith("STOP  ")] == [lines[-3]]
-    assert lines[-1] == "      mend: mydockernet publish a a2 80"
+    assert lines[-1] == "      fix: mydockernet publish a a2 80"

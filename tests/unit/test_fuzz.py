@@ -3,19 +3,26 @@
 import json
 import os
 import string
-from ipaddress import ip_address
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mydockernet import doctor, links, netfilter, ports, rules, sysctls, who
+from mydockernet import doctor, links, ports, rules, sysctls, who
 from mydockernet.errors import MydockernetError
-from mydockernet.facts import Observed
-from mydockernet.netfilter import Packet
+from mydockernet.facts import Link, Observed, Route
+from mydockernet.packets import netfilter, nft
+from mydockernet.packets.packet import Packet
 from tests.unit.values import endpoint, intent, mapping, network
 
 ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1")) * 100
 fuzz = settings(max_examples=ROUNDS)
+NETWORKS = intent(network("web", "10.1.0.0/24", endpoint(ports=(mapping(),))))
+SEEN = Observed(
+    links={"web": Link("web", "bridge", "28004"), "eth0": Link("eth0")},
+    routes=(Route(ip_network("0.0.0.0/0"), "192.0.2.1", "eth0", "default via 192.0.2.1 dev eth0"),),
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -75,13 +82,33 @@ def test_rules_of_every_shape(text):
             packet = Packet(ip_address("10.0.0.1"), ip_address("10.0.0.2"), "tcp", 80, "a", "b", local=local)
             netfilter.ask(seen, "filter", "FORWARD", packet)
         list(rules.strays(seen, (), ()))
-        list(doctor.diagnose({}, seen, doctor.Host(other_rules=text, nft_chains=text)))
+        list(doctor.diagnose(NETWORKS, replace(seen, other=seen, variant="iptables-legacy"), doctor.Host()))
+
+
+NFT_WORDS = "match left right op payload protocol field meta key ct vmap data set prefix range elem jump target goto"
+NFT_KEYS = [*NFT_WORDS.split(), "accept", "drop", "reject", "return", "dnat", "xt", "counter", "fib", "flags", "result"]
+NFT = st.recursive(
+    st.none() | st.integers() | st.sampled_from(["web", "@s", "10.0.0.0/8", "established", "c", "saddr"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NFT_KEYS), inner, max_size=3),
+    max_leaves=15,
+)
+CHAIN = {"family": "inet", "table": "t", "name": "c"}
+
+
+@fuzz
+@given(st.lists(st.lists(NFT, max_size=4), max_size=4))
+def test_rules_of_nft(rules):
+    items = [{"chain": {**CHAIN, "hook": "forward", "prio": 0, "policy": "drop"}}]
+    items += [{"rule": {**CHAIN, "chain": "c", "handle": 1, "expr": expr}} for expr in rules]
+    text = json.dumps({"nftables": [*items, {"set": {**CHAIN, "name": "s", "elem": rules}}]})
+    for finding in doctor.diagnose(NETWORKS, SEEN, doctor.Host(ruleset=nft.read(text))):
+        assert finding.what
 
 
 @fuzz
 @given(JSON.map(json.dumps))
 def test_json_of_nft(text):
-    list(doctor.diagnose({}, Observed(), doctor.Host(nft_chains=text)))
+    list(doctor.diagnose(NETWORKS, SEEN, doctor.Host(ruleset=nft.read(text))))
 
 
 @fuzz

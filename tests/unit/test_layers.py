@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = {path.stem: path for path in sorted((Path(__file__).parents[2] / "mydockernet").glob("*.py"))}
+PACKAGE = Path(__file__).parents[2] / "mydockernet"
+SOURCES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.glob("**/*.py"))}
 
 # Each module, and those that it may import: only such as stand above it.
 MAY_IMPORT = {
@@ -22,10 +23,10 @@ MAY_IMPORT = {
     "sysctls": "facts",
     "ebtables": "errors facts model",
     "rules": "errors facts links model",
-    "netfilter": "facts model rules",
+    "variants": "facts rules",
     # What follows from what.
     "plan": "ebtables errors facts links model rules sysctls",
-    "drift": "facts links plan rules",
+    "drift": "facts links plan rules variants",
     "cables": "facts links plan",
     "script": "errors facts",
     # What lies outside: namespaces, files, the kernel.
@@ -33,19 +34,31 @@ MAY_IMPORT = {
     "namespaces": "errors model",
     "handles": "errors facts model namespaces",
     "store": "errors locks model",
-    "kernel": "ebtables errors facts handles links locks model rules sysctls",
+    "kernel": "ebtables errors facts handles links locks model rules sysctls variants",
     # The verbs.
     "transitions": "addressing errors facts model namespaces plan ports",
-    "actions": "cables drift ebtables errors facts kernel links model namespaces plan script store transitions",
+    "actions": "cables drift ebtables errors facts kernel links model namespaces plan rules script store transitions "
+    "variants",
     "running": "actions errors facts model transitions",
     "survey": "actions errors facts model namespaces plan rules",
-    "explain": "actions addressing errors facts model namespaces netfilter plan rules",
-    "doctor": "actions errors facts kernel model plan rules",
+    # A packet's way.
+    "packets.__init__": "",
+    "packets.packet": "facts model",
+    "packets.netfilter": "facts packets.packet rules",
+    "packets.nft": "ebtables facts packets.packet",
+    "packets.hooks": "facts packets.netfilter packets.nft packets.packet",
+    "packets.hops": "facts links model packets.hooks packets.netfilter packets.nft packets.packet rules",
+    "packets.host": "facts model packets.hooks packets.hops packets.netfilter packets.nft packets.packet plan rules",
+    "packets.walk": "ebtables facts model namespaces packets.hops packets.host packets.packet plan",
+    "packets.explain": "actions addressing errors facts model namespaces packets.hooks packets.hops packets.host "
+    "packets.nft packets.walk plan",
+    "doctor": "actions errors facts kernel model packets.hooks packets.hops packets.netfilter packets.nft "
+    "packets.packet plan rules",
     "who": "facts model plan rules",
     # What a user sees.
-    "views": "doctor errors explain facts model survey",
-    "cli": "__init__ actions addressing doctor drift errors explain facts kernel model namespaces plan ports running "
-    "script store survey transitions views who",
+    "views": "doctor errors facts model packets.hops survey",
+    "cli": "__init__ actions addressing doctor drift errors facts kernel model namespaces packets.explain packets.hops "
+    "plan ports running script store survey transitions views who",
     "__main__": "cli",
 }
 # Who alone may import them; and only in functions, as they take long to load.
@@ -67,8 +80,8 @@ def imports(tree):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports hide where they lead"
-            if node.module == "mydockernet":
-                yield from (f"mydockernet.{alias.name}" for alias in node.names)
+            if node.module in ("mydockernet", "mydockernet.packets"):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
             else:
                 yield node.module
 
@@ -89,7 +102,7 @@ def when_loaded(module):
 
 def own(module):
     """The modules of ours that a module imports; a mere name in mydockernet is one of __init__."""
-    names = [name.split(".")[1] for name in imports(tree(module)) if name.startswith("mydockernet.")]
+    names = [name.removeprefix("mydockernet.") for name in imports(tree(module)) if name.startswith("mydockernet.")]
     return {name if name in SOURCES else "__init__" for name in names}
 
 

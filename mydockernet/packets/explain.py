@@ -1,0 +1,126 @@
+"""Trace a packet and name what drops it: read from the live kernel, which is not changed."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mydockernet import namespaces, plan
+from mydockernet.actions import Context
+from mydockernet.addressing import read_address
+from mydockernet.errors import Invalid, NotFound
+from mydockernet.facts import Observed, inside
+from mydockernet.model import PORT_MAX, PORT_MIN
+from mydockernet.packets import nft
+from mydockernet.packets.hooks import Sight
+from mydockernet.packets.hops import STOPS, Hop, Party, Question
+from mydockernet.packets.host import BRIDGE_CALLS_IPTABLES, FORWARDING, AskRoute, Ended
+from mydockernet.packets.walk import Walk
+from mydockernet.plan import Intent
+
+
+def answer(context: Context, source: str, target: str) -> tuple[tuple[Hop, ...], tuple[str, ...]]:
+    """The hops from `source` to `target`, the last one first to stop; and what could not be read.
+
+    Raises NotFound, Invalid for words that mean no end of a way.
+    """
+    door = context.kernel
+    intent = context.store.load()
+    seen = door.observe(lenient=True)
+    question = read_question(source, target, intent, seen)
+    places = (*question.source.places, *question.target.places)
+    # A published port leads to any container.
+    every = [e.namespace for _, e in (*plan.endpoints(intent.values()), *places)]
+    alive = [namespace for namespace in every if namespaces.alive(namespace)]
+    door.hold(alive)
+    seen = door.observe_whole(seen, sorted({namespace.path for namespace in alive}))
+    seen = door.observe_sysctls(seen, _switches(intent, seen))
+    if any(network.checks_senders for network in intent.values()):
+        seen = door.observe_frames(seen)
+    rulesets = {netns: nft.read(door.try_read(inside(netns, nft.READ))) for netns in ("", *seen.inside)}
+    return explain(question, intent, Sight(seen, rulesets), door.route), seen.unread
+
+
+def _switches(intent: Intent, seen: Observed) -> Iterator[tuple[str, str]]:
+    """The sysctls that count on the way: of the host, and in containers that are on several networks."""
+    bridges = {network.bridge for network in intent.values()}
+    yield from (("", key) for key in (FORWARDING, BRIDGE_CALLS_IPTABLES))
+    yield from (("", f"net/ipv4/conf/{bridge}/route_localnet") for bridge in bridges)
+    devices = {*bridges, *(route.dev for route in seen.routes)} & {*seen.links}
+    yield from (("", f"net/ipv4/conf/{dev}/rp_filter") for dev in ("all", *devices))
+    places = [(e.namespace.path, e.interface) for _, e in plan.endpoints(intent.values())]
+    for path, interface in places:
+        if sum(path == other for other, _ in places) > 1:
+            yield from ((path, f"net/ipv4/conf/{dev}/rp_filter") for dev in ("all", interface))
+
+
+def read_question(source: str, target: str, intent: Intent, seen: Observed) -> Question:
+    """Read `FROM` and `TO[:PORT[/tcp|udp|sctp]]`, each of which may be NETWORK/NAME. Raises NotFound, Invalid."""
+    name, colon, rest = target.rpartition(":")
+    port, slash, protocol = rest.partition("/")
+    if colon and not (port.isdecimal() and PORT_MIN <= int(port) <= PORT_MAX):
+        raise Invalid(f"TO: {target!r}: {port!r} is not a port")
+    if colon and slash and protocol not in ("tcp", "udp", "sctp"):
+        raise Invalid(f"TO: {target!r}: the protocol is tcp, udp or sctp")
+    if not colon:
+        return Question(_party("FROM", source, intent, seen), _party("TO", target, intent, seen))
+    ends = _party("FROM", source, intent, seen), _party("TO", name, intent, seen)
+    return Question(*ends, protocol or "tcp", int(port))
+
+
+def _party(option: str, word: str, intent: Intent, seen: Observed) -> Party:
+    everywhere = list(plan.endpoints(intent.values()))
+    if word == "host":
+        return Party(word, host=True)
+    try:
+        address = read_address(word)
+    except ValueError:
+        address = None
+    network = ""
+    if address:
+        place = next((place for place in everywhere if address in place[1].addresses), None)
+        if place is None:
+            return Party(word, address=address, host=address in seen.addresses or address.is_loopback)
+        found = [place]
+    else:
+        network, _, name = word.rpartition("/")
+        found = [(net, e) for net, e in everywhere if e.name == name and network in ("", net.name)]
+    chosen = found[0] if found and (address or network) else None
+    if not found:
+        try:
+            key = namespaces.find(word)[1].key
+        except (NotFound, Invalid):
+            raise NotFound(
+                f"{option}: {word!r} is no container on a network", hint="a container's name, host, or an address"
+            ) from None
+        found = [place for place in everywhere if place[1].namespace.key == key]
+    keys = {endpoint.namespace.key for _, endpoint in found}
+    if len(keys) > 1:
+        raise Invalid(f"{option}: {word!r} is several containers", hint="say which, with NETWORK/NAME")
+    if not found:
+        raise NotFound(f"{option}: {word!r} is on no network", hint="mydockernet connect NETWORK CONTAINER")
+    places = tuple(place for place in everywhere if place[1].namespace.key in keys)
+    return Party(found[0][1].name, places, address, chosen=chosen)
+
+
+def explain(question: Question, intent: Intent, sight: Sight, route: AskRoute) -> tuple[Hop, ...]:
+    """The hops of a way, up to the one that stops it, if any. `route` asks the kernel (netns, to, from, came by).
+
+    Where a container is on several networks, and which is meant does not follow: the first way that is open, or all.
+    """
+    ways = []
+    for each in _ways(question):
+        walk = Walk(each, intent, sight, route)
+        with contextlib.suppress(Ended):
+            walk.start()
+        if walk.hops[-1].state != STOPS:
+            return tuple(walk.hops)
+        ways.append(walk.hops)
+    return tuple(hop for hops in ways for hop in hops)
+
+
+def _ways(question: Question) -> tuple[Question, ...]:
+    source, target = question.source, question.target
+    names = {network.name for network, _ in source.places}
+    if target.chosen or len(target.places) < 2 or any(network.name in names for network, _ in target.places):
+        return (question,)
+    return tuple(replace(question, target=replace(target, chosen=place)) for place in target.places)

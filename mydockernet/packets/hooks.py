@@ -1,0 +1,70 @@
+"""What a packet is asked by at each hook of the kernel, in the kernel's order: tables of iptables, chains of nft. Pure.
+
+Priorities of the tables: nft(8), "Standard priority names". The two variants of iptables register theirs alike.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from mydockernet.facts import Observed
+from mydockernet.packets import netfilter, nft
+from mydockernet.packets.packet import Packet
+
+Verdict = netfilter.Verdict | nft.Verdict
+
+PRIORITIES: Mapping[str, Mapping[str, int]] = {
+    "PREROUTING": {"raw": -300, "mangle": -150, "nat": -100},
+    "INPUT": {"mangle": -150, "filter": 0, "security": 50, "nat": 100},
+    "FORWARD": {"mangle": -150, "filter": 0, "security": 50},
+    "OUTPUT": {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50},
+    "POSTROUTING": {"mangle": -150, "nat": 100},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Something that decides about a packet at a hook. `nat`: it is asked about a flow's first packet alone."""
+
+    priority: int
+    table: str
+    ask: Callable[[Packet], Verdict]
+
+    @property
+    def nat(self) -> bool:
+        """Whether it translates."""
+        return self.table == "nat"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What is seen: links, routes and rules; and the chains of nft that are not those of iptables, by namespace."""
+
+    seen: Observed = field(default_factory=Observed)
+    rulesets: Mapping[str, nft.Ruleset] = field(default_factory=dict)
+
+    def gates(self, netns: str, hook: str, frames: bool = False) -> tuple[Gate, ...]:
+        """All that is asked at a hook, in order. `frames`: by a bridge, about what passes between its ports."""
+        found = self._of_nft(netns, hook, ("bridge",)) if frames else self._all(netns, hook)
+        return tuple(sorted(found, key=lambda gate: gate.priority))
+
+    def _all(self, netns: str, hook: str) -> Iterator[Gate]:
+        seen = self.seen.at(netns)
+        for table, priority in PRIORITIES[hook].items():
+            yield Gate(priority, table, partial(netfilter.ask, seen, table, hook))
+            if seen.other is not None:
+                yield Gate(priority, table, partial(self._other, seen, table, hook))
+        yield from self._of_nft(netns, hook, ("ip", "inet"))
+
+    @staticmethod
+    def _other(seen: Observed, table: str, hook: str, packet: Packet) -> Verdict:
+        assert seen.other is not None
+        # The rules are those of the other variant; links and addresses are the same.
+        there = Observed(links=seen.links, chains=seen.other.chains, policies=seen.other.policies)
+        return netfilter.ask(there, table, hook, packet, seen.variant)
+
+    def _of_nft(self, netns: str, hook: str, families: tuple[str, ...]) -> Iterator[Gate]:
+        seen, ruleset = self.seen.at(netns), self.rulesets.get(netns, nft.Ruleset())
+        for base in ruleset.hooked(hook.lower(), families):
+            kind = "nat" if base.kind == "nat" else "nft"
+            yield Gate(base.priority, kind, partial(nft.ask, seen, ruleset, base))

@@ -1,0 +1,160 @@
+"""What explain says of a packet's way: the ends, the hops, and which command lets a stopped packet pass. Pure."""
+
+from dataclasses import dataclass
+
+from mydockernet import rules
+from mydockernet.facts import Argv, inside
+from mydockernet.links import GROUP, GROUP_INTERNAL
+from mydockernet.model import Address, Endpoint, Network, PortMapping
+from mydockernet.packets import netfilter, nft
+from mydockernet.packets.hooks import Verdict
+from mydockernet.packets.packet import Packet
+
+PASSES, STOPS, UNSURE = "passes", "stops", "unsure"
+
+Place = tuple[Network, Endpoint]
+
+PANIC = "Somebody has closed this host: a panic mode. mydockernet does not undo that."
+PANIC_TABLE = "firewalld_policy_drop"
+GROUPS = f"{GROUP}-{GROUP_INTERNAL}"
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One thing that a packet meets: what it is, whether the packet `passes`, why, and the command that fixes it."""
+
+    state: str
+    what: str
+    why: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """An end of the way: a container by its places, or the host or another machine by an address.
+
+    No address of the host: the one that the other end would use. `chosen` is the place that the user named.
+    """
+
+    name: str
+    places: tuple[Place, ...] = ()
+    address: Address | None = None
+    host: bool = False
+    chosen: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """From where to where; no port: as ping would (icmp)."""
+
+    source: Party
+    target: Party
+    protocol: str = "icmp"
+    port: int | None = None
+
+
+def is_panic(verdict: Verdict) -> bool:
+    """Whether a verdict has the shape of a panic mode: of firewalld's, or any that closes the host before filter."""
+    if isinstance(verdict, nft.Verdict):
+        return verdict.base.table == PANIC_TABLE
+    return verdict.rule is None and verdict.chain is not None and verdict.chain.table in ("raw", "mangle")
+
+
+def why_stopped(verdict: Verdict) -> str:
+    """Why a rule, or a policy, drops a packet."""
+    if is_panic(verdict):
+        return PANIC
+    if isinstance(verdict, nft.Verdict):
+        return "An nftables chain that is not mydockernet's: nftables evaluates it whatever iptables accepts."
+    if verdict.rule is None:
+        return "No rule decided, so the policy does."
+    if verdict.ours:
+        return reason(verdict)
+    admins = verdict.chain is not None and verdict.chain.name == rules.USER
+    return "A rule of the admin's own." if admins else "A rule that is not mydockernet's."
+
+
+def reason(verdict: netfilter.Verdict) -> str:
+    """Why a rule of ours is there."""
+    if verdict.rule is None or verdict.chain is None:
+        return ""
+    every = (fact for fact in rules.every_shared(4) if isinstance(fact, rules.OwnRule))
+    spec = verdict.rule.spec
+    guarded = verdict.chain.name == rules.PREROUTING and verdict.stops
+    other = "It claims to come from a network of ours, but did not arrive by its bridge." if guarded else ""
+    return next((f.why for f in every if f.chain == verdict.chain and rules.read_spec(f.words) == spec), other)
+
+
+def fix_for(verdict: Verdict, packet: Packet, netns: str = "") -> str:
+    """The command that lets a packet pass a rule, or a policy, that is not ours; empty where none should.
+
+    It lets no more pass than it has to, and never lifts a whole firewall.
+    """
+    if is_panic(verdict) or verdict.ours:
+        return ""
+    if isinstance(verdict, nft.Verdict):
+        words = _pass_nft(verdict.base, packet, netns)
+        return " && ".join(
+            " ".join(inside(netns, ("nft", "insert", "rule", *verdict.base.place.split(), *each))) for each in words
+        )
+    chain = verdict.chain
+    assert chain is not None
+    if verdict.rule is not None:
+        argv = inside(netns, (verdict.program, "-t", chain.table, "-D", chain.name, str(verdict.number)))
+        return " ".join(argv)
+    if netns or chain.name != "FORWARD":
+        argv = (verdict.program, "-t", chain.table, "-I", chain.name, *_pass_iptables(packet), "-j", "ACCEPT")
+        return " ".join(inside(netns, argv))
+    return "mydockernet repair" if verdict.program == "iptables" else accept_in_other(verdict.program)
+
+
+def accept_in_other(program: str) -> str:
+    """The commands that let our networks pass the filter table of the other variant; our own rules still decide."""
+    both = f"0x{int(GROUP):x}/0xfffffffe"
+    return " && ".join(
+        f"{program} -I FORWARD -m devgroup --{direction}-group {both} -j ACCEPT" for direction in ("src", "dst")
+    )
+
+
+_OUR_GROUPS = tuple(("meta", f"{direction}group", GROUPS, "accept") for direction in ("oif", "iif"))
+
+
+def _pass_nft(base: nft.Chain, packet: Packet, netns: str) -> tuple[Argv, ...]:
+    if base.family == "bridge":
+        # Frames of ARP have to pass as well.
+        name = "oifname" if base.hook in ("output", "postrouting") else "iifname"
+        return (("meta", name, packet.outward if name == "oifname" else packet.inward, "accept"),)
+    if base.hook == "forward" and not netns:
+        return _OUR_GROUPS
+    if packet.answer:
+        return (("ct", "state", "established,related", "accept"),)
+    if packet.vague:
+        return (("meta", "iifgroup", GROUPS, "accept"),) if base.hook == "prerouting" else ()
+    port = (packet.protocol, "dport", str(packet.port)) if packet.port else ("meta", "l4proto", packet.protocol)
+    return (("ip", "saddr", str(packet.source), "ip", "daddr", str(packet.destination), *port, "accept"),)
+
+
+def _pass_iptables(packet: Packet) -> Argv:
+    if packet.answer:
+        return ("-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED")
+    port = ("--dport", str(packet.port)) if packet.port else ()
+    return ("-s", str(packet.source), "-d", str(packet.destination), "-p", packet.protocol, *port)
+
+
+def published(place: Place, packet: Packet) -> PortMapping | None:
+    """The mapping by which that port of a container is published already, if any."""
+    found = (m for m in place[1].ports if m.protocol == packet.protocol)
+    inner = packet.port
+    return next((m for m in found if inner and m.container_ports.first <= inner <= m.container_ports.last), None)
+
+
+def publish(place: Place, packet: Packet) -> tuple[str, str]:
+    """How a container is reached by those who may not reach it itself: what to do, in words, and the command."""
+    mapping = published(place, packet)
+    if mapping is None:
+        command = f"mydockernet publish {place[0].name} {place[1].name} {packet.port or 'PORT'}"
+        return "Publish the port, and connect to the host's port instead.", command
+    assert packet.port is not None
+    port = mapping.host_ports.first + packet.port - mapping.container_ports.first
+    where = f"{mapping.host_ip}:{port}" if mapping.host_ip else f"port {port} of the host"
+    return f"It is published: connect to {where} instead.", ""

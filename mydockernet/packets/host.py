@@ -1,0 +1,369 @@
+"""A packet's way through the host: its hooks in the kernel's order, its routes, its programs. Writes down the hops.
+
+    ─ PREROUTING ─ route ─┬─ INPUT ─ a program
+                          └─ FORWARD ─ POSTROUTING ─       and OUTPUT ─ POSTROUTING for what the host itself sends
+
+The way of a packet through the kernel's tables: iptables(8), TABLES; nft(8), ADDRESS FAMILIES. Which way a packet is
+sent, the kernel is asked.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import NoReturn
+
+from mydockernet import plan, rules
+from mydockernet.facts import Chain, Observed, Route, Socket
+from mydockernet.model import Address, Network
+from mydockernet.packets import hops, netfilter, nft
+from mydockernet.packets.hooks import Sight, Verdict
+from mydockernet.packets.hops import PASSES, STOPS, UNSURE, Hop, Place, Question
+from mydockernet.packets.packet import Packet
+from mydockernet.plan import Intent
+
+BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
+FORWARDING = "net/ipv4/ip_forward"
+STRICT = 1  # ip-sysctl.rst of the kernel, rp_filter
+
+GUARD = Chain(4, "mangle", rules.PREROUTING)
+
+AskRoute = Callable[[str, str, str, str], Route | str]
+
+
+class Ended(Exception):
+    """The way ends here."""
+
+
+class OnHost(ABC):
+    """A packet's way as far as the host is concerned, written down as it goes."""
+
+    def __init__(self, question: Question, intent: Intent, sight: Sight, route: AskRoute) -> None:
+        self.question = question
+        self.networks = {network.bridge: network for network in intent.values()}
+        self.places = list(plan.endpoints(intent.values()))
+        self.sight = sight
+        self.route = route
+        self.hops: list[Hop] = []
+
+    @property
+    def seen(self) -> Observed:
+        """What is seen of the host."""
+        return self.sight.seen
+
+    @abstractmethod
+    def cable(self, place: Place) -> None:
+        """Both ends of a container's cable, and the bridge."""
+
+    @abstractmethod
+    def arrive_at(self, place: Place, packet: Packet, routed: bool) -> None:
+        """Into a container, to its program, and the answer's way back."""
+
+    # What is written down
+
+    def passes(self, what: str, why: str = "") -> None:
+        """The packet passes this."""
+        self.hops.append(Hop(PASSES, what, why))
+
+    def arrives(self, what: str, why: str = "") -> NoReturn:
+        """The packet has got there; or only perhaps, where a rule that can't be told may have dropped it."""
+        if any(hop.state == UNSURE for hop in self.hops):
+            self.hops.append(Hop(UNSURE, f"{what}, unless what is marked with ? drops it", why))
+        else:
+            self.passes(what, why)
+        raise Ended
+
+    def unsure(self, what: str, why: str = "", fix: str = "") -> None:
+        """Whether the packet passes this can't be told; it is said once."""
+        if all(hop.what != what for hop in self.hops):
+            self.hops.append(Hop(UNSURE, what, why, fix))
+
+    def stops(self, what: str, why: str = "", fix: str = "") -> NoReturn:
+        """The packet ends here."""
+        self.hops.append(Hop(STOPS, what, why, fix))
+        raise Ended
+
+    # Hooks
+
+    def hook(self, hook: str, packet: Packet, netns: str = "", of: str = "the host", frames: bool = False) -> Packet:
+        """Pass all that the kernel asks at a hook, or stop there. Returns the packet, translated where it was."""
+        for gate in self.sight.gates(netns, hook, frames):
+            if gate.nat and packet.answer:
+                continue
+            verdict = gate.ask(packet)
+            self._tell(verdict, packet, netns, of)
+            if gate.nat and isinstance(verdict, netfilter.Verdict):
+                packet = self._translated(verdict, packet, netns, of)
+            elif isinstance(verdict, netfilter.Verdict) and verdict.rule is not None and gate.table == "filter":
+                self.passes(f"{of}'s {verdict.where}", hops.reason(verdict))
+        return packet
+
+    def _tell(self, verdict: Verdict, packet: Packet, netns: str, of: str) -> None:
+        for doubt in verdict.doubts:
+            accepts = isinstance(doubt, nft.Verdict) and doubt.decision == "accept"
+            accepts = accepts or (isinstance(doubt, netfilter.Verdict) and doubt.target == "ACCEPT")
+            if verdict.stops or not accepts:
+                self.unsure(f"{of}'s {doubt.where}", "It asks for something that can't be told from here.")
+        if not verdict.stops:
+            return
+        way, fix = "", hops.fix_for(verdict, packet, netns)
+        if verdict.ours and isinstance(verdict, netfilter.Verdict) and verdict.chain != GUARD:
+            way, fix = self._way_round(packet)
+        why = " ".join(filter(None, (hops.why_stopped(verdict), way)))
+        if any(doubt.avoids for doubt in verdict.doubts):
+            self.unsure(f"{of}'s {verdict.where}", why, fix)
+        else:
+            self.stops(f"{of}'s {verdict.where}", why, fix)
+
+    def _way_round(self, packet: Packet) -> tuple[str, str]:
+        """What a packet that our own rules drop should do instead."""
+        there = self.place_of(packet.destination)
+        ends = (self.networks.get(packet.inward), self.networks.get(packet.outward))
+        closed = any(network and network.internal for network in ends)
+        return ("", "") if there is None or there[0].internal or closed else hops.publish(there, packet)
+
+    def place_of(self, address: Address) -> Place | None:
+        """Which container on which network has an address."""
+        return next((place for place in self.places if address in place[1].addresses), None)
+
+    def _translated(self, verdict: netfilter.Verdict, packet: Packet, netns: str, of: str) -> Packet:
+        """The packet after a table of nat."""
+        before = packet.flow
+        if verdict.target in ("MASQUERADE", "SNAT"):
+            own = self._address_on(packet.outward, netns)
+            self.passes(f"{of}'s {verdict.where}", f"From here it carries {of}'s {own or 'address'}.")
+            return replace(packet, source=own or packet.source, states=packet.states | {"SNAT"}, first=before)
+        if verdict.target == "REDIRECT" or (verdict.target == "DNAT" and "--to-destination" not in verdict.words):
+            self.unsure(f"{of}'s {verdict.where}", "Where it leads is not told from here.")
+        if verdict.target != "DNAT" or "--to-destination" not in verdict.words:
+            return packet
+        to = verdict.words[verdict.words.index("--to-destination") + 1].split("/")[0]
+        address, _, port = to.partition(":")
+        self.passes(f"{of}'s {verdict.where}", f"The port is published: it goes on to {to}.")
+        inner = self._inner_port(packet, port)
+        new, states = ip_address(address), packet.states | {"DNAT"}
+        return replace(packet, destination=new, port=inner, states=states, first=before, local=False)
+
+    def _inner_port(self, packet: Packet, word: str) -> int | None:
+        first, dash, _ = word.partition("-")
+        if not first.isdecimal():
+            return packet.port
+        if not dash or packet.port is None:
+            return int(first)
+        for _, endpoint in self.places:
+            for mapping in endpoint.ports:
+                if mapping.protocol == packet.protocol and mapping.host_ports.first <= packet.port <= (
+                    mapping.host_ports.last
+                ):
+                    return int(first) + packet.port - mapping.host_ports.first
+        return int(first)
+
+    def _address_on(self, dev: str, netns: str) -> Address | None:
+        link = self.seen.at(netns).links.get(dev)
+        words = sorted(link.addresses) if link else ()
+        found = (ip_address(word.partition("/")[0]) for word in words)
+        return next((address for address in found if address.version == 4), None)
+
+    # Ways
+
+    def at_host(self, packet: Packet) -> None:
+        """In by an interface of the host."""
+        local = packet.destination in self.seen.addresses or packet.destination.is_loopback
+        packet = self.hook("PREROUTING", replace(packet, local=local))
+        way = self.route("", str(packet.destination), str(packet.source), packet.inward)
+        if isinstance(way, str):
+            self._not_sent_on(packet, way)
+        if way.kind == "local":
+            self.into_host(packet)
+        packet = replace(packet, outward=way.dev, local=False)
+        self.passes(f"the host: sends it on by {way.dev}", f"Its route: {way.line}.")
+        return self.out_of_host(self.hook("FORWARD", packet))
+
+    def _not_sent_on(self, packet: Packet, said: str) -> NoReturn:
+        if self.seen.sysctls.get(FORWARDING) != "1" and not packet.local:
+            self.stops(
+                "the host: net.ipv4.ip_forward is off",
+                "It forwards no packet between its interfaces.",
+                "sysctl -w net.ipv4.ip_forward=1",
+            )
+        self.rp_filter(packet, "the host")
+        self.stops(
+            f"the host: does not send {packet} on ({said})",
+            "It has no route there.",
+            "ip route get " + str(packet.destination),
+        )
+
+    def rp_filter(self, packet: Packet, of: str, netns: str = "") -> None:
+        """Stop where rp_filter is strict, and the way back to the source leaves by another interface.
+
+        Asked for the way of the packet itself, newer kernels only say that there is none (EINVAL), and not why.
+        """
+        seen = self.sight.seen.at(netns).sysctls
+        values = (seen.get(f"net/ipv4/conf/{dev}/rp_filter") for dev in ("all", packet.inward))
+        if max(int(value) for value in (*values, "0") if value) != STRICT:
+            return
+        back = self.route(netns, str(packet.source), str(packet.destination) if packet.local else "", "")
+        if isinstance(back, str) or back.dev != packet.inward:
+            inside = f"nsenter --net={netns} " if netns else ""
+            self.stops(
+                f"{of}: rp_filter of {packet.inward} drops what comes from {packet.source}",
+                "It is strict: the route back to that address leaves by another interface.",
+                f"{inside}sysctl -w net.ipv4.conf.{packet.inward.replace('.', '/')}.rp_filter=2",
+            )
+
+    def out_of_host(self, packet: Packet) -> None:
+        """Through POSTROUTING, to a bridge of ours or out of sight."""
+        network = self.networks.get(packet.outward)
+        if network and packet.source.is_loopback:
+            self._let_out(network)
+        packet = self.hook("POSTROUTING", packet)
+        if network is None:
+            self._leave(packet)
+        place = self.place_of(packet.destination)
+        if place is None or place[0].bridge != packet.outward:
+            self.stops(f"{network.name}: no container on it has {packet.destination}", fix="mydockernet check")
+        if packet.source.is_loopback:
+            fix = f"mydockernet repair {network.name}"
+            self.stops("the host: no rule translates 127.0.0.1", "A container can't answer to that address.", fix)
+        came = self.place_of(packet.source)
+        if packet.inward == packet.outward and came and came[0] == network:
+            self.stops(
+                f"{place[1].name}: would answer {packet.source} itself, from an address that was not asked",
+                "Two containers of one network, by a published port: the answer has to come back through the host.",
+                f"mydockernet repair {network.name}",
+            )
+        self.cable(place)
+        asker = self.question.source.places
+        if packet.inward == packet.outward and any(p[1] == place[1] for p in asker):
+            self._hairpin(place)
+        self.frames(("OUTPUT", "POSTROUTING"), replace(packet, inward="", outward=place[1].veth), network)
+        return self.arrive_at(place, packet, routed=True)
+
+    def frames(self, through: Iterable[str], packet: Packet, network: Network) -> None:
+        """Past the chains that a bridge itself has."""
+        for hook in through:
+            self.hook(hook, packet, of=f"the bridge {network.bridge}", frames=True)
+
+    def _let_out(self, network: Network) -> None:
+        if self.seen.sysctls.get(f"net/ipv4/conf/{network.bridge}/route_localnet") != "1":
+            self.stops(
+                f"the host: route_localnet of {network.bridge} is off",
+                "The kernel sends no 127.0.0.1 out there.",
+                f"mydockernet repair {network.name}",
+            )
+
+    def _hairpin(self, place: Place) -> None:
+        network, endpoint = place
+        if "hairpin" not in self.seen.links[endpoint.veth].flags:
+            self.stops(
+                f"the bridge {network.bridge}: sends nothing back where it came from (hairpin)",
+                f"The container asks for its own published port, and hairpin of {endpoint.veth} is off.",
+                f"mydockernet repair {network.name}",
+            )
+
+    def _leave(self, packet: Packet) -> NoReturn:
+        """Out by an interface that is not ours: what is beyond answers for itself."""
+        if there := self.place_of(packet.destination):
+            here = [r for r in self.seen.routes if r.dev == packet.outward and packet.destination in r.destination]
+            route = max(here, key=lambda r: r.destination.prefixlen, default=None)
+            self.stops(
+                f"the host: sends it out by {packet.outward}, though {packet.destination} is {there[1].name}'s",
+                "A route that is not mydockernet's shadows the network's own.",
+                f"ip route del {route.line}" if route else f"ip route get {packet.destination}",
+            )
+        self.answer_through_host(packet, packet.outward)
+        home = next((n for n in self.networks.values() for s in n.subnets if packet.source in s.network), None)
+        if home is None:
+            self.arrives(f"{packet.outward}: it leaves the host, as {packet}", "What is beyond is not seen from here.")
+        self.unsure(
+            f"{packet.outward}: it leaves under the container's own address, {packet.source}",
+            "No rule masquerades it; the answer comes only if those beyond have a route back to this host.",
+            f"mydockernet repair {home.name}" if home.masquerade else "",
+        )
+        raise Ended
+
+    def answer_through_host(self, packet: Packet, inward: str) -> None:
+        """The answer to a packet that has left the host: in again by an interface, and back to who began."""
+        first = packet.flow
+        # Until PREROUTING has translated it back, it is sent to the address that the packet carried.
+        back = replace(
+            packet,
+            source=packet.destination,
+            destination=packet.source,
+            inward=inward,
+            outward="",
+            from_port=packet.port,
+            port=None,
+            states=(packet.states - {"NEW"}) | {"ESTABLISHED"},
+            answer=True,
+            first=first,
+            bridged=False,
+            local=packet.source in self.seen.addresses,
+        )
+        self.hook("PREROUTING", back)
+        back = replace(back, destination=first.source, local=not packet.inward)
+        if not packet.inward:
+            self.hook("INPUT", back)
+            return
+        self.hook("POSTROUTING", self.hook("FORWARD", replace(back, outward=packet.inward)))
+
+    def into_host(self, packet: Packet) -> NoReturn:
+        """To a program on the host itself."""
+        packet = self.hook("INPUT", replace(packet, local=True))
+        here, other = self.listening(self.seen.sockets, packet)
+        if packet.port is None or here:
+            self._answered_here(packet)
+            program = f", by {here.program}" if here else ""
+            self.arrives(f"the host: {packet.destination} is its own, and answered here{program}")
+        self._unpublished(packet)
+        if other:
+            self.stops(f"the host: {other.program} listens on {other.address} alone, not on {packet.destination}")
+        self.stops(
+            f"the host: nothing listens on {packet.protocol} port {packet.port}, and it is not published",
+            fix=f"mydockernet publish NETWORK CONTAINER {packet.port}:PORT",
+        )
+
+    def _answered_here(self, packet: Packet) -> None:
+        """The answer of a program on the host: through OUTPUT."""
+        back = replace(
+            packet,
+            source=packet.destination,
+            destination=packet.source,
+            inward="",
+            outward=packet.inward or "lo",
+            from_port=packet.port,
+            port=None,
+            states=(packet.states - {"NEW"}) | {"ESTABLISHED"},
+            answer=True,
+            first=packet.flow,
+            local=not packet.inward,
+        )
+        self.hook("POSTROUTING", self.hook("OUTPUT", back))
+
+    def _unpublished(self, packet: Packet) -> None:
+        """Where the record has that port published, and yet it came here."""
+        assert packet.port is not None
+        for network, endpoint in self.places:
+            for mapping in endpoint.ports:
+                if mapping.protocol != packet.protocol or not (
+                    mapping.host_ports.first <= packet.port <= mapping.host_ports.last
+                ):
+                    continue
+                if mapping.host_ip in (None, packet.destination):
+                    self.stops(
+                        f"the host: no rule translates port {packet.port} to {endpoint.name}, though it is published",
+                        "A rule of nat is missing, or another one comes before it.",
+                        f"mydockernet repair {network.name}",
+                    )
+                self.stops(
+                    f"the host: port {packet.port} is published on {mapping.host_ip}, not on {packet.destination}",
+                    fix=f"mydockernet publish {network.name} {endpoint.name} "
+                    f"{packet.destination}:{packet.port}:{mapping.container_ports}",
+                )
+
+    @staticmethod
+    def listening(sockets: Iterable[Socket], packet: Packet) -> tuple[Socket | None, Socket | None]:
+        """What listens there; and what does on that port, but at another address."""
+        on_port = [s for s in sockets if (s.protocol, s.port) == (packet.protocol, packet.port)]
+        here = next((s for s in on_port if s.address in (None, packet.destination)), None)
+        return here, next(iter(on_port), None)

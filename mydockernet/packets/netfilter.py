@@ -1,0 +1,203 @@
+"""What the rules of iptables do with a packet, as far as what is seen can tell. Pure.
+
+Traversal and targets: iptables(8), iptables-extensions(8). What a rule asks that is not known here is a doubt: the
+rule is taken not to match, and named.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from mydockernet import rules
+from mydockernet.facts import Argv, Chain, Observed, Rule
+from mydockernet.packets import packet as asked
+from mydockernet.packets.packet import Packet
+
+ENDS = ("ACCEPT", "DROP", "REJECT", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "QUEUE", "NFQUEUE")
+MARKS = ("MARK", "CONNMARK", "CONNSECMARK", "SECMARK", "TCPMSS", "TOS", "DSCP", "TTL", "CHECKSUM", "CT")
+GOES_ON = ("LOG", "NFLOG", "TRACE", "NOTRACK", *MARKS)
+NO_MATCH = ("--comment",)
+RPFILTER = ("--invert", "--loose", "--validmark", "--accept-local")
+# Modules that match by the options that follow them alone.
+PLAIN_MODULES = (
+    *("addrtype", "comment", "conntrack", "devgroup", "icmp", "limit", "mark", "multiport", "owner", "physdev"),
+    *("set", "state", "statistic", "tcp", "udp", "sctp"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a packet in a chain, by which rule (none: the chain's policy), and what may change that.
+
+    `program` is what shows and changes the rule: iptables, or its other variant.
+    """
+
+    target: str
+    words: Argv = ()
+    chain: Chain | None = None
+    number: int = 0
+    rule: Rule | None = None
+    doubts: tuple["Verdict", ...] = ()
+    program: str = "iptables"
+
+    @property
+    def stops(self) -> bool:
+        """Whether the packet ends here."""
+        return self.target in ("DROP", "REJECT")
+
+    @property
+    def ours(self) -> bool:
+        """Whether the rule carries our mark."""
+        return self.rule is not None and rules.is_ours(self.rule)
+
+    @property
+    def avoids(self) -> bool:
+        """Whether a packet that this decides about is spared what comes later in the chain."""
+        return self.target in ("ACCEPT", "RETURN")
+
+    @property
+    def where(self) -> str:
+        """The rule as a person finds it again: by table, chain and number."""
+        if self.chain is None:
+            return "no rule"
+        variant = "" if self.program == "iptables" else f" of {self.program}"
+        if self.rule is None:
+            return f"the policy of {self.chain.name} in {self.chain.table}{variant}"
+        return f"rule {self.number} of {self.chain.name} in {self.chain.table}{variant}: {self.rule.text}"
+
+
+def ask(seen: Observed, table: str, chain: str, packet: Packet, program: str = "iptables") -> Verdict:
+    """What a table's built-in chain does with a packet."""
+    place = Chain(packet.source.version, table, chain)
+    doubts: list[Verdict] = []
+    verdict = next(_walk(seen, place, packet, doubts, frozenset()), None)
+    if verdict is None:
+        policy = seen.policies.get(place, "ACCEPT")
+        verdict = Verdict(policy, chain=place if place in seen.chains else None)
+    told = tuple(replace(doubt, program=program) for doubt in doubts)
+    return replace(verdict, doubts=told, program=program)
+
+
+def _walk(
+    seen: Observed, place: Chain, packet: Packet, doubts: list[Verdict], above: frozenset[Chain]
+) -> Iterator[Verdict]:
+    """The first verdict that ends the way through a chain; nothing, where it returns."""
+    for number, rule in enumerate(seen.chains.get(place, ()), 1):
+        conditions, target, words = _parts(rule)
+        answers = [_matches(seen, packet, *condition) for condition in conditions]
+        if False in answers:
+            continue
+        verdict = Verdict(target, words, place, number, rule)
+        inner = Chain(place.family, place.table, target)
+        known = inner in seen.chains and inner not in above
+        if None in answers and known:
+            # Perhaps it goes in there, and perhaps it is decided there.
+            doubts.extend(_walk(seen, inner, packet, doubts, above | {place}))
+        elif None in answers:
+            if target not in GOES_ON and target:
+                doubts.append(verdict)
+        elif target in ENDS:
+            yield verdict
+            return
+        elif target == "RETURN":
+            return
+        elif known:
+            decided = False
+            for inside in _walk(seen, inner, packet, doubts, above | {place}):
+                yield inside
+                decided = True
+            if decided or (False, "-g", target) in rule.spec:
+                return
+        elif target and target not in GOES_ON:
+            doubts.append(verdict)
+
+
+def _parts(rule: Rule) -> tuple[list[tuple[bool, str, str]], str, Argv]:
+    """A rule's conditions, its target, and the target's own words."""
+    conditions: list[tuple[bool, str, str]] = []
+    target = ""
+    words = rules.words_of(rule.text)
+    for negated, option, values in rules.options(words):
+        if option in ("-j", "-g"):
+            target = values[0] if values else ""
+            return conditions, target, words[words.index(option) + 2 :]
+        if option in RPFILTER and conditions and conditions[-1][1:2] == ("-m",):
+            conditions[-1] = (*conditions[-1][:2], f"{conditions[-1][2]} {option}")
+        else:
+            conditions.append((negated, option, " ".join(values)))
+    return conditions, target, ()
+
+
+def _matches(seen: Observed, packet: Packet, negated: bool, option: str, value: str) -> bool | None:
+    if option in NO_MATCH:
+        return True
+    field, known = MATCHES.get(option, ("", None))
+    answer = None if known is None or field in packet.vague else known(seen, packet, value)
+    return answer if answer is None else answer != negated
+
+
+def _of_module(seen: Observed, packet: Packet, value: str) -> bool | None:
+    """What a module asks that has no value of its own: rpfilter, with its flags."""
+    module, *flags = value.split() or [""]
+    if module != "rpfilter":
+        return True if module in PLAIN_MODULES and not flags else None
+    if {"source", "inward"} & packet.vague or not seen.routes:
+        return None
+    return _by_its_route(seen, packet, flags) != ("--invert" in flags)
+
+
+def _by_its_route(seen: Observed, packet: Packet, flags: list[str]) -> bool:
+    """Whether the route back to a packet's source leaves by the interface that it came in by."""
+    if packet.inward in ("", "lo"):
+        return True
+    if packet.source in seen.addresses:
+        return "--accept-local" in flags
+    back = [route for route in seen.routes if route.table == "main" and packet.source in route.destination]
+    best = max(back, key=lambda route: route.destination.prefixlen, default=None)
+    return best is not None and (best.dev == packet.inward or "--loose" in flags)
+
+
+def _in_states(packet: Packet, value: str) -> bool | None:
+    wanted = set(value.split(","))
+    return True if packet.states & wanted else None if "states" in packet.vague else False
+
+
+def _sent_both_ways(packet: Packet, value: str) -> bool | None:
+    """`--tcp-flags FIN,SYN,RST,ACK SYN`, which `--syn` stands for."""
+    if packet.protocol != "tcp":
+        return False
+    return not packet.answer and "NEW" in packet.states if value == "FIN,SYN,RST,ACK SYN" else None
+
+
+def _client_port(packet: Packet, value: str, port: int | None) -> bool | None:
+    return asked.in_ports(port, packet.protocol, value)
+
+
+# What an option asks about a packet, and the field that may be vague.
+MATCHES: dict[str, tuple[str, Callable[[Observed, Packet, str], bool | None] | None]] = {
+    "-m": ("", lambda seen, packet, value: _of_module(seen, packet, value)),
+    "-s": ("source", lambda seen, packet, value: asked.in_network(packet.source, value)),
+    "-d": ("destination", lambda seen, packet, value: asked.in_network(packet.destination, value)),
+    "-i": ("inward", lambda seen, packet, value: asked.named(packet.inward, value)),
+    "-o": ("outward", lambda seen, packet, value: asked.named(packet.outward, value)),
+    "-p": ("protocol", lambda seen, packet, value: asked.of_protocol(packet.protocol, value)),
+    "--dport": ("port", lambda seen, packet, value: _client_port(packet, value, packet.port)),
+    "--dports": ("port", lambda seen, packet, value: _client_port(packet, value, packet.port)),
+    "--sport": ("port", lambda seen, packet, value: _client_port(packet, value, packet.from_port)),
+    "--sports": ("port", lambda seen, packet, value: _client_port(packet, value, packet.from_port)),
+    "--tcp-flags": ("protocol", lambda seen, packet, value: _sent_both_ways(packet, value)),
+    "--icmp-type": ("protocol", lambda seen, packet, value: asked.of_icmp_type(packet, value)),
+    "--src-group": ("inward", lambda seen, packet, value: asked.in_group(seen, packet.inward, value)),
+    "--dst-group": ("outward", lambda seen, packet, value: asked.in_group(seen, packet.outward, value)),
+    "--physdev-is-bridged": ("", lambda seen, packet, value: packet.bridged),
+    "--ctstate": ("", lambda seen, packet, value: _in_states(packet, value)),
+    "--state": ("", lambda seen, packet, value: _in_states(packet, value)),
+    "--ctproto": ("protocol", lambda seen, packet, value: asked.of_protocol(packet.protocol, value)),
+    "--ctdir": ("", lambda seen, packet, value: value == ("REPLY" if packet.answer else "ORIGINAL")),
+    "--ctorigsrc": ("source", lambda seen, packet, value: asked.in_network(packet.flow.source, value)),
+    "--ctorigdst": ("destination", lambda seen, packet, value: asked.in_network(packet.flow.destination, value)),
+    "--ctreplsrc": ("destination", lambda seen, packet, value: asked.in_network(packet.replier, value)),
+    "--ctorigsrcport": ("port", lambda seen, packet, value: _client_port(packet, value, None)),
+    "--ctorigdstport": ("port", lambda seen, packet, value: _client_port(packet, value, packet.flow.port)),
+    "--dst-type": ("destination", lambda seen, packet, value: asked.of_type(packet.local, value)),
+    "--src-type": ("source", lambda seen, packet, value: asked.of_type(packet.source in seen.addresses, value)),
+}

@@ -1,0 +1,262 @@
+"""A packet's way from end to end, over cables and bridges, into containers and through the host.
+
+container ─ its route, its rules ─ cable ─ bridge ─┬─ another port of the bridge ─ container
+                                                   └─ host: PREROUTING ─ route ─┬─ INPUT ─ a program of the host
+outside ───────────────────────────────────────────── host: PREROUTING ─ route ─┤
+host ──────────────────────────────────────────────── OUTPUT ─ route ───────────┴─ FORWARD ─ POSTROUTING ─ …
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_address
+from typing import NoReturn
+
+from mydockernet import ebtables, namespaces, plan
+from mydockernet.facts import Link, Observed, Route
+from mydockernet.model import Address, Network
+from mydockernet.packets import hops
+from mydockernet.packets.hops import Place
+from mydockernet.packets.host import BRIDGE_CALLS_IPTABLES, OnHost
+from mydockernet.packets.packet import Packet
+
+LOOPBACK = IPv4Address("127.0.0.1")
+
+
+class Walk(OnHost):
+    """A packet's way, written down as it goes."""
+
+    # The ends
+
+    def start(self) -> None:
+        """Go the way, until the packet has arrived or ends; raises Ended then."""
+        source = self.question.source
+        if source.places:
+            self.from_container(source.places)
+        elif source.host:
+            self.from_host()
+        else:
+            assert source.address is not None
+            self.from_outside(source.address)
+
+    def packet(self, source: Address, destination: Address) -> Packet:
+        """The first packet that the question is about."""
+        return Packet(source, destination, self.question.protocol, self.question.port)
+
+    def target_address(self, fallback: Address | None, near: Iterable[Network] = ()) -> Address:
+        """What address the target is asked at: a container's on a network that both are on, or its first."""
+        target = self.question.target
+        if target.address:
+            return target.address
+        if target.places:
+            names = {network.name for network in near}
+            shared = next((place for place in target.places if place[0].name in names), target.places[0])
+            return (target.chosen or shared)[1].addresses[0]
+        return fallback or LOOPBACK
+
+    def from_container(self, places: tuple[Place, ...]) -> None:
+        """Out of a container."""
+        network, endpoint = self.question.source.chosen or places[0]
+        netns, name = endpoint.namespace.path, endpoint.name
+        if not namespaces.alive(endpoint.namespace):
+            self.stops(f"{name}: its namespace is gone: {netns}", fix=f"mydockernet repair {network.name}")
+        gateway = next((s.gateway for s, _ in plan.placed(network, endpoint)), None)
+        destination = self.target_address(gateway, (net for net, _ in places))
+        way = self.route(netns, str(destination), "", "")
+        if isinstance(way, str):
+            self._no_route(places, destination, way)
+        if way.kind == "local":
+            self.passes(f"{name}: {destination} is its own address", "It goes nowhere: a container's own loopback.")
+            packet = self.packet(destination, destination)
+            here = next((p for p in places if destination in p[1].addresses), places[0])
+            return self.arrive_at(here, replace(packet, inward="lo"), routed=False)
+        place = next((place for place in places if place[1].interface == way.dev), None)
+        if place is None:
+            self.arrives(f"{name}: sends it out by {way.dev}", "That interface is not mydockernet's.")
+        network, endpoint = place
+        source = ip_address(way.source or str(endpoint.addresses[0]))
+        towards = f"to its gateway {way.via}" if way.via else "straight to it: it is on the same subnet"
+        self.passes(f"{name}: sends it from {source} by {way.dev}, {towards}", "The route that its namespace has.")
+        packet = self.packet(source, destination)
+        packet = replace(self._send(place, replace(packet, outward=way.dev)), outward="")
+        self.cable(place)
+        next_hop = ip_address(way.via) if way.via else destination
+        bridge = self.seen.links[network.bridge]
+        if any(word.startswith(f"{next_hop}/") for word in bridge.addresses):
+            frame = replace(packet, inward=endpoint.veth, mac=endpoint.mac, to_mac=bridge.mac)
+            self.frames(("PREROUTING", "INPUT"), frame, network)
+            return self.at_host(replace(packet, inward=network.bridge))
+        if way.via:
+            self.stops(
+                f"the host: has no longer the gateway's address {way.via} on {network.bridge}",
+                "No interface has the address that the container sends to.",
+                f"mydockernet repair {network.name}",
+            )
+        return self.across_bridge(place, packet)
+
+    def _send(self, place: Place, packet: Packet) -> Packet:
+        """Through the rules of a container, outwards."""
+        netns, name = place[1].namespace.path, place[1].name
+        return self.hook("POSTROUTING", self.hook("OUTPUT", packet, netns, name), netns, name)
+
+    def _no_route(self, places: tuple[Place, ...], destination: Address, said: str) -> NoReturn:
+        network, endpoint = places[0]
+        way_out = plan.way_out(places)
+        what = f"{endpoint.name}: has no route to {destination} ({said})"
+        if way_out or any(destination in s.network for net, _ in places for s in net.subnets):
+            name = way_out[0].name if way_out else network.name
+            self.stops(what, "Its interface or its default route is not as it should be.", f"mydockernet repair {name}")
+        if all(net.internal for net, _ in places):
+            self.stops(what, f"The network {network.name} is internal: nothing leaves it.")
+        self.stops(what, "It was connected with --no-default-route.")
+
+    def from_outside(self, address: Address) -> None:
+        """From another machine."""
+        way = self.route("", str(address), "", "")
+        if isinstance(way, str):
+            self.stops(f"the host: has no route to {address} ({way})", "So it could not even answer.")
+        destination = self.target_address(ip_address(way.source) if way.source else None)
+        self.passes(f"{address}: reaches the host by {way.dev}", "By where the host would answer it.")
+        self.at_host(replace(self.packet(address, destination), inward=way.dev))
+
+    def from_host(self) -> None:
+        """From the host itself."""
+        destination = self.target_address(None)
+        way = self._host_route(destination)
+        source = ip_address(way.source) if way.source else destination
+        local = way.kind == "local"
+        packet = replace(self.packet(source, destination), outward=way.dev, local=local)
+        self.passes(f"the host: sends it from {source} by {way.dev}", f"Its route: {way.line}.")
+        packet = self.hook("OUTPUT", packet)
+        translated = packet.destination != destination
+        if local and not translated:
+            self.into_host(replace(packet, inward="lo"))
+        if translated:
+            way = self._host_route(packet.destination)
+        return self.out_of_host(replace(packet, outward=way.dev, local=False))
+
+    def _host_route(self, destination: Address) -> Route:
+        way = self.route("", str(destination), "", "")
+        if isinstance(way, str):
+            self.stops(f"the host: has no route to {destination} ({way})")
+        return way
+
+    # Cables, bridges, containers
+
+    def cable(self, place: Place) -> None:
+        """Both ends of a container's cable, and the bridge."""
+        network, endpoint = place
+        fix = f"mydockernet repair {network.name}"
+        if not namespaces.alive(endpoint.namespace):
+            self.stops(f"{endpoint.name}: its namespace is gone: {endpoint.namespace.path}", fix=fix)
+        inside = self.seen.at(endpoint.namespace.path)
+        self._up(inside, endpoint.interface, f"{endpoint.name}: its interface {endpoint.interface}", fix)
+        near = self._up(self.seen, endpoint.veth, f"the host: the cable {endpoint.veth} to {endpoint.name}", fix)
+        self._up(self.seen, network.bridge, f"the host: the bridge {network.bridge}", fix)
+        if near.master != network.bridge:
+            self.stops(f"the host: the cable {endpoint.veth} is not attached to the bridge {network.bridge}", fix=fix)
+        self.passes(
+            f"the cable {endpoint.interface} of {endpoint.name} ═ {endpoint.veth}, in the bridge {network.bridge}",
+            "A veth pair: what goes in at one end comes out at the other.",
+        )
+
+    def _up(self, seen: Observed, name: str, called: str, fix: str) -> Link:
+        link = seen.links.get(name)
+        if link is None:
+            self.stops(f"{called} is missing", fix=fix)
+        if not link.up:
+            self.stops(f"{called} is down", fix=fix)
+        return link
+
+    def across_bridge(self, place: Place, packet: Packet) -> None:
+        """From one port of a bridge to another."""
+        network, endpoint = place
+        there = self.place_of(packet.destination)
+        if there is None or there[0] != network:
+            self.stops(f"{network.name}: no container on it has {packet.destination}", fix="mydockernet list")
+        ports = [self.seen.links.get(e.veth) for e in (endpoint, there[1])]
+        isolated = all(port and "isolated" in port.flags for port in ports)
+        filtered = not network.icc and ebtables.OWN + endpoint.veth in self.seen.frames
+        if isolated or filtered:
+            way, fix = hops.publish(there, packet)
+            how = "both ports are isolated" if isolated else f"{endpoint.veth} may send to the host alone"
+            self.stops(
+                f"the bridge {network.bridge}: {how}",
+                f"The network was created with --no-icc: only published ports reach its containers. {way}",
+                fix,
+            )
+        self._bridged(packet, place, there)
+        self.cable(there)
+        self.arrive_at(there, packet, routed=False)
+
+    def _bridged(self, packet: Packet, came: Place, goes: Place) -> None:
+        """Past the chains of a bridge; and, with br_netfilter, past those of iptables as well."""
+        network = came[0]
+        frame = replace(packet, inward=came[1].veth, outward=goes[1].veth, mac=came[1].mac, to_mac=goes[1].mac)
+        self.frames(("PREROUTING", "FORWARD", "POSTROUTING"), frame, network)
+        if self.seen.sysctls.get(BRIDGE_CALLS_IPTABLES) == "1":
+            packet = self.hook("PREROUTING", replace(packet, inward=network.bridge, outward=""))
+            packet = replace(packet, outward=network.bridge, bridged=True)
+            self.hook("POSTROUTING", self.hook("FORWARD", packet))
+
+    def arrive_at(self, place: Place, packet: Packet, routed: bool) -> None:
+        """Into a container, to its program, and the answer's way back."""
+        network, endpoint = place
+        netns, name = endpoint.namespace.path, endpoint.name
+        inside = self.seen.at(netns)
+        fix = f"mydockernet repair {network.name}"
+        if packet.destination not in inside.addresses and not packet.destination.is_loopback:
+            self.stops(f"{name}: has no longer the address {packet.destination}", fix=fix)
+        own = packet.inward == "lo"
+        arrived = replace(packet, inward="lo" if own else endpoint.interface, outward="", local=True)
+        if not own:
+            self.rp_filter(arrived, name, netns)
+            arrived = self.hook("PREROUTING", arrived, netns, name)
+        self.hook("INPUT", arrived, netns, name)
+        here, other = self.listening(inside.sockets, packet)
+        if packet.port is not None and here is None:
+            if other:
+                self.stops(
+                    f"{name}: {other.program} listens on {other.address} alone, not on {packet.destination}",
+                    fix="let the program listen on 0.0.0.0",
+                )
+            self.stops(f"{name}: nothing listens on {packet.protocol} port {packet.port}", fix="start the program")
+        way = self.route(netns, str(packet.source), "" if own else str(packet.destination), "")
+        if isinstance(way, str):
+            self.stops(
+                f"{name}: has no route back to {packet.source} ({way})", "The packet arrives, no answer goes.", fix
+            )
+        back = replace(
+            packet,
+            source=packet.destination,
+            destination=packet.source,
+            inward="",
+            outward=way.dev,
+            states=(packet.states - {"NEW"}) | {"ESTABLISHED"},
+            from_port=packet.port,
+            port=None,
+            local=False,
+            answer=True,
+            first=packet.flow,
+        )
+        self._send(place, back)
+        asker = self.place_of(packet.source)
+        to_mac = self.seen.links[network.bridge].mac
+        frame = replace(back, inward=endpoint.veth, outward="", mac=endpoint.mac, to_mac=to_mac)
+        if way.kind != "local" and way.dev != endpoint.interface:
+            self._answered_elsewhere(place, back, way)
+        elif routed:
+            self.frames(("PREROUTING", "INPUT"), frame, network)
+            self.answer_through_host(replace(packet, outward=network.bridge), network.bridge)
+        elif asker and not own:
+            self._bridged(back, place, asker)
+        program = f" {here.program}" if here else ""
+        self.arrives(f"{name}:{program} gets it, and the answer goes back to {packet.source} by {way.dev}")
+
+    def _answered_elsewhere(self, place: Place, back: Packet, way: Route) -> None:
+        """The answer leaves a container by another interface than the question came in by."""
+        name, netns = place[1].name, place[1].namespace.path
+        others = (p for p in self.places if p[1].namespace.path == netns and p[1].interface == way.dev)
+        other = next(others, None)
+        if other:
+            self.rp_filter(replace(back, inward=other[0].bridge), "the host")
+        self.unsure(f"{name}: answers by {way.dev}, not by {place[1].interface}", "Both ends must accept that.")
