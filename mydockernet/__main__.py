@@ -2,7 +2,7 @@
 
 import sys
 
-from mydockernet.cli import main
+from mydockernet.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

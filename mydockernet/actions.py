@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
-from mydockernet import cables, drift, ebtables, links, namespaces, plan, variants
+from mydockernet import cables, drift, model, plan, variants
+from mydockernet.dialects import ebtables, ip
+from mydockernet.dialects.fact import Fact, Observed, Step
+from mydockernet.dialects.iptables import OwnRule, read_spec
 from mydockernet.drift import Drift
 from mydockernet.errors import CommandFailed, Failed, Interrupted, LeftOut, MydockernetError, NoSpace, NotPermitted
-from mydockernet.facts import Fact, Observed, Step
-from mydockernet.kernel import Kernel
-from mydockernet.model import Endpoint, Network
-from mydockernet.plan import Change, Concern, Intent, Scope
-from mydockernet.rules import OwnRule, read_spec
-from mydockernet.script import Record
-from mydockernet.store import JsonStore
+from mydockernet.kernel import namespaces
+from mydockernet.kernel.door import Kernel
+from mydockernet.model import Endpoint, Intent, Network
+from mydockernet.plan import Change, Concern, Scope
+from mydockernet.record.script import Record
+from mydockernet.record.store import JsonStore
 from mydockernet.transitions import Transition, repair, scoped
 
 # How often a plan is made anew because things vanished while it was carried out.
@@ -165,7 +167,7 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
     seen = context.kernel.observe(lenient=True)
     unread = len(seen.unread)
     notes += [f"can't be read: {why}; taken as absent" for why in seen.unread]
-    if notes and (before or any(links.is_ours(link) for link in seen.links.values())):
+    if notes and (before or any(ip.is_ours(link) for link in seen.links.values())):
         raise NotPermitted(
             f"this plan would depend on what could not be read: {notes[0].partition('; taken')[0]}",
             hint="sudo mydockernet … --dry-run",
@@ -247,10 +249,10 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
     """The facts of what was begun, and of the target; and what is seen, with what else these take to be told."""
     # An endpoint of a dead container that is to stay as it is: nothing can be done about its cable.
     concern = goal.concern
-    old = {(network.name, endpoint.name) for network, endpoint in plan.endpoints(goal.begun[0].values())}
+    old = {(network.name, endpoint.name) for network, endpoint in model.endpoints(goal.begun[0].values())}
     lost = frozenset(
         (network.name, endpoint.name)
-        for network, endpoint in plan.endpoints(goal.target.values())
+        for network, endpoint in model.endpoints(goal.target.values())
         if endpoint.namespace.key in concern.containers
         and (network.name, endpoint.name) in old
         and not endpoint.detached
@@ -269,7 +271,7 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
         want = tuple(dict.fromkeys((*want, *(fact for intent in goal.begun for fact in plan.shared_facts(intent)))))
     want = (*want, *_in_other_variant(goal, had, want, seen))
     sights = plan.to_look_at(had, want)
-    everywhere = plan.attached(network for intent in (goal.target, *goal.begun) for network in intent.values())
+    everywhere = model.attached(network for intent in (goal.target, *goal.begun) for network in intent.values())
     kernel.hold(e.namespace for _, e in everywhere if e.namespace.path in sights.namespaces)
     lenient = lenient or goal.mends is not None
     seen = kernel.observe_inside(seen, sights.namespaces, lenient)

@@ -5,10 +5,10 @@ A cable is called by the name of its end on the host. All facts of an endpoint g
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from mydockernet import plan
-from mydockernet.facts import Argv, Fact, Observed, Step, inside
-from mydockernet.links import Up
-from mydockernet.plan import Intent
+from mydockernet import model
+from mydockernet.dialects.fact import Argv, Fact, Observed, Step, inside
+from mydockernet.dialects.ip import Up
+from mydockernet.model import Intent
 
 LOOPBACK = "127.0.0.1/8"
 
@@ -20,16 +20,16 @@ def without(facts: Iterable[Fact], spared: Collection[str]) -> tuple[Fact, ...]:
 
 def lost_elsewhere(begun: Iterable[Intent], target: Intent, want: Iterable[Fact], seen: Observed) -> frozenset[str]:
     """The cables that are gone, of endpoints that a change is not about: they are for repair."""
-    same = {(network.name, endpoint) for network, endpoint in plan.attached(target.values())}
+    same = {(network.name, endpoint) for network, endpoint in model.attached(target.values())}
     for intent in begun:
-        same &= {(network.name, endpoint) for network, endpoint in plan.attached(intent.values())}
+        same &= {(network.name, endpoint) for network, endpoint in model.attached(intent.values())}
     cables = {endpoint.veth for _, endpoint in same}
     return frozenset(fact.makes() for fact in want if fact.makes() in cables and not fact.holds(seen))
 
 
 def with_namespaces(spared: Collection[str], target: Intent) -> frozenset[str]:
     """These cables, and the paths of the namespaces that no other cable of the target leads to."""
-    places = [endpoint for _, endpoint in plan.attached(target.values())]
+    places = [endpoint for _, endpoint in model.attached(target.values())]
     spared = frozenset(spared)
     others = {endpoint.namespace.path for endpoint in places if endpoint.veth not in spared}
     return spared | {endpoint.namespace.path for endpoint in places if endpoint.namespace.path not in others}
@@ -38,7 +38,7 @@ def with_namespaces(spared: Collection[str], target: Intent) -> frozenset[str]:
 def obstructed(target: Intent, had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> dict[str, str]:
     """The cables that can't be repaired, each with the reason: something else is in its place, or nobody can look."""
     known = set(had)
-    paths = {endpoint.veth: endpoint.namespace.path for _, endpoint in plan.attached(target.values())}
+    paths = {endpoint.veth: endpoint.namespace.path for _, endpoint in model.attached(target.values())}
     found: dict[str, str] = {}
     for fact in want:
         cable = fact.makes() or fact.within()
@@ -53,7 +53,7 @@ def obstructed(target: Intent, had: Iterable[Fact], want: Iterable[Fact], seen: 
 
 def at_fault(argv: Argv, target: Intent, want: Iterable[Fact], seen: Observed) -> frozenset[str]:
     """The cables that a failed command was for; none, where it was not for a container alone."""
-    cables = {endpoint.veth: endpoint.namespace.path for _, endpoint in plan.attached(target.values())}
+    cables = {endpoint.veth: endpoint.namespace.path for _, endpoint in model.attached(target.values())}
     made = (fact for fact in want if any(step.do == argv for step in fact.do(seen)))
     exactly = frozenset({fact.makes() or fact.within() for fact in made} & {*cables})
     # Of a batch that does not tell which of its commands failed, the namespace is known.
@@ -64,7 +64,7 @@ def told(left: Mapping[str, str], target: Intent) -> tuple[tuple[str, str], ...]
     """The network of each cable that is left, and a sentence about it."""
     return tuple(
         (network.name, f"the container {endpoint.name} is left as it is: {left[endpoint.veth]}")
-        for network, endpoint in plan.endpoints(target.values())
+        for network, endpoint in model.endpoints(target.values())
         if endpoint.veth in left
     )
 

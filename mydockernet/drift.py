@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from mydockernet import plan
-from mydockernet.facts import SHARED, Fact, Observed
-from mydockernet.links import StrayLink
-from mydockernet.plan import Intent
-from mydockernet.rules import Order, OwnRule, StrayRule
+from mydockernet import model, plan
+from mydockernet.dialects.fact import SHARED, Fact, Observed
+from mydockernet.dialects.ip import StrayLink
+from mydockernet.dialects.iptables import Order, OwnRule, StrayRule
+from mydockernet.model import Intent
 from mydockernet.variants import Absent
 
 
@@ -47,8 +47,8 @@ def find(
 def _gone(intent: Intent, target: Intent) -> Iterator[Drift]:
     for network, endpoint in plan.difference(intent, target).left:
         yield Drift(network.name, "gone", f"the container {endpoint.name}, with {endpoint.namespace.path}")
-    known = {(network.name, endpoint.name): endpoint.namespace for network, endpoint in plan.endpoints(intent.values())}
-    for network, endpoint in plan.endpoints(target.values()):
+    known = {(net.name, e.name): e.namespace for net, e in model.endpoints(intent.values())}
+    for network, endpoint in model.endpoints(target.values()):
         if known.get((network.name, endpoint.name), endpoint.namespace) == endpoint.namespace:
             continue
         why = "there is no" if endpoint.detached else "there is another"

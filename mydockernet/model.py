@@ -4,6 +4,7 @@ Knows nothing of the kernel, of files, or of how words become values.
 """
 
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -247,6 +248,33 @@ class Network:
             problems.append(f"{self.realm!r} is no realm")
         if problems:
             raise Invalid(*problems)
+
+
+Intent = Mapping[str, Network]
+
+
+def endpoints(networks: Iterable[Network | None]) -> Iterator[tuple[Network, Endpoint]]:
+    """The endpoints of networks, each with its network."""
+    return ((network, endpoint) for network in networks if network for endpoint in network.endpoints)
+
+
+def attached(networks: Iterable[Network | None]) -> Iterator[tuple[Network, Endpoint]]:
+    """The same, less those that are detached: these have nothing in the kernel."""
+    return ((network, endpoint) for network, endpoint in endpoints(networks) if not endpoint.detached)
+
+
+def way_out(places: Iterable[tuple[Network, Endpoint]]) -> tuple[Network, Endpoint] | None:
+    """Which of a container's places has its default route: the first that leads outside and was not told not to."""
+    candidates = [(net, endpoint) for net, endpoint in places if endpoint.default_route and not net.internal]
+    return min(candidates, key=lambda place: (place[1].order, place[0].name), default=None)
+
+
+def placed(network: Network, endpoint: Endpoint) -> Iterator[tuple[Subnet, Address]]:
+    """The addresses of an endpoint, each with the subnet that it is in."""
+    for address in endpoint.addresses:
+        for subnet in network.subnets:
+            if address in subnet.network:
+                yield subnet, address
 
 
 def name_problems(name: str, option: str = "NAME") -> list[str]:

@@ -7,16 +7,14 @@ and containers that differ, and those that hang on all of them.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mydockernet import ebtables, links, rules
+from mydockernet import ruleset
+from mydockernet.dialects import ebtables, ip, iptables
+from mydockernet.dialects.fact import SHARED, Fact, Observed, Step
+from mydockernet.dialects.sysctl import Sysctl
+from mydockernet.drivers import bridge
 from mydockernet.errors import Conflict
-from mydockernet.facts import SHARED, Fact, Observed, Step
-from mydockernet.model import Address, Endpoint, Network, Subnet
-from mydockernet.sysctls import Sysctl
+from mydockernet.model import Endpoint, Intent, Network, attached, endpoints
 
-# Of a container on several networks, the routing table of its Nth one: this and N.
-FIRST_TABLE = 28000
-
-Intent = Mapping[str, Network]
 Place = tuple[str, str]
 
 
@@ -91,16 +89,6 @@ def concern_of(networks: Iterable[Network]) -> Concern:
     return Concern(frozenset(n.name for n in networks), frozenset(e.namespace.key for _, e in endpoints(networks)))
 
 
-def endpoints(networks: Iterable[Network | None]) -> Iterator[tuple[Network, Endpoint]]:
-    """The endpoints of networks, each with its network."""
-    return ((network, endpoint) for network in networks if network for endpoint in network.endpoints)
-
-
-def attached(networks: Iterable[Network | None]) -> Iterator[tuple[Network, Endpoint]]:
-    """The same, less those that are detached: these have nothing in the kernel."""
-    return ((network, endpoint) for network, endpoint in endpoints(networks) if not endpoint.detached)
-
-
 def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
     """What must be true for an intent to hold, as far as it is concerned, in order of making.
 
@@ -116,16 +104,16 @@ def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
         for key, places in sorted(containers.items())
     }
     return (
-        *(fact for network in networks for fact in bridge_facts(network)),
+        *(fact for network in networks for fact in bridge.bridge_facts(network)),
         *shared_facts(intent),
-        *(fact for network in networks for fact in translation_facts(network)),
+        *(fact for network in networks for fact in bridge.translation_facts(network)),
         *(
             fact
             for places in reachable.values()
             for network, endpoint in places
-            for fact in endpoint_facts(network, endpoint, places)
+            for fact in bridge.endpoint_facts(network, endpoint, places)
         ),
-        *(fact for key in reachable for place in containers[key] for fact in port_facts(*place)),
+        *(fact for key in reachable for place in containers[key] for fact in bridge.port_facts(*place)),
     )
 
 
@@ -137,13 +125,14 @@ def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
     owned: dict[Place, tuple[Fact, ...]] = {}
     for name in sorted(intent):
         network = intent[name]
-        owned[name, ""] = (*bridge_facts(network), *translation_facts(network))
+        owned[name, ""] = (*bridge.bridge_facts(network), *bridge.translation_facts(network))
         for endpoint in network.endpoints:
             if endpoint.detached:
                 owned[name, endpoint.name] = ()
                 continue
             places = containers[endpoint.namespace.key]
-            owned[name, endpoint.name] = (*endpoint_facts(network, endpoint, places), *port_facts(network, endpoint))
+            own = bridge.endpoint_facts(network, endpoint, places)
+            owned[name, endpoint.name] = (*own, *bridge.port_facts(network, endpoint))
     return owned
 
 
@@ -151,18 +140,18 @@ def left_over(
     had: Collection[Fact], want: Collection[Fact], scope: Scope, seen: Observed, alone: bool
 ) -> tuple[Fact, ...]:
     """What the kernel shows of ours that no network has. `alone`: no other state folder shares this host."""
-    shared = tuple(f for f in rules.every_shared(4) if not f.obstacle(seen)) if alone else ()
+    shared = tuple(f for f in ruleset.every_shared(4) if not f.obstacle(seen)) if alone else ()
     known = {fact.makes() for fact in (*had, *want)}
-    every = [fact for fact in (*had, *want, *shared) if isinstance(fact, rules.OwnRule)]
-    ordered = {rule for fact in want if isinstance(fact, rules.Order) for rule in fact.rules}
-    kept = [fact for fact in want if isinstance(fact, rules.OwnRule) and fact not in ordered]
-    loose = tuple(stray for stray in links.strays(seen, known) if scope.covers(stray.owner))
+    every = [fact for fact in (*had, *want, *shared) if isinstance(fact, iptables.OwnRule)]
+    ordered = {rule for fact in want if isinstance(fact, iptables.Order) for rule in fact.rules}
+    kept = [fact for fact in want if isinstance(fact, iptables.OwnRule) and fact not in ordered]
+    loose = tuple(stray for stray in ip.strays(seen, known) if scope.covers(stray.owner))
     return (
         *loose,
         *shared,
         *(
             stray
-            for stray in rules.strays(seen, every, kept)
+            for stray in iptables.strays(seen, every, kept)
             if scope.covers(stray.owner) or (stray.owner == SHARED and (alone or stray.has))
         ),
         *(ebtables.strays(seen, (*had, *want), {link.name for link in loose}) if not scope.names else ()),
@@ -171,44 +160,18 @@ def left_over(
 
 def told(fact: Fact, seen: Observed) -> bool:
     """Whether what is seen can tell if a fact holds; else somebody lacked the right to look, or did not."""
-    if seen.blind and isinstance(fact, rules.OwnRule | rules.OwnChain | rules.Order):
+    if seen.blind and isinstance(fact, iptables.OwnRule | iptables.OwnChain | iptables.Order):
         return False
     if seen.frameless and fact.frames():
         return False
     return not fact.looks_into() or fact.looks_into() in seen.inside
 
 
-def bridge_facts(network: Network) -> Iterator[Fact]:
-    """The bridge of a network, with its addresses."""
-    yield links.Bridge(network.bridge, network.owner, _group(network), network.mac)
-    yield links.Alias(network.bridge, network.owner)
-    if network.mac:
-        yield links.HardwareAddress(network.bridge, network.mac, made_with=True)
-    yield links.LinkGroup(network.bridge, _group(network))
-    if network.mtu:
-        yield links.Mtu(network.bridge, network.mtu)
-    yield Sysctl(
-        f"net/ipv6/conf/{network.bridge}/disable_ipv6",
-        "1",
-        "Disable IPv6 on the bridge, as the network has none: a container that enables it on its own would reach the "
-        "host past all rules, or become its default route.",
-        dev=network.bridge,
-    )
-    for subnet in network.subnets:
-        yield links.InterfaceAddress(
-            network.bridge,
-            subnet.gateway_interface,
-            f"Give the host its address on {network.name}: the gateway of its containers. The prefix length also "
-            f"makes the route to {subnet.network}.",
-        )
-    yield links.Up(network.bridge, "Switch the bridge on; until then it forwards nothing.")
-
-
 def shared_facts(intent: Intent) -> Iterator[Fact]:
     """What all networks hang on; nothing, where there is no network."""
     mappings = [m for _, endpoint in attached(intent.values()) for m in endpoint.ports]
     for family in sorted({subnet.family for network in intent.values() for subnet in network.subnets}):
-        yield from rules.shared_forward(family)
+        yield from ruleset.shared_forward(family)
         if family == 4:
             yield Sysctl(
                 "net/ipv4/ip_forward",
@@ -217,126 +180,9 @@ def shared_facts(intent: Intent) -> Iterator[Fact]:
                 "last network goes, as others may have come to rely on it.",
             )
         if any(mapping.on_loopback for mapping in mappings):
-            yield from rules.loopback_guards()
+            yield from ruleset.loopback_guards()
         if mappings:
-            yield from rules.ports(family)
-
-
-def translation_facts(network: Network) -> Iterator[Fact]:
-    """How what leaves a network, or comes to its published ports, is translated."""
-    mappings = [mapping for _, endpoint in attached([network]) for mapping in endpoint.ports]
-    for subnet in network.subnets:
-        yield from rules.source_guard(network.owner, subnet.network, network.bridge)
-    if network.masquerade and not network.internal:
-        for subnet in network.subnets:
-            yield rules.masquerade(network.owner, subnet.network, network.bridge)
-    if mappings:
-        for subnet in network.subnets:
-            yield rules.hairpin(network.owner, subnet.network, network.bridge)
-    if any(mapping.on_loopback for mapping in mappings):
-        yield Sysctl(
-            f"net/ipv4/conf/{network.bridge}/route_localnet",
-            "1",
-            "Let packets from the host's 127.0.0.1 go out on this bridge, which the kernel refuses otherwise.",
-            dev=network.bridge,
-            otherwise="0",
-        )
-        yield rules.from_loopback(network.owner, network.bridge)
-
-
-def endpoint_facts(
-    network: Network, endpoint: Endpoint, places: Collection[tuple[Network, Endpoint]]
-) -> Iterator[Fact]:
-    """The cable from a container to a bridge, and what is set at its ends. `places` are all that the container has."""
-    veth, dev = endpoint.veth, endpoint.interface
-    netns, name = endpoint.namespace.path, endpoint.name
-    if endpoint.namespace.own:
-        yield links.OwnNamespace(netns, netns.rpartition("/")[2])
-    if network.checks_senders:
-        to = None if network.icc else network.mac
-        yield ebtables.PortFilter(veth, name, endpoint.mac, endpoint.addresses, to)
-    yield links.Veth(veth, network.owner, name, _group(network), dev, netns)
-    yield links.Alias(veth, network.owner)
-    yield links.LinkGroup(veth, _group(network))
-    if network.mtu:
-        yield links.Mtu(veth, network.mtu)
-        yield links.Mtu(dev, network.mtu, netns=netns, cable=veth)
-    yield links.Master(veth, network.bridge)
-    yield links.Isolated(
-        veth,
-        "isolated",
-        not network.icc,
-        "Let this port of the bridge reach the host, but no other isolated port: no neighbor.",
-    )
-    yield links.PortFlag(
-        veth, "bcast_flood", network.icc, "Send no broadcasts of neighbors out by this port.", default=True
-    )
-    yield links.PortFlag(
-        veth,
-        "hairpin",
-        bool(endpoint.ports),
-        "Let the bridge send back where it came from what the container sends to its own port.",
-    )
-    yield Sysctl(f"net/ipv6/conf/{veth}/disable_ipv6", "1", "Disable IPv6 on the host's end too.", dev=veth)
-    yield links.Up(veth, "Switch on the host's end.")
-    for key, value, why in (
-        ("disable_ipv6", "1", f"Leave IPv6 off in {name}, as its network has none: nothing filters it."),
-        ("accept_ra", "0", "Believe no router advertisement."),
-        ("autoconf", "0", "Make up no address of its own."),
-    ):
-        yield Sysctl(f"net/ipv6/conf/{dev}/{key}", value, why, dev=veth, netns=netns)
-    if len(places) > 1:
-        yield Sysctl(
-            f"net/ipv4/conf/{dev}/rp_filter",
-            "2",
-            "Accept what comes in here though the answer would leave by another network: the container has several.",
-            dev=veth,
-            netns=netns,
-        )
-    yield links.HardwareAddress(dev, endpoint.mac, netns=netns, cable=veth)
-    for subnet, address in placed(network, endpoint):
-        yield links.InterfaceAddress(
-            dev, f"{address}/{subnet.network.prefixlen}", f"Give {name} its address.", netns=netns, cable=veth
-        )
-    yield links.Up("lo", f"Switch on loopback in {name}: programs expect their own 127.0.0.1.", netns=netns, cable=veth)
-    yield links.Up(dev, f"Switch on {name}'s end.", netns=netns, cable=veth)
-    if (network, endpoint) == way_out(places):
-        for subnet, _ in placed(network, endpoint):
-            yield links.DefaultRoute(dev, str(subnet.gateway), netns=netns, cable=veth)
-    if len(places) > 1:
-        yield from _source_routing(network, endpoint)
-
-
-def _source_routing(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
-    """By which a container of several networks sends from each of its addresses by that address's network."""
-    table = str(FIRST_TABLE + endpoint.order)
-    netns, dev, veth = endpoint.namespace.path, endpoint.interface, endpoint.veth
-    for subnet, address in placed(network, endpoint):
-        yield links.TableRoute(dev, str(subnet.network), table, netns=netns, cable=veth)
-        if endpoint.default_route and not network.internal:
-            yield links.TableRoute(dev, "default", table, str(subnet.gateway), netns=netns, cable=veth)
-        yield links.SourceLookup(str(address), table, netns)
-
-
-def way_out(places: Iterable[tuple[Network, Endpoint]]) -> tuple[Network, Endpoint] | None:
-    """Which of a container's places has its default route: the first that leads outside and was not told not to."""
-    candidates = [(net, endpoint) for net, endpoint in places if endpoint.default_route and not net.internal]
-    return min(candidates, key=lambda place: (place[1].order, place[0].name), default=None)
-
-
-def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
-    """What leads published ports to a container."""
-    for mapping in endpoint.ports:
-        for address in endpoint.addresses:
-            yield from rules.published(network.owner, endpoint.name, mapping, address)
-
-
-def placed(network: Network, endpoint: Endpoint) -> Iterator[tuple[Subnet, Address]]:
-    """The addresses of an endpoint, each with the subnet that it is in."""
-    for address in endpoint.addresses:
-        for subnet in network.subnets:
-            if address in subnet.network:
-                yield subnet, address
+            yield from ruleset.ports(family)
 
 
 def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Step, ...]:
@@ -395,7 +241,7 @@ def strangers(known: Collection[str], seen: Observed, leaving: Scope | None = No
     They use the shared chains too, which therefore stay. `leaving`: whose unknown ones are left over, and will go.
     """
     bridges = (link for link in seen.links.values() if link.kind == "bridge" and link.name not in known)
-    return any(links.is_ours(link) and not (leaving and leaving.covers(links.owner(link))) for link in bridges)
+    return any(ip.is_ours(link) and not (leaving and leaving.covers(ip.owner(link))) for link in bridges)
 
 
 def _going(had: tuple[Fact, ...], want: tuple[Fact, ...]) -> tuple[Fact, ...]:
@@ -404,10 +250,6 @@ def _going(had: tuple[Fact, ...], want: tuple[Fact, ...]) -> tuple[Fact, ...]:
     goes = [fact for fact in dict.fromkeys(had) if fact not in kept]
     deleted = {fact.makes() for fact in goes} - {""}
     return tuple(fact for fact in goes if fact.within() not in deleted)
-
-
-def _group(network: Network) -> str:
-    return links.GROUP_INTERNAL if network.internal else links.GROUP
 
 
 def _with(intent: Intent, changes: Mapping[str, Network | None]) -> Intent:

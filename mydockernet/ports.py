@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mydockernet.addressing import IPV6_LATER
+from mydockernet.dialects.fact import Socket
 from mydockernet.errors import Conflict, Invalid
-from mydockernet.facts import Socket
 from mydockernet.model import PROTOCOLS, Address, PortMapping, PortRange
 
 # Where a host port is chosen from: Linux's own range for that (ip(7), ip_local_port_range).

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from mydockernet import actions
 from mydockernet.actions import Context
+from mydockernet.dialects.fact import Argv, Step
 from mydockernet.errors import MydockernetError, printable
-from mydockernet.facts import Argv, Step
 from mydockernet.model import Namespace
 from mydockernet.transitions import Connection, connect, disconnect
 

@@ -9,23 +9,27 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from mydockernet import addressing, namespaces, ports
+from mydockernet import addressing, ports
 from mydockernet.addressing import DEFAULT_POOLS, Pool
+from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, NotFound
-from mydockernet.facts import Observed
+from mydockernet.kernel import namespaces
 from mydockernet.model import (
     DETACHED,
     INTERFACE,
     SYSCTL_NAMES,
     Address,
     Endpoint,
+    Intent,
     Namespace,
     Network,
     PortMapping,
     Subnet,
+    endpoints,
     name_problems,
+    way_out,
 )
-from mydockernet.plan import Intent, Scope, endpoints, way_out
+from mydockernet.plan import Scope
 from mydockernet.ports import PortWish
 
 # linux/net/bridge/br_private.h: BR_MAX_PORTS, less the one that is never given.

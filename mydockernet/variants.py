@@ -7,9 +7,9 @@ What is of ours in the variant that `iptables` is not, is left over: nobody woul
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
-from mydockernet import rules
-from mydockernet.facts import SHARED, TAG, Argv, Chain, Fact, Observed, Rule, Step
-from mydockernet.rules import Spec
+from mydockernet.dialects import iptables
+from mydockernet.dialects.fact import SHARED, TAG, Argv, Chain, Fact, Observed, Rule, Step
+from mydockernet.dialects.iptables import Spec
 
 NFT, LEGACY = "iptables-nft", "iptables-legacy"
 
@@ -46,7 +46,7 @@ class Absent(Fact):
     def holds(self, seen: Observed) -> bool:
         if seen.other is None:
             return True
-        spec = rules.read_spec(self.words)
+        spec = iptables.read_spec(self.words)
         found = seen.other.chains
         return all(rule.spec != spec for rule in found.get(self.chain, ())) if self.words else self.chain not in found
 
@@ -74,14 +74,14 @@ def left_over(
         (chain, replace(rule, packets=0, bytes=0))
         for chain, found in seen.other.chains.items()
         for rule in found
-        if rules.is_ours(rule)
+        if iptables.is_ours(rule)
     ]
     goes = [(chain, rule) for chain, rule in ours if covers(_owner(rule)) or (chain, rule.spec) in going]
     if (goes or mending) and all(_owner(rule) == SHARED for chain, rule in ours if (chain, rule) not in goes):
         goes = ours
     for chain, rule in dict.fromkeys(goes):
         copies = goes.count((chain, rule))
-        yield Absent(seen.variant, chain, _owner(rule), rules.words_of(rule.text), copies)
+        yield Absent(seen.variant, chain, _owner(rule), iptables.words_of(rule.text), copies)
     yield from (Absent(seen.variant, chain, SHARED) for chain in _emptied(seen.other, goes))
 
 
@@ -98,5 +98,5 @@ def _emptied(other: Observed, goes: Collection[tuple[Chain, Rule]]) -> Iterator[
             if place.table == chain.table:
                 calls = {(False, "-j", chain.name), (False, "-g", chain.name)}
                 concerned += [(place, rule.spec) for rule in others if calls & rule.spec]
-        if chain.name.startswith(rules.OWN) and concerned and specs.issuperset(concerned):
+        if chain.name.startswith(iptables.OWN) and concerned and specs.issuperset(concerned):
             yield chain

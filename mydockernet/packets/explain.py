@@ -4,18 +4,18 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mydockernet import namespaces, plan
+from mydockernet import model
 from mydockernet.actions import Context
 from mydockernet.addressing import read_address
+from mydockernet.dialects.fact import Observed, inside
 from mydockernet.errors import Invalid, NotFound
-from mydockernet.facts import Observed, inside
-from mydockernet.model import PORT_MAX, PORT_MIN
+from mydockernet.kernel import namespaces
+from mydockernet.model import PORT_MAX, PORT_MIN, Intent
 from mydockernet.packets import nft
 from mydockernet.packets.hooks import Sight
 from mydockernet.packets.hops import STOPS, Hop, Party, Question
 from mydockernet.packets.host import BRIDGE_CALLS_IPTABLES, FORWARDING, AskRoute, Ended
 from mydockernet.packets.walk import Walk
-from mydockernet.plan import Intent
 
 
 def answer(context: Context, source: str, target: str) -> tuple[tuple[Hop, ...], tuple[str, ...]]:
@@ -29,7 +29,7 @@ def answer(context: Context, source: str, target: str) -> tuple[tuple[Hop, ...],
     question = read_question(source, target, intent, seen)
     places = (*question.source.places, *question.target.places)
     # A published port leads to any container.
-    every = [e.namespace for _, e in (*plan.endpoints(intent.values()), *places)]
+    every = [e.namespace for _, e in (*model.endpoints(intent.values()), *places)]
     alive = [namespace for namespace in every if namespaces.alive(namespace)]
     door.hold(alive)
     seen = door.observe_whole(seen, sorted({namespace.path for namespace in alive}))
@@ -47,7 +47,7 @@ def _switches(intent: Intent, seen: Observed) -> Iterator[tuple[str, str]]:
     yield from (("", f"net/ipv4/conf/{bridge}/route_localnet") for bridge in bridges)
     devices = {*bridges, *(route.dev for route in seen.routes)} & {*seen.links}
     yield from (("", f"net/ipv4/conf/{dev}/rp_filter") for dev in ("all", *devices))
-    places = [(e.namespace.path, e.interface) for _, e in plan.endpoints(intent.values())]
+    places = [(e.namespace.path, e.interface) for _, e in model.endpoints(intent.values())]
     for path, interface in places:
         if sum(path == other for other, _ in places) > 1:
             yield from ((path, f"net/ipv4/conf/{dev}/rp_filter") for dev in ("all", interface))
@@ -68,7 +68,7 @@ def read_question(source: str, target: str, intent: Intent, seen: Observed) -> Q
 
 
 def _party(option: str, word: str, intent: Intent, seen: Observed) -> Party:
-    everywhere = list(plan.endpoints(intent.values()))
+    everywhere = list(model.endpoints(intent.values()))
     if word == "host":
         return Party(word, host=True)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from mydockernet.facts import Observed
+from mydockernet.dialects.fact import Observed
 from mydockernet.packets import netfilter, nft
 from mydockernet.packets.packet import Packet
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from mydockernet import rules
-from mydockernet.facts import Argv, inside
-from mydockernet.links import GROUP, GROUP_INTERNAL
+from mydockernet import ruleset
+from mydockernet.dialects import iptables
+from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, Argv, inside
 from mydockernet.model import Address, Endpoint, Network, PortMapping
 from mydockernet.packets import netfilter, nft
 from mydockernet.packets.hooks import Verdict
@@ -70,7 +70,7 @@ def why_stopped(verdict: Verdict) -> str:
         return "No rule decided, so the policy does."
     if verdict.ours:
         return reason(verdict)
-    admins = verdict.chain is not None and verdict.chain.name == rules.USER
+    admins = verdict.chain is not None and verdict.chain.name == ruleset.USER
     return "A rule of the admin's own." if admins else "A rule that is not mydockernet's."
 
 
@@ -78,11 +78,11 @@ def reason(verdict: netfilter.Verdict) -> str:
     """Why a rule of ours is there."""
     if verdict.rule is None or verdict.chain is None:
         return ""
-    every = (fact for fact in rules.every_shared(4) if isinstance(fact, rules.OwnRule))
+    every = (fact for fact in ruleset.every_shared(4) if isinstance(fact, iptables.OwnRule))
     spec = verdict.rule.spec
-    guarded = verdict.chain.name == rules.PREROUTING and verdict.stops
+    guarded = verdict.chain.name == ruleset.PREROUTING and verdict.stops
     other = "It claims to come from a network of ours, but did not arrive by its bridge." if guarded else ""
-    return next((f.why for f in every if f.chain == verdict.chain and rules.read_spec(f.words) == spec), other)
+    return next((f.why for f in every if f.chain == verdict.chain and iptables.read_spec(f.words) == spec), other)
 
 
 def fix_for(verdict: Verdict, packet: Packet, netns: str = "") -> str:

@@ -13,20 +13,19 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import NoReturn
 
-from mydockernet import plan, rules
-from mydockernet.facts import Chain, Observed, Route, Socket
-from mydockernet.model import Address, Network
+from mydockernet import model, ruleset
+from mydockernet.dialects.fact import Chain, Observed, Route, Socket
+from mydockernet.model import Address, Intent, Network
 from mydockernet.packets import hops, netfilter, nft
 from mydockernet.packets.hooks import Sight, Verdict
 from mydockernet.packets.hops import PASSES, STOPS, UNSURE, Hop, Place, Question
 from mydockernet.packets.packet import Packet
-from mydockernet.plan import Intent
 
 BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
 FORWARDING = "net/ipv4/ip_forward"
 STRICT = 1  # ip-sysctl.rst of the kernel, rp_filter
 
-GUARD = Chain(4, "mangle", rules.PREROUTING)
+GUARD = Chain(4, "mangle", ruleset.PREROUTING)
 
 AskRoute = Callable[[str, str, str, str], Route | str]
 
@@ -41,7 +40,7 @@ class OnHost(ABC):
     def __init__(self, question: Question, intent: Intent, sight: Sight, route: AskRoute) -> None:
         self.question = question
         self.networks = {network.bridge: network for network in intent.values()}
-        self.places = list(plan.endpoints(intent.values()))
+        self.places = list(model.endpoints(intent.values()))
         self.sight = sight
         self.route = route
         self.hops: list[Hop] = []

@@ -7,8 +7,8 @@ rule is taken not to match, and named.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from mydockernet import rules
-from mydockernet.facts import Argv, Chain, Observed, Rule
+from mydockernet.dialects import iptables
+from mydockernet.dialects.fact import Argv, Chain, Observed, Rule
 from mydockernet.packets import packet as asked
 from mydockernet.packets.packet import Packet
 
@@ -47,7 +47,7 @@ class Verdict:
     @property
     def ours(self) -> bool:
         """Whether the rule carries our mark."""
-        return self.rule is not None and rules.is_ours(self.rule)
+        return self.rule is not None and iptables.is_ours(self.rule)
 
     @property
     def avoids(self) -> bool:
@@ -115,8 +115,8 @@ def _parts(rule: Rule) -> tuple[list[tuple[bool, str, str]], str, Argv]:
     """A rule's conditions, its target, and the target's own words."""
     conditions: list[tuple[bool, str, str]] = []
     target = ""
-    words = rules.words_of(rule.text)
-    for negated, option, values in rules.options(words):
+    words = iptables.words_of(rule.text)
+    for negated, option, values in iptables.options(words):
         if option in ("-j", "-g"):
             target = values[0] if values else ""
             return conditions, target, words[words.index(option) + 2 :]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from mydockernet import ebtables
-from mydockernet.facts import Argv, Observed
+from mydockernet.dialects import ebtables
+from mydockernet.dialects.fact import Argv, Observed
 from mydockernet.packets import packet as asked
 from mydockernet.packets.packet import Packet
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from mydockernet.facts import Observed
+from mydockernet.dialects.fact import Observed
 from mydockernet.model import PORT_MAX, Address
 
 # What a client's own port is chosen from: net.ipv4.ip_local_port_range.

@@ -11,8 +11,10 @@ from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 from typing import NoReturn
 
-from mydockernet import ebtables, namespaces, plan
-from mydockernet.facts import Link, Observed, Route
+from mydockernet import model
+from mydockernet.dialects import ebtables
+from mydockernet.dialects.fact import Link, Observed, Route
+from mydockernet.kernel import namespaces
 from mydockernet.model import Address, Network
 from mydockernet.packets import hops
 from mydockernet.packets.hops import Place
@@ -59,7 +61,7 @@ class Walk(OnHost):
         netns, name = endpoint.namespace.path, endpoint.name
         if not namespaces.alive(endpoint.namespace):
             self.stops(f"{name}: its namespace is gone: {netns}", fix=f"mydockernet repair {network.name}")
-        gateway = next((s.gateway for s, _ in plan.placed(network, endpoint)), None)
+        gateway = next((s.gateway for s, _ in model.placed(network, endpoint)), None)
         destination = self.target_address(gateway, (net for net, _ in places))
         way = self.route(netns, str(destination), "", "")
         if isinstance(way, str):
@@ -100,7 +102,7 @@ class Walk(OnHost):
 
     def _no_route(self, places: tuple[Place, ...], destination: Address, said: str) -> NoReturn:
         network, endpoint = places[0]
-        way_out = plan.way_out(places)
+        way_out = model.way_out(places)
         what = f"{endpoint.name}: has no route to {destination} ({said})"
         if way_out or any(destination in s.network for net, _ in places for s in net.subnets):
             name = way_out[0].name if way_out else network.name

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mydockernet import links
+from mydockernet.dialects import ss
 
 RED = "\x1b[31mRED"
 # Control characters, invalid UTF-8, quotes; as an alias and as an interface's name.
@@ -72,7 +72,7 @@ def test_only_whole_lines_of_a_listening_socket_are_read():
         'udp   UNCONN 0      0            [::1]:82           [::]:*    users:(("a b",pid=1,fd=4),("c",pid=2,fd=4))\n'
         "tcp   LISTEN 0      5     10.1.0.1%web:53        0.0.0.0:*\n"
     )
-    found = [(s.protocol, str(s.address), s.port, s.program) for s in links.read_sockets(text)]
+    found = [(s.protocol, str(s.address), s.port, s.program) for s in ss.read_sockets(text)]
     assert found == [
         ("tcp", "None", 8080, "a program"),
         ("udp", "::1", 82, "a b"),

@@ -6,7 +6,7 @@ import pytest
 import sh
 from hypothesis import settings
 
-from mydockernet.kernel import NOT_FOUND, Completed, Kernel, environment
+from mydockernet.kernel.door import NOT_FOUND, Completed, Kernel, environment
 
 settings.register_profile("unit", deadline=None)  # The machine may be busy.
 settings.load_profile("unit")
@@ -23,8 +23,8 @@ def no_sh(request, monkeypatch):
 @pytest.fixture(autouse=True)
 def one_variant(monkeypatch):
     """Hide the other variant of iptables, which the machine that runs the tests may have rules of."""
-    monkeypatch.setattr("mydockernet.kernel.legacy_tables", lambda: "")
-    monkeypatch.setattr("mydockernet.kernel._real_path", lambda program: "")
+    monkeypatch.setattr("mydockernet.kernel.door.legacy_tables", lambda: "")
+    monkeypatch.setattr("mydockernet.kernel.door._real_path", lambda program: "")
 
 
 @pytest.fixture

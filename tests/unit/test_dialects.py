@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from mydockernet import links, rules, sysctls
+from mydockernet.dialects import ip, ip_json, iptables, ss, sysctl
+from mydockernet.dialects.fact import Chain, Link, Observed, Rule, Socket
 from mydockernet.errors import Failed
-from mydockernet.facts import Chain, Link, Observed, Rule, Socket
 
 CHAIN = Chain(4, "filter", "FORWARD")
 
@@ -33,12 +33,12 @@ LINKS = [
 
 
 def test_links_are_read():
-    found = links.read_links(json.dumps(LINKS))
+    found = ip_json.read_links(json.dumps(LINKS))
     web, veth = found["web"], found["c1-0102"]
     assert (web.kind, web.group, web.alias, web.mtu, web.up) == ("bridge", "28004", "mydockernet:web", 1400, True)
     assert web.addresses == {"10.1.0.1/24"}
     assert (veth.master, veth.flags, veth.up, veth.group) == ("web", {"hairpin"}, False, "default")
-    assert links.read_links("") == {}
+    assert ip_json.read_links("") == {}
 
 
 def test_routes_are_read():
@@ -49,7 +49,7 @@ def test_routes_are_read():
         {"type": "broadcast", "dst": "10.1.0.255", "dev": "web", "table": "local"},
         {"type": "local", "dst": "10.1.0.1", "dev": "web", "table": "local"},
     ]
-    default, net, blocked, own = links.read_routes(json.dumps(text))
+    default, net, blocked, own = ip_json.read_routes(json.dumps(text))
     assert (default.default, default.line) == (True, "default via 10.0.0.1 dev eth0")
     assert (str(net.destination), net.source, net.default) == ("10.1.0.0/24", "10.1.0.1", False)
     assert (blocked.kind, blocked.line) == ("unreachable", "unreachable 198.51.100.7")
@@ -59,7 +59,7 @@ def test_routes_are_read():
 @pytest.mark.parametrize("text", ["{", "[1]", '[{"ifname": 3, "mtu": "x"}]', '{"a": 1}', "null"])
 def test_what_is_not_ips_json_is_an_error_that_names_the_command(text):
     with pytest.raises(Failed, match="can't read what `ip -json"):
-        links.read_links(text)
+        ip_json.read_links(text)
 
 
 def test_sockets_are_read():
@@ -70,7 +70,7 @@ def test_sockets_are_read():
         "tcp   LISTEN 0 5   [::1]:631 [::]:*\n"
         "nonsense\n"
     )
-    found = links.read_sockets(text)
+    found = ss.read_sockets(text)
     assert [(s.protocol, str(s.address), s.port, s.program) for s in found] == [
         ("tcp", "127.0.0.1", 53, "named"),
         ("udp", "192.0.2.1", 68, "a program"),
@@ -81,20 +81,20 @@ def test_sockets_are_read():
 
 
 def test_a_batch_of_ip_takes_only_words_that_need_no_quotes():
-    assert links.batch([("ip", "link", "set", "dev", "web", "up"), ("ip", "route")]) == (
+    assert ip.batch([("ip", "link", "set", "dev", "web", "up"), ("ip", "route")]) == (
         ("ip", "-batch", "-"),
         "link set dev web up\nroute\n",
         (0, 1),
     )
-    assert links.foldable(("ip", "link", "show"))
+    assert ip.foldable(("ip", "link", "show"))
     for word in ("a#b", "a b", "a'b", 'a"b', "a\\b", "a\nb"):
-        assert not links.foldable(("ip", "link", word))
-    assert not links.foldable(("iptables", "-L"))
+        assert not ip.foldable(("ip", "link", word))
+    assert not ip.foldable(("iptables", "-L"))
 
 
 def test_switches_have_two_spellings():
-    assert sysctls.dotted("net/ipv4/conf/br0.9/accept_ra") == "net.ipv4.conf.br0/9.accept_ra"
-    assert sysctls.read("net.ipv4.conf.br0/9.rp_filter = 2\nx\n") == {"net/ipv4/conf/br0.9/rp_filter": "2"}
+    assert sysctl.dotted("net/ipv4/conf/br0.9/accept_ra") == "net.ipv4.conf.br0/9.accept_ra"
+    assert sysctl.read("net.ipv4.conf.br0/9.rp_filter = 2\nx\n") == {"net/ipv4/conf/br0.9/rp_filter": "2"}
 
 
 SAME = [
@@ -113,7 +113,7 @@ DIFFERENT = [
 
 
 def spec(text):
-    return rules.read_spec(rules.words_of(text))
+    return iptables.read_spec(iptables.words_of(text))
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)
@@ -132,20 +132,20 @@ def test_rules_are_read_with_counters_comments_and_quotes():
         '[7:420] -A FORWARD -m comment --comment "say \\"hi\\" twice" -j DROP\n'
         "-A FORWARD -m comment --comment mydockernet:web -j MINE\nCOMMIT\n*nat\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
     )
-    found = rules.read_rules(4, text)
+    found = iptables.read_rules(4, text)
     first, second = found[CHAIN]
     assert (first.packets, first.bytes, first.comment) == (7, 420, 'say "hi" twice')
-    assert [rules.is_ours(rule) for rule in (first, second)] == [False, True]
+    assert [iptables.is_ours(rule) for rule in (first, second)] == [False, True]
     assert found[Chain(4, "nat", "OUTPUT")] == found[Chain(4, "filter", "MINE")] == ()
-    assert rules.read_policies(4, text) == {CHAIN: "DROP", Chain(4, "nat", "OUTPUT"): "ACCEPT"}
-    assert rules.words_of(first.text)[3] == 'say "hi" twice'
+    assert iptables.read_policies(4, text) == {CHAIN: "DROP", Chain(4, "nat", "OUTPUT"): "ACCEPT"}
+    assert iptables.words_of(first.text)[3] == 'say "hi" twice'
 
 
 def test_a_restore_knows_which_command_each_line_is_of():
     one = ("iptables", "-t", "nat", "-N", "A", "--wait")
     two = ("iptables", "-t", "nat", "-A", "A", "-j", "RETURN", "--wait")
     three = ("iptables", "-t", "filter", "-F", "B", "--wait")
-    argv, text, owners = rules.batch([one, two, three])
+    argv, text, owners = iptables.batch([one, two, three])
     assert argv == ("iptables-restore", "--noflush", "--wait")
     assert text == "*nat\n-N A\n-A A -j RETURN\nCOMMIT\n*filter\n-F B\nCOMMIT\n"
     assert owners == (0, 0, 1, 2, 2, 2, 2)
@@ -153,8 +153,8 @@ def test_a_restore_knows_which_command_each_line_is_of():
 
 @pytest.mark.parametrize("mark", ["mydockernet:web", "mydockernet:web@1f2e3d", "mydockernet:@shared"])
 def test_a_mark_is_a_name_alone_or_with_a_realm(mark):
-    assert rules.is_ours(Rule(frozenset(), mark, ""))
-    assert links.is_ours(Link("x", alias=mark))
+    assert iptables.is_ours(Rule(frozenset(), mark, ""))
+    assert ip.is_ours(Link("x", alias=mark))
 
 
 NOTES = ("mydockernet: allow the vpn", "mydockernet:w (uplink)", "mydockernet:", "mydockernet:a@b", "mydockernet:web\n")
@@ -163,7 +163,7 @@ NOTES = ("mydockernet: allow the vpn", "mydockernet:w (uplink)", "mydockernet:",
 @pytest.mark.parametrize("note", [*NOTES, "mydockernet:web@1f2e3d4", "mydockernet:@other", "my mydockernet:web"])
 def test_what_only_speaks_of_us_is_no_mark(note):
     rule = Rule(frozenset(), note, f'-m comment --comment "{note}" -j DROP')
-    assert not rules.is_ours(rule)
-    assert not links.is_ours(Link("x", alias=note))
+    assert not iptables.is_ours(rule)
+    assert not ip.is_ours(Link("x", alias=note))
     seen = Observed(links={"x": Link("x", alias=note)}, chains={CHAIN: (rule,)})
-    assert [*links.strays(seen, ()), *rules.strays(seen, (), ())] == []
+    assert [*ip.strays(seen, ()), *iptables.strays(seen, (), ())] == []

@@ -5,10 +5,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from mydockernet import ebtables
-from mydockernet.ebtables import PortFilter, StrayFilter
+from mydockernet.dialects import ebtables
+from mydockernet.dialects.ebtables import PortFilter, StrayFilter
+from mydockernet.dialects.fact import Link, Observed
 from mydockernet.errors import Failed
-from mydockernet.facts import Link, Observed
 
 MAC = "02:42:0a:01:00:02"
 PORT = PortFilter("c1-0102", "c1", MAC, (ip_address("10.1.0.2"),))

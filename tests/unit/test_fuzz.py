@@ -9,11 +9,13 @@ from ipaddress import ip_address, ip_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mydockernet import doctor, links, ports, rules, sysctls, who
+from mydockernet import ports
+from mydockernet.dialects import ip_json, iptables, ss, sysctl
+from mydockernet.dialects.fact import Link, Observed, Route
 from mydockernet.errors import MydockernetError
-from mydockernet.facts import Link, Observed, Route
 from mydockernet.packets import netfilter, nft
 from mydockernet.packets.packet import Packet
+from mydockernet.reports import doctor, who
 from tests.unit.values import endpoint, intent, mapping, network
 
 ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1")) * 100
@@ -60,28 +62,28 @@ def refused_or_read(read, *arguments):
 @fuzz
 @given(JSON.map(json.dumps) | st.text(max_size=30))
 def test_json_of_ip(text):
-    refused_or_read(links.read_links, text)
-    refused_or_read(links.read_routes, text)
+    refused_or_read(ip_json.read_links, text)
+    refused_or_read(ip_json.read_routes, text)
 
 
 @fuzz
 @given(st.text())
 def test_lines_of_ss_and_sysctl(text):
-    links.read_sockets(text)
-    sysctls.read(text)
+    ss.read_sockets(text)
+    sysctl.read(text)
 
 
 @fuzz
 @given(SAVED)
 def test_rules_of_every_shape(text):
-    found = refused_or_read(rules.read_rules, 4, text)
-    policies = rules.read_policies(4, text)
+    found = refused_or_read(iptables.read_rules, 4, text)
+    policies = iptables.read_policies(4, text)
     if found is not None:
         seen = Observed(chains=found, policies=policies)
         for local in (True, False):
             packet = Packet(ip_address("10.0.0.1"), ip_address("10.0.0.2"), "tcp", 80, "a", "b", local=local)
             netfilter.ask(seen, "filter", "FORWARD", packet)
-        list(rules.strays(seen, (), ()))
+        list(iptables.strays(seen, (), ()))
         list(doctor.diagnose(NETWORKS, replace(seen, other=seen, variant="iptables-legacy"), doctor.Host()))
 
 

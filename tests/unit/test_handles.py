@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mydockernet import namespaces
+from mydockernet.dialects.fact import Observed, Step
 from mydockernet.errors import CommandFailed, NotFound
-from mydockernet.facts import Observed, Step
-from mydockernet.handles import Handles
-from mydockernet.kernel import Kernel
+from mydockernet.kernel import namespaces
+from mydockernet.kernel.door import Kernel
+from mydockernet.kernel.handles import Handles
 
 
 @pytest.fixture

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mydockernet import kernel as door
+from mydockernet.dialects.fact import Chain, Link, Observed, Route, Socket, Step
+from mydockernet.dialects.iptables import read_rules
 from mydockernet.errors import CommandFailed, Failed
-from mydockernet.facts import Chain, Link, Observed, Route, Socket, Step
-from mydockernet.kernel import Batch, Kernel, fold
-from mydockernet.rules import read_rules
+from mydockernet.kernel.door import Batch, Kernel, fold
 
 RULE = ("-j", "DROP", "--wait")
 IP_BATCH, RESTORE = ("ip", "-batch", "-"), ("iptables-restore", "--noflush", "--wait")
@@ -403,14 +402,14 @@ def test_where_there_is_no_way_the_kernels_word_is_passed_on(calls, kernel, stde
 def test_the_right_to_change_the_network_is_looked_for_first(kernel, monkeypatch, tmp_path, capabilities, enough):
     status = tmp_path / "status"
     status.write_text(f"Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t{capabilities}\n")
-    monkeypatch.setattr(door, "Path", lambda path: status)
+    monkeypatch.setattr("mydockernet.kernel.door.Path", lambda path: status)
     with contextlib.nullcontext() if enough else pytest.raises(Failed, match="CAP_NET_ADMIN"):
         kernel.require_rights()
 
 
 def python(code, *before):
     """What a python prints that has a Kernel and runs this; in a process of its own."""
-    start = "import os, sys, time\nfrom mydockernet.kernel import Kernel\nfrom mydockernet.errors import Locked\n"
+    start = "import os, sys, time\nfrom mydockernet.kernel.door import Kernel\nfrom mydockernet.errors import Locked\n"
     argv = [*before, sys.executable, "-c", start + code]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
@@ -456,7 +455,7 @@ def test_a_command_that_is_handed_the_terminal_has_our_streams_and_environment(m
     monkeypatch.setenv("MYDOCKERNET_CANARY", "kept")
     code = "Kernel().hand_over(('sh', '-c', 'read word; echo $word $MYDOCKERNET_CANARY; echo err >&2'))"
     done = subprocess.run(
-        [sys.executable, "-c", f"from mydockernet.kernel import Kernel; {code}"],
+        [sys.executable, "-c", f"from mydockernet.kernel.door import Kernel; {code}"],
         input="in\n",
         capture_output=True,
         text=True,
@@ -487,7 +486,7 @@ def test_a_command_does_not_outlive_us():
     """setpriv --pdeathsig: the pipe that the command holds is closed by its death."""
     code = "Kernel().hand_over(('sh', '-c', 'echo up; kill -9 $PPID; exec sleep 60'))"
     done = subprocess.run(
-        [sys.executable, "-c", f"from mydockernet.kernel import Kernel; {code}"],
+        [sys.executable, "-c", f"from mydockernet.kernel.door import Kernel; {code}"],
         capture_output=True,
         text=True,
         timeout=20,

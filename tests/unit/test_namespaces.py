@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from mydockernet import namespaces
 from mydockernet.errors import Invalid, NotFound
+from mydockernet.kernel import namespaces
 from mydockernet.model import Namespace
 
 

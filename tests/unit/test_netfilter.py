@@ -5,8 +5,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from mydockernet import rules
-from mydockernet.facts import Chain, Link, Observed, Route
+from mydockernet.dialects import iptables
+from mydockernet.dialects.fact import Chain, Link, Observed, Route
 from mydockernet.packets import netfilter
 from mydockernet.packets.packet import Flow, Packet
 
@@ -16,7 +16,7 @@ PACKET = Packet(ip_address("10.1.0.2"), ip_address("192.0.2.9"), "tcp", 80, "web
 def seen(text, links=()):
     saved = f"*filter\n{text}\nCOMMIT\n"
     by_name = {link.name: link for link in links}
-    return Observed(links=by_name, chains=rules.read_rules(4, saved), policies=rules.read_policies(4, saved))
+    return Observed(links=by_name, chains=iptables.read_rules(4, saved), policies=iptables.read_policies(4, saved))
 
 
 def target(text, packet=PACKET, links=()):
@@ -198,7 +198,7 @@ def test_a_translation_tells_where_to():
     saved = (
         "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.1.0.9:81\n"
     )
-    found = Observed(chains=rules.read_rules(4, saved))
+    found = Observed(chains=iptables.read_rules(4, saved))
     verdict = netfilter.ask(found, "nat", "PREROUTING", PACKET)
     assert (verdict.target, verdict.words) == ("DNAT", ("--to-destination", "10.1.0.9:81"))
     assert verdict.where.startswith("rule 1 of PREROUTING in nat: -p tcp")

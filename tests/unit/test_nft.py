@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from mydockernet.facts import Link, Observed
+from mydockernet.dialects.fact import Link, Observed
 from mydockernet.packets import nft
 from mydockernet.packets.packet import Packet
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mydockernet import links, plan, rules
+from mydockernet import plan, ruleset
+from mydockernet.dialects import ip, iptables
+from mydockernet.dialects.fact import GROUP, Chain, Link, Observed, Rule
 from mydockernet.errors import Conflict
-from mydockernet.facts import Chain, Link, Observed, Rule
 from mydockernet.plan import Scope, concern_of
 from tests.unit.values import BRIDGE_MAC, Machine, containers, endpoint, intent, mapping, network
 
@@ -327,7 +328,7 @@ def test_each_word_of_a_command_is_one(made):
         assert all(isinstance(word, str) and word for word in step.do)
     facts = plan.facts(made, concern_of(made.values()))
     assert all(len(fact.makes()) <= 15 for fact in facts)
-    assert all(len(fact.chain.name) <= 28 for fact in facts if isinstance(fact, rules.OwnRule | rules.OwnChain))
+    assert all(len(fact.chain.name) <= 28 for fact in facts if isinstance(fact, iptables.OwnRule | iptables.OwnChain))
     assert all(fact.what for fact in facts)
 
 
@@ -342,7 +343,7 @@ def test_whatever_rule_is_lost_is_put_back_in_its_place(made, data):
     machine.run(steps(made, made, machine.seen))
     assert steps(made, made, machine.seen) == ()
     for chain in chains:
-        ordered = chain.name == rules.FORWARD
+        ordered = chain.name == ruleset.FORWARD
         now, then = machine.seen.chains[chain], whole.chains[chain]
         assert (now == then) if ordered else (set(now) == set(then)), chain
 
@@ -369,11 +370,11 @@ def test_guards_stand_wherever_what_they_guard_does(made):
     for step in itertools.chain(steps({}, made, machine.seen)):
         machine.one(step.do)
         chains = machine.seen.chains
-        for rule in chains.get(Chain(4, "nat", rules.PORTS), ()):
+        for rule in chains.get(Chain(4, "nat", ruleset.PORTS), ()):
             assert "-j DNAT" in rule.text
             if "-d 127.0.0.1" in rule.text or "-d" not in rule.text.split():
                 assert chains.get(Chain(4, "raw", "PREROUTING"))
-        assert len(chains.get(Chain(4, "filter", rules.FORWARD), ())) in range(10)
+        assert len(chains.get(Chain(4, "filter", ruleset.FORWARD), ())) in range(10)
         if any(link.kind == "veth" for link in machine.seen.links.values()):
             assert chains[Chain(4, "filter", "FORWARD")]
 
@@ -404,7 +405,7 @@ def test_a_repair_of_what_is_well_finds_nothing_left_over(made):
 
 
 def test_one_bridge_is_known_by_its_group_before_it_has_its_mark():
-    assert links.belongs(Link("web", "bridge", links.GROUP), "web")
-    assert not links.belongs(Link("web", "bridge", links.GROUP, "mydockernet:web@abc123"), "web")
-    assert not links.belongs(Link("web", "bridge"), "web")
-    assert not links.belongs(None, "web")
+    assert ip.belongs(Link("web", "bridge", GROUP), "web")
+    assert not ip.belongs(Link("web", "bridge", GROUP, "mydockernet:web@abc123"), "web")
+    assert not ip.belongs(Link("web", "bridge"), "web")
+    assert not ip.belongs(None, "web")

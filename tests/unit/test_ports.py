@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydockernet import ports
+from mydockernet.dialects.fact import Socket
 from mydockernet.errors import Conflict, Invalid
-from mydockernet.facts import Socket
 from mydockernet.model import PortMapping, PortRange
 from tests.unit.values import mapping
 

@@ -4,8 +4,8 @@ import shlex
 
 import pytest
 
-from mydockernet import script
-from mydockernet.facts import Step
+from mydockernet.dialects.fact import Step
+from mydockernet.record import script
 
 ODD = ["a b", "$(id)", "`id`", "'", '"', "\\", "*", ";", "&", "#x", "ü", "", "-n", "!x", "a\nb"]
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mydockernet import script
 from mydockernet.errors import Failed, Locked, MydockernetError, NotPermitted
 from mydockernet.model import AddressRange, Endpoint, Namespace, Network, PortMapping, PortRange, Reservation, Subnet
-from mydockernet.store import DEFAULT_FOLDER, JsonStore, network_from_json, network_to_json
+from mydockernet.record import script
+from mydockernet.record.store import DEFAULT_FOLDER, JsonStore, network_from_json, network_to_json
 
 ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1")) * 50
 many = settings(max_examples=ROUNDS, suppress_health_check=[HealthCheck.function_scoped_fixture])

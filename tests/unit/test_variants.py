@@ -2,8 +2,9 @@
 
 import pytest
 
-from mydockernet import rules, variants
-from mydockernet.facts import Observed
+from mydockernet import variants
+from mydockernet.dialects import iptables
+from mydockernet.dialects.fact import Observed
 from mydockernet.plan import Scope
 
 SHARED = "-m comment --comment mydockernet:@shared"
@@ -29,7 +30,7 @@ COMMIT
 
 
 def seen(text):
-    return Observed(other=Observed(chains=rules.read_rules(4, text)), variant=variants.LEGACY)
+    return Observed(other=Observed(chains=iptables.read_rules(4, text)), variant=variants.LEGACY)
 
 
 def commands(text, scope=None, going=()):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mydockernet import views
+from mydockernet.cli import views
 from mydockernet.errors import Invalid
 
 

@@ -3,8 +3,8 @@
 import ipaddress
 from dataclasses import replace
 
-from mydockernet import ebtables, rules
-from mydockernet.facts import Chain, Link, Lookup, Observed, Route, Rule
+from mydockernet.dialects import ebtables, iptables
+from mydockernet.dialects.fact import Chain, Link, Lookup, Observed, Route, Rule
 from mydockernet.model import Endpoint, Namespace, Network, PortMapping, PortRange, Subnet
 
 BRIDGE_MAC = "02:6d:00:00:00:01"
@@ -167,7 +167,7 @@ class Machine:
         body = list(chains.get(chain, ()))
         at = int(words.pop(0)) - 1 if verb == "-I" and words[0].isdigit() else 0
         comment = words[words.index("--comment") + 1]
-        rule = Rule(rules.read_spec(words), comment, " ".join(words))
+        rule = Rule(iptables.read_spec(words), comment, " ".join(words))
         if verb == "-D":
             found = next(r for r in body if r.spec == rule.spec)
             body.remove(found)

@@ -17,6 +17,18 @@ TAG = "mydockernet:"
 # No network can be called so: the @ is not in a name.
 SHARED = "@shared"
 
+# Every bridge joins one of these link groups when it is made; the filter rules match the group, not the
+# bridge, so that their number does not grow with the networks. The group also marks a bridge as ours in the
+# instant before it has its alias.
+GROUP = "28004"
+
+GROUP_INTERNAL = "28005"
+
+BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
+
+# ip-route(8) and ip-rule(8): who wrote it, so that what the container's own programs write is told from ours.
+PROTOCOL = "28"
+
 
 def tag(owner: str) -> str:
     """The mark of an owner, a network's name or SHARED: a link's alias, a rule's comment."""

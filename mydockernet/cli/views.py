@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from mydockernet.dialects.fact import Link
 from mydockernet.errors import Invalid, printable
-from mydockernet.facts import Link
 from mydockernet.model import Endpoint, Network
-from mydockernet.survey import OwnedRule, Shown
+from mydockernet.reports.survey import OwnedRule, Shown
 
 if TYPE_CHECKING:
-    from mydockernet.doctor import Finding
     from mydockernet.packets.hops import Hop
+    from mydockernet.reports.doctor import Finding
 
 RULE_FIELDS = ("Owner", "Table", "Chain", "Number", "Packets", "Rule", "Why")
 _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}

@@ -18,9 +18,9 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mydockernet import locks
 from mydockernet.errors import Failed, MydockernetError, NoSpace, NotPermitted
 from mydockernet.model import AddressRange, Endpoint, Namespace, Network, PortMapping, PortRange, Reservation, Subnet
+from mydockernet.record import locks
 
 VERSION = 1
 OVERFLOW_UID = 65534  # user_namespaces(7): the owner of what belongs to a user that has no number here.

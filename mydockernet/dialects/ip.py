@@ -3,53 +3,24 @@
 Formats: ip(8), ip-link(8), ip-address(8), ip-route(8), ss(8); the JSON as printed by iproute2 6.1.
 """
 
-import ipaddress
-import json
-import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mydockernet.errors import Failed
-from mydockernet.facts import (
+from mydockernet.dialects.fact import (
+    BRIDGE_CALLS_IPTABLES,
+    GROUP,
+    GROUP_INTERNAL,
     TAG,
     Argv,
     Fact,
     Link,
-    Lookup,
     Observed,
-    Route,
-    Socket,
     Step,
     inside,
     marked,
     place,
     tag,
 )
-from mydockernet.model import IPNetwork
-
-# Every bridge joins one of these link groups when it is made; the filter rules match the group, not the
-# bridge, so that their number does not grow with the networks. The group also marks a bridge as ours in the
-# instant before it has its alias.
-GROUP = "28004"
-GROUP_INTERNAL = "28005"
-
-BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
-# ip-route(8) and ip-rule(8): who wrote it, so that what the container's own programs write is told from ours.
-PROTOCOL = "28"
-
-READ_LOOKUPS: Argv = ("ip", "-json", "rule", "show")
-READ_LINKS: Argv = ("ip", "-json", "-details", "address", "show")
-READ_ROUTES: Argv = ("ip", "-json", "route", "show", "table", "all")
-# What is asked of a container's: it may have made any number of others.
-READ_DEFAULT_ROUTES: Argv = (*READ_ROUTES, "default")
-READ_OWN_ROUTES: Argv = (*READ_ROUTES, "protocol", PROTOCOL)
-READ_SOCKETS: Argv = ("ss", "--no-header", "--listening", "--numeric", "--tcp", "--udp", "--sctp", "--processes")
-
-
-def ask_route(destination: str, source: str, inward: str) -> Argv:
-    """The command that says which way the kernel would send a packet."""
-    came = ("from", source, "iif", inward) if inward else ("from", source) if source else ()
-    return ("ip", "-json", "route", "get", destination, *came)
 
 
 def is_ours(link: Link) -> bool:
@@ -194,7 +165,7 @@ class Veth(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class _Attribute(Fact):
+class Attribute(Fact):
     """What is set on an interface and goes with it, or, for a far end, with the near one (`cable`)."""
 
     dev: str
@@ -219,7 +190,7 @@ class _Attribute(Fact):
 
 
 @dataclass(frozen=True, slots=True)
-class Alias(_Attribute):
+class Alias(Attribute):
     """The owner's mark on an interface."""
 
     owner: str
@@ -242,7 +213,7 @@ class Alias(_Attribute):
 
 
 @dataclass(frozen=True, slots=True)
-class LinkGroup(_Attribute):
+class LinkGroup(Attribute):
     """The link group of an interface, which the filter rules know it by."""
 
     group: str
@@ -263,7 +234,7 @@ class LinkGroup(_Attribute):
 
 
 @dataclass(frozen=True, slots=True)
-class Mtu(_Attribute):
+class Mtu(Attribute):
     """How many bytes a packet may have on an interface."""
 
     mtu: int
@@ -315,7 +286,7 @@ def strays(seen: Observed, known: Collection[str]) -> Iterator[StrayLink]:
 
 
 @dataclass(frozen=True, slots=True)
-class HardwareAddress(_Attribute):
+class HardwareAddress(Attribute):
     """An interface's MAC address. `made_with` the interface, it needs a step only where it was changed."""
 
     mac: str
@@ -344,7 +315,7 @@ class HardwareAddress(_Attribute):
 
 
 @dataclass(frozen=True, slots=True)
-class Master(_Attribute):
+class Master(Attribute):
     """An interface as a port of a bridge."""
 
     bridge: str
@@ -367,7 +338,7 @@ class Master(_Attribute):
 
 
 @dataclass(frozen=True, slots=True)
-class PortFlag(_Attribute):
+class PortFlag(Attribute):
     """A flag of a bridge's port, on or off: isolated, hairpin, bcast_flood (ip-link(8), bridge_slave).
 
     `default` is what a new port has.
@@ -422,7 +393,7 @@ class Isolated(PortFlag):
 
 
 @dataclass(frozen=True, slots=True)
-class InterfaceAddress(_Attribute):
+class InterfaceAddress(Attribute):
     """An address on an interface, with its prefix length: 10.1.0.1/24."""
 
     address: str
@@ -449,7 +420,7 @@ class InterfaceAddress(_Attribute):
 
 
 @dataclass(frozen=True, slots=True)
-class Up(_Attribute):
+class Up(Attribute):
     """An interface that is switched on."""
 
     why: str
@@ -471,104 +442,6 @@ class Up(_Attribute):
         return (Step(f"Switch {self.dev} off.", self._ip("link", "set", "dev", self.dev, "down")),)
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultRoute(_Attribute):
-    """The way out for all that has no better one."""
-
-    gateway: str
-
-    @property
-    def what(self) -> str:
-        return f"the default route via {self.gateway} by {self._name}"
-
-    def holds(self, seen: Observed) -> bool:
-        routes = seen.at(self.netns).routes
-        return any(r.default and (r.table, r.via, r.dev) == ("main", self.gateway, self.dev) for r in routes)
-
-    def do(self, seen: Observed) -> tuple[Step, ...]:
-        why = "Send what is for elsewhere to the gateway: the host's address on the bridge."
-        return (Step(why, self._ip("route", "add", *self._words)),)
-
-    def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(f"Take the way out by {self.dev} away.", self._ip("route", "delete", *self._words)),)
-
-    @property
-    def _words(self) -> Argv:
-        return ("default", "via", self.gateway, "dev", self.dev)
-
-
-@dataclass(frozen=True, slots=True)
-class TableRoute(_Attribute):
-    """A route in a table of its own, for what a container of several networks sends from one of its addresses."""
-
-    destination: str
-    table: str
-    gateway: str = ""
-
-    @property
-    def what(self) -> str:
-        return f"the route to {self.destination} by {self._name}, in table {self.table}"
-
-    def holds(self, seen: Observed) -> bool:
-        wanted = ("0.0.0.0/0" if self.destination == "default" else self.destination, self.gateway, self.dev)
-        routes = seen.at(self.netns).routes
-        return any(r.table == self.table and (str(r.destination), r.via, r.dev) == wanted for r in routes)
-
-    def do(self, seen: Observed) -> tuple[Step, ...]:
-        why = (
-            "By the network's gateway to everywhere else."
-            if self.gateway
-            else f"In a table of its own: by {self.dev} to the neighbors on that network."
-        )
-        return (Step(why, self._ip("route", "add", *self._words)),)
-
-    def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(f"Delete the route of table {self.table}.", self._ip("route", "delete", *self._words)),)
-
-    @property
-    def _words(self) -> Argv:
-        via = ("via", self.gateway) if self.gateway else ()
-        return (self.destination, *via, "dev", self.dev, "table", self.table, "protocol", PROTOCOL)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceLookup(Fact):
-    """What a container of several networks sends from one of its addresses, it sends by that address's network."""
-
-    source: str
-    table: str
-    netns: str
-
-    @property
-    def what(self) -> str:
-        return f"the lookup of table {self.table} for what is sent from {self.source}{place(self.netns)}"
-
-    def holds(self, seen: Observed) -> bool:
-        return self._lookup in seen.at(self.netns).lookups
-
-    def lookups(self) -> bool:
-        return True
-
-    def do(self, seen: Observed) -> tuple[Step, ...]:
-        why = (
-            f"Send what has the source {self.source} by the network that the address is of. The host drops what comes "
-            "by another one, as it looks forged."
-        )
-        return (Step(why, inside(self.netns, ("ip", "rule", "add", *self._words))),)
-
-    def undo(self, seen: Observed) -> tuple[Step, ...]:
-        why = f"Delete the lookup for {self.source}."
-        return (Step(why, inside(self.netns, ("ip", "rule", "delete", *self._words))),)
-
-    @property
-    def _lookup(self) -> Lookup:
-        return Lookup(int(self.table), self.source, self.table)
-
-    @property
-    def _words(self) -> Argv:
-        return ("from", self.source, "lookup", self.table, "priority", self.table, "protocol", PROTOCOL)
-
-
 def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
     """Fold `ip` commands into one `ip -batch -`: its argv, its input, and the command of each of its lines."""
     text = "".join(" ".join(argv[1:]) + "\n" for argv in commands)
@@ -578,101 +451,3 @@ def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
 def foldable(argv: Argv) -> bool:
     """Whether a command can stand in a batch, which has no escapes: such words are kept out, not quoted."""
     return argv[:1] == ("ip",) and not any(c in word for word in argv for c in "#\"'\\ \t\r\n")
-
-
-def read_links(text: str) -> dict[str, Link]:
-    """Parse what READ_LINKS prints: interfaces by name. Raises Failed where it is not that."""
-    try:
-        return {link.name: link for link in map(_link, _objects(text))}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Failed(f"can't read what `{' '.join(READ_LINKS)}` printed: {error!r}") from None
-
-
-def read_routes(text: str) -> tuple[Route, ...]:
-    """Parse what READ_ROUTES prints. Raises Failed where it is not that."""
-    try:
-        return tuple(route for route in map(_route, _objects(text)) if route is not None)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Failed(f"can't read what `{' '.join(READ_ROUTES)}` printed: {error!r}") from None
-
-
-def read_lookups(text: str) -> frozenset[Lookup]:
-    """Parse what READ_LOOKUPS prints, as far as it is about a source address. Raises Failed where it is not that."""
-    try:
-        return frozenset(
-            Lookup(int(str(raw["priority"])), str(raw["src"]), str(raw["table"]))
-            for raw in _objects(text)
-            if raw.get("src") not in (None, "all") and "table" in raw
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Failed(f"can't read what `{' '.join(READ_LOOKUPS)}` printed: {error!r}") from None
-
-
-def read_sockets(text: str) -> tuple[Socket, ...]:
-    """Parse what READ_SOCKETS prints, as in `tcp LISTEN 0 128 127.0.0.1:53%lo 0.0.0.0:* users:(("named",…))`.
-
-    Lines of other shapes are left out: what they are can't stand in the way of a port. A program's name, at most 15
-    bytes of its owner's choice, is printed as it is, line breaks too; it is too short for a line of this shape.
-    """
-    sockets = []
-    for line in text.split("\n"):
-        found = _SOCKET.fullmatch(line)
-        if found is None:
-            continue
-        protocol, host, port, program = found.groups()
-        host = host.strip("[]").partition("%")[0]
-        try:
-            address = None if host in ("*", "0.0.0.0", "::") else ipaddress.ip_address(host)
-        except ValueError:
-            continue
-        sockets.append(Socket(protocol, address, int(port), program or "a program"))
-    return tuple(sockets)
-
-
-_SOCKET = re.compile(
-    r"(tcp|udp|sctp) +(?:LISTEN|UNCONN) +\d+ +\d+ +(\S+):(\d{1,5}) +\S+:\*"
-    r'(?: +users:\(\("([^"]*)(?:".*)?| .*)?',
-    re.ASCII | re.DOTALL,
-)
-
-
-def _objects(text: str) -> Iterable[dict[str, object]]:
-    # ip prints nothing at all, or empty objects, where there is nothing to show. It escapes no control characters.
-    return [found for found in json.loads(text or "[]", strict=False) if found]
-
-
-def _link(raw: dict) -> Link:  # type: ignore[type-arg]
-    details = raw.get("linkinfo", {})
-    addresses = (f"{a['local']}/{a['prefixlen']}" for a in raw.get("addr_info", ()) if "local" in a)
-    return Link(
-        name=str(raw["ifname"]),
-        kind=str(details.get("info_kind", "")),
-        group=str(raw.get("group", "default")),
-        alias=str(raw.get("ifalias") or ""),
-        mac=str(raw.get("address", "")),
-        mtu=int(raw.get("mtu", 0)),
-        up="UP" in raw.get("flags", ()),
-        master=str(raw.get("master", "")),
-        flags=frozenset(flag for flag, on in details.get("info_slave_data", {}).items() if on is True),
-        addresses=frozenset(addresses),
-    )
-
-
-def _route(raw: dict) -> Route | None:  # type: ignore[type-arg]
-    destination = str(raw["dst"])
-    if raw.get("type") in ("multicast", "broadcast"):
-        return None
-    default = "::/0" if ":" in str(raw.get("gateway", "")) else "0.0.0.0/0"
-    network: IPNetwork = ipaddress.ip_network(default if destination == "default" else destination, strict=False)
-    words = [str(raw["type"]) if "type" in raw else "", destination]
-    words += [f"{key} {raw[key]}" for key in ("gateway", "dev", "table") if key in raw]
-    words = [word.replace("gateway", "via") for word in words]
-    return Route(
-        network,
-        str(raw.get("gateway", "")),
-        str(raw.get("dev", "")),
-        " ".join(filter(None, words)),
-        str(raw.get("type", "unicast")),
-        str(raw.get("prefsrc", "")),
-        str(raw.get("table", "main")),
-    )

@@ -9,8 +9,8 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from mydockernet.dialects.fact import Step
 from mydockernet.errors import Conflict, Locked, command_line, printable
-from mydockernet.facts import Step
 
 # Ends each here-document. No line of a record is just this word, as JSON has braces or quotes on every line.
 END = "END"

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from mydockernet import plan, rules
-from mydockernet.facts import TAG, Observed
-from mydockernet.model import Address, Endpoint, Network
-from mydockernet.plan import Intent
+from mydockernet import model
+from mydockernet.dialects import iptables
+from mydockernet.dialects.fact import TAG, Observed
+from mydockernet.model import Address, Endpoint, Intent, Network
 
 _PORT = re.compile(r":?(\d{1,5})(?:/(tcp|udp|sctp))?")
 _RULE = re.compile(r"(?:(\w+)[/ ])?([A-Za-z][\w-]*)[/ ](\d+)")
@@ -46,7 +46,7 @@ def _of_address(address: Address, intent: Intent) -> Iterator[str]:
 
 
 def _of_port(port: int, protocol: str | None, intent: Intent, seen: Observed) -> Iterator[str]:
-    for network, endpoint in plan.endpoints(intent.values()):
+    for network, endpoint in model.endpoints(intent.values()):
         for mapping in endpoint.ports:
             if protocol in (None, mapping.protocol) and mapping.host_ports.first <= port <= mapping.host_ports.last:
                 yield f"{_container(network, endpoint)}: {mapping}"
@@ -59,7 +59,7 @@ def _of_rule(table: str, name: str, number: int, seen: Observed) -> Iterator[str
     for chain, chain_rules in seen.chains.items():
         if (chain.table, chain.name) == (table, name) and 0 < number <= len(chain_rules):
             rule = chain_rules[number - 1]
-            owner = rule.comment.removeprefix(TAG) if rules.is_ours(rule) else "somebody else"
+            owner = rule.comment.removeprefix(TAG) if iptables.is_ours(rule) else "somebody else"
             yield f"{'all networks' if owner == '@shared' else owner}: {rule.text}"
 
 

@@ -12,8 +12,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from mydockernet.dialects.fact import Argv, Fact, Observed, Step
 from mydockernet.errors import Failed
-from mydockernet.facts import Argv, Fact, Observed, Step
 from mydockernet.model import Address
 
 READ_FRAMES: Argv = ("ebtables-save",)

@@ -10,12 +10,14 @@ from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 
-from mydockernet import ebtables, links, locks, rules, sysctls, variants
+from mydockernet import variants
+from mydockernet.dialects import ebtables, ip, ip_json, iptables, ss, sysctl
+from mydockernet.dialects.fact import Argv, Chain, Observed, Route, Rule, Step
+from mydockernet.dialects.fact import inside as in_netns
 from mydockernet.errors import CommandFailed, Failed, NotPermitted
-from mydockernet.facts import Argv, Chain, Observed, Route, Rule, Step
-from mydockernet.facts import inside as in_netns
-from mydockernet.handles import Handles
+from mydockernet.kernel.handles import Handles
 from mydockernet.model import Namespace
+from mydockernet.record import locks
 
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 NOT_FOUND = 127
@@ -115,7 +117,7 @@ def _failed_line(stderr: str) -> int | None:
     return None
 
 
-FOLDERS: tuple[ModuleType, ...] = (links, rules, sysctls, ebtables)
+FOLDERS: tuple[ModuleType, ...] = (ip, iptables, sysctl, ebtables)
 
 
 def fold(steps: Iterable[Step]) -> Iterator[Batch]:
@@ -195,7 +197,7 @@ class Kernel:
         inside, unread = dict(seen.inside), list(seen.unread)
         for path in {*paths} & {*inside}:
             try:
-                sockets = links.read_sockets(self._read(in_netns(path, links.READ_SOCKETS)))
+                sockets = ss.read_sockets(self._read(in_netns(path, ss.READ_SOCKETS)))
                 inside[path] = replace(self._observe_rules(path, inside[path], (4,), lenient=True), sockets=sockets)
             except Failed as failure:
                 unread.append(_short(failure))
@@ -206,10 +208,10 @@ class Kernel:
 
         Where it would not, what it says to that, as in `Network is unreachable`.
         """
-        done = self._spawn(Command(in_netns(netns, links.ask_route(destination, source, inward))))
+        done = self._spawn(Command(in_netns(netns, ip_json.ask_route(destination, source, inward))))
         if done.status != 0:
             return done.stderr.strip().removeprefix("RTNETLINK answers: ") or f"status {done.status}"
-        return links.read_routes(done.stdout)[0]
+        return ip_json.read_routes(done.stdout)[0]
 
     def observe_inside(self, seen: Observed, paths: Iterable[str], lenient: bool = False) -> Observed:
         """The same observation, with the links and routes in the namespaces at these paths, where they are there."""
@@ -248,7 +250,7 @@ class Kernel:
         inside, unread = dict(seen.inside), list(seen.unread)
         for netns, keys in by_netns.items():
             try:
-                values = sysctls.read(self._read(in_netns(netns, sysctls.read_command(keys))))
+                values = sysctl.read(self._read(in_netns(netns, sysctl.read_command(keys))))
             except CommandFailed as failure:
                 if not (netns and lenient):
                     raise
@@ -272,8 +274,8 @@ class Kernel:
             if self._handles.broken(path):
                 continue
             try:
-                found = links.read_lookups(self._read_some(path, links.READ_LOOKUPS))
-                routes = links.read_routes(self._read_some(path, links.READ_OWN_ROUTES))
+                found = ip_json.read_lookups(self._read_some(path, ip_json.READ_LOOKUPS))
+                routes = ip_json.read_routes(self._read_some(path, ip_json.READ_OWN_ROUTES))
             except Failed as failure:
                 if not lenient:
                     raise
@@ -299,7 +301,7 @@ class Kernel:
 
     def observe_sockets(self, seen: Observed) -> Observed:
         """The same observation, with the sockets of the host that listen."""
-        return replace(seen, sockets=links.read_sockets(self._read(links.READ_SOCKETS)))
+        return replace(seen, sockets=ss.read_sockets(self._read(ss.READ_SOCKETS)))
 
     def try_read(self, argv: Argv) -> str:
         """What a command prints; nothing, where it fails or is not there."""
@@ -312,14 +314,14 @@ class Kernel:
         unread: list[str] = []
         for family in families:
             try:
-                text = self._read(in_netns(netns, (f"{rules.PROGRAMS[family]}-save", "--counters")))
+                text = self._read(in_netns(netns, (f"{iptables.PROGRAMS[family]}-save", "--counters")))
             except CommandFailed as error:
                 if not lenient:
                     raise
                 unread.append(_short(error))
                 continue
-            chains |= rules.read_rules(family, text)
-            policies |= rules.read_policies(family, text)
+            chains |= iptables.read_rules(family, text)
+            policies |= iptables.read_policies(family, text)
             if family == 4 and not netns:
                 seen = self._observe_other(seen, variants.is_legacy(text, _real_path("iptables-save")))
         return replace(seen, chains=chains, policies=policies, unread=(*seen.unread, *unread), blind=bool(unread))
@@ -331,16 +333,16 @@ class Kernel:
         if (not legacy and not legacy_tables()) or not _real_path(save):
             return seen
         text = self.try_read((save, "--counters"))
-        chains, policies = rules.read_rules(4, text), rules.read_policies(4, text)
+        chains, policies = iptables.read_rules(4, text), iptables.read_policies(4, text)
         if not any(chains.values()) and set(policies.values()) <= {"ACCEPT"}:
             return seen
         return replace(seen, other=Observed(chains=chains, policies=policies), variant=variant)
 
     def _observe_links(self, netns: str) -> Observed:
-        routes = links.READ_DEFAULT_ROUTES if netns else links.READ_ROUTES
+        routes = ip_json.READ_DEFAULT_ROUTES if netns else ip_json.READ_ROUTES
         return Observed(
-            links=links.read_links(self._read_some(netns, links.READ_LINKS)),
-            routes=links.read_routes(self._read_some(netns, routes)),
+            links=ip_json.read_links(self._read_some(netns, ip_json.READ_LINKS)),
+            routes=ip_json.read_routes(self._read_some(netns, routes)),
             ipv6=Path("/proc/sys/net/ipv6").exists(),
         )
 

@@ -9,9 +9,9 @@ import resource
 from collections.abc import Iterable
 from pathlib import Path
 
-from mydockernet import namespaces
+from mydockernet.dialects.fact import Argv
 from mydockernet.errors import MydockernetError
-from mydockernet.facts import Argv
+from mydockernet.kernel import namespaces
 from mydockernet.model import Namespace
 
 NETNS_OPTION = "--net="

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mydockernet.facts import Argv, Fact, Observed, Step, inside, place
+from mydockernet.dialects.fact import Argv, Fact, Observed, Step, inside, place
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,12 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mydockernet import namespaces, plan, rules
+from mydockernet import plan
 from mydockernet.actions import Context
+from mydockernet.dialects import iptables
+from mydockernet.dialects.fact import TAG, Fact, Observed, Rule
 from mydockernet.errors import MydockernetError
-from mydockernet.facts import TAG, Fact, Observed, Rule
+from mydockernet.kernel import namespaces
 from mydockernet.model import Endpoint, Network
 
 NO_REASON = "no network of this record needs it"
@@ -77,10 +79,10 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
 
 
 def _rules(every: Iterable[Fact], seen: Observed) -> Iterator[OwnedRule]:
-    reasons = {(f.chain, rules.read_spec(f.words)): f.why for f in every if isinstance(f, rules.OwnRule)}
+    reasons = {(f.chain, iptables.read_spec(f.words)): f.why for f in every if isinstance(f, iptables.OwnRule)}
     for chain, chain_rules in seen.chains.items():
         for number, rule in enumerate(chain_rules, 1):
-            if rules.is_ours(rule):
+            if iptables.is_ours(rule):
                 why = reasons.get((chain, rule.spec), NO_REASON)
                 yield OwnedRule(rule.comment.removeprefix(TAG), chain.table, chain.name, number, rule, why)
 

@@ -10,15 +10,16 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 
-from mydockernet import kernel, plan, rules
+from mydockernet import model, ruleset
 from mydockernet.actions import Context
+from mydockernet.dialects import iptables
+from mydockernet.dialects.fact import Chain, Observed, Route, Rule
 from mydockernet.errors import MydockernetError
-from mydockernet.facts import Chain, Observed, Route, Rule
-from mydockernet.model import Address, Network
+from mydockernet.kernel.door import environment
+from mydockernet.model import Address, Intent, Network
 from mydockernet.packets import hops, netfilter, nft
 from mydockernet.packets.hooks import Sight, Verdict
 from mydockernet.packets.packet import Packet
-from mydockernet.plan import Intent
 
 PROBLEM, NOTICE = "problem", "notice"
 FORWARDING = "net/ipv4/ip_forward"
@@ -26,7 +27,7 @@ BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
 RP_FILTER = "net/ipv4/conf/all/rp_filter"
 FORWARD = Chain(4, "filter", "FORWARD")
 # What the admin drops or accepts in a chain for that is as it should be.
-WITHOUT_ADMIN: dict[Chain, tuple[Rule, ...]] = {Chain(4, table, rules.USER): () for table in ("mangle", "filter")}
+WITHOUT_ADMIN: dict[Chain, tuple[Rule, ...]] = {Chain(4, table, ruleset.USER): () for table in ("mangle", "filter")}
 PACKAGES = {
     "ip": "iproute2",
     "ss": "iproute2",
@@ -66,7 +67,7 @@ def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tup
     strict = [f"net/ipv4/conf/{dev}/rp_filter" for dev in devices & {*seen.links}]
     keys = (FORWARDING, BRIDGE_CALLS_IPTABLES, RP_FILTER, *strict)
     seen = door.observe_sysctls(seen, [("", key) for key in keys])
-    path = kernel.environment()["PATH"]
+    path = environment()["PATH"]
     firewalld = _firewalld_is_here()
     host = Host(
         missing=frozenset(program for program in (*PACKAGES, "conntrack") if shutil.which(program, path=path) is None),
@@ -117,7 +118,7 @@ def _forwarding(intent: Intent, seen: Observed) -> Iterator[Finding]:
             f"net.ipv4.ip_forward = {seen.sysctls.get(FORWARDING)}",
             "sysctl -w net.ipv4.ip_forward=1",
         )
-    if seen.policies.get(FORWARD) == "DROP" and any(map(rules.is_ours, seen.chains.get(FORWARD, ()))):
+    if seen.policies.get(FORWARD) == "DROP" and any(map(iptables.is_ours, seen.chains.get(FORWARD, ()))):
         yield Finding(
             NOTICE,
             "another program has set the policy of FORWARD to DROP: the rules of mydockernet decide before it",
@@ -153,7 +154,7 @@ def _probes(network: Network, seen: Observed) -> Iterator[Probe]:
         yield Probe("answers to", network, "PREROUTING", replace(came, outward="", vague=came.vague | {"destination"}))
         yield Probe("answers to", network, "FORWARD", came)
         yield Probe("answers to", network, "POSTROUTING", came)
-    for _, endpoint in plan.endpoints((network,)):
+    for _, endpoint in model.endpoints((network,)):
         for mapping in endpoint.ports:
             port = mapping.container_ports.first
             packet = Packet(ANYWHERE, endpoint.addresses[0], mapping.protocol, port, outward=bridge)
@@ -228,7 +229,7 @@ def _let_in(intent: Intent, seen: Observed) -> Iterator[Finding]:
 def _firewalls(seen: Observed, host: Host) -> Iterator[Finding]:
     if seen.other is not None:
         every = [(chain, rule) for chain, found in seen.other.chains.items() for rule in found]
-        own = [f"-t {chain.table} -A {chain.name} {rule.text}" for chain, rule in every if rules.is_ours(rule)]
+        own = [f"-t {chain.table} -A {chain.name} {rule.text}" for chain, rule in every if iptables.is_ours(rule)]
         if own:
             yield Finding(
                 PROBLEM,
@@ -245,7 +246,7 @@ def _firewalls(seen: Observed, host: Host) -> Iterator[Finding]:
     if any(chain.name.startswith("ufw-") for chain in seen.chains):
         yield Finding(
             NOTICE,
-            f"ufw is active, and published ports bypass it: restrict them in {rules.USER}",
+            f"ufw is active, and published ports bypass it: restrict them in {ruleset.USER}",
             "chains named ufw-…; forwarded packets reach the rules of mydockernet first",
         )
     if host.panic.strip() == "yes":

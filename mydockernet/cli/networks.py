@@ -1,0 +1,181 @@
+"""The verbs about networks: create, list, inspect, remove, prune."""
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from mydockernet import addressing, model, transitions
+from mydockernet.cli.change import (
+    change,
+    context_of,
+    names_of,
+    report_all,
+    survey_of,
+)
+from mydockernet.cli.options import (
+    filter_argument,
+    read_filters,
+    read_labels,
+    read_template,
+    terminal_width,
+)
+from mydockernet.errors import Invalid
+from mydockernet.reports import survey
+from mydockernet.transitions import Wish
+
+
+def create_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `create`."""
+    many: dict[str, Any] = {"action": "append", "default": []}
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("-d", "--driver", default="bridge", help="bridge")
+    parser.add_argument("--subnet", metavar="CIDR", **many, help="its addresses; with host bits, its gateway too")
+    parser.add_argument("--gateway", metavar="IP", **many, help="the host's address on it (the first one)")
+    parser.add_argument("--ip-range", metavar="RANGE", **many, help="where to choose from: CIDR or FIRST-LAST")
+    parser.add_argument("--reserve", metavar="[NAME=]IP", **many, help="an address that is never handed out")
+    parser.add_argument("--ipv6", action="store_true", help="not built yet")
+    parser.add_argument("--internal", action="store_true", help="nothing in from outside, nothing out")
+    parser.add_argument("--no-icc", action="store_true", help="containers on it can't reach each other")
+    parser.add_argument(
+        "--port-security",
+        action="store_true",
+        help="Drop what a container sends from another MAC or IP address than its own; always on with --no-icc",
+    )
+    parser.add_argument("--no-masquerade", action="store_true", help="containers keep their addresses outside")
+    parser.add_argument("--mtu", metavar="N", help=f"bytes a packet, {model.MTU_MIN} to {model.MTU_MAX}")
+    parser.add_argument("--bridge-name", metavar="IF", help="the interface's name (the network's, where it fits)")
+    parser.add_argument("--label", metavar="K[=V]", **many, help="a note for yourself and for --filter")
+    parser.add_argument("--ignore", action="store_true", help="be content with an identical network")
+
+
+def run_create(args: argparse.Namespace) -> int:
+    """Run `create`; returns the exit code."""
+    return change(args, [(lambda _: args.name, transitions.create(_wish(args), args.ignore))])
+
+
+def _wish(args: argparse.Namespace) -> Wish:
+    """Read the values of create's options. Raises Invalid with all that is wrong with them."""
+    problems = [*model.name_problems(args.name), *model.driver_problems(args.driver)]
+    if args.bridge_name is not None:
+        problems += model.interface_problems(args.bridge_name)
+    if args.ipv6:
+        problems.append(f"--ipv6: {addressing.IPV6_LATER}")
+    mtu = None
+    if args.mtu is not None:
+        try:
+            mtu = int(args.mtu)
+            problems += model.mtu_problems(mtu)
+        except ValueError:
+            problems.append(f"--mtu: {args.mtu!r} is not a number")
+    labels = read_labels(args.label, problems)
+    subnets: tuple[model.Subnet, ...] = ()
+    pools: tuple[addressing.Pool, ...] = addressing.DEFAULT_POOLS
+    try:
+        subnets = addressing.read_subnets(args.subnet, args.gateway, args.ip_range, args.reserve)
+    except Invalid as error:
+        problems += error.messages
+    if named := os.environ.get("MYDOCKERNET_POOLS"):
+        try:
+            pools = addressing.read_pools(named)
+        except Invalid as error:
+            problems += error.messages
+    if problems:
+        raise Invalid(*problems)
+    return Wish(
+        name=args.name,
+        driver=args.driver,
+        subnets=subnets,
+        internal=args.internal,
+        icc=not args.no_icc,
+        masquerade=not args.no_masquerade,
+        mtu=mtu,
+        bridge=args.bridge_name,
+        labels=labels,
+        pools=pools,
+        realm=context_of(args).store.realm,
+        port_security=args.port_security,
+    )
+
+
+def remove_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `remove`."""
+    parser.add_argument("names", metavar="NAME", nargs="+")
+    parser.add_argument("-f", "--force", action="store_true", help="even with containers on it")
+    parser.add_argument("--ignore", action="store_true", help="be content where there is none")
+
+
+def run_remove(args: argparse.Namespace) -> int:
+    """Run `remove`; returns the exit code."""
+    names = dict.fromkeys(args.names)
+    return change(args, [(names_of, transitions.remove(name, args.force, args.ignore)) for name in names])
+
+
+def prune_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `prune`."""
+    filter_argument(parser)
+
+
+def run_prune(args: argparse.Namespace) -> int:
+    """Run `prune`; returns the exit code."""
+    wanted = read_filters(args.filter)
+    networks, errors = survey.names(context_of(args))
+    if errors:
+        return report_all(errors)
+    unused = [network.name for network in networks if not network.endpoints and wanted(network)]
+    return change(args, [(names_of, transitions.remove(name, ignore=True)) for name in unused])
+
+
+def list_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `list`."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="the names alone")
+    filter_argument(parser)
+    parser.add_argument("--format", default="table", metavar="table|json|TEMPLATE", help="as in {{.Name}}\\t{{.State}}")
+    parser.add_argument("--no-trunc", action="store_true", help="cut nothing short in a terminal")
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Run `list`; returns the exit code."""
+    from mydockernet.cli import views
+
+    wanted = read_filters(args.filter)
+    render = read_template(args.format)
+    if args.quiet:
+        networks, errors = survey.names(context_of(args))
+        sys.stdout.write(views.network_values(filter(wanted, networks)))
+    else:
+        found = survey_of(args)
+        errors = found.errors
+        records = [views.list_record(each) for each in found.networks if wanted(each.network)]
+        if render is not None:
+            sys.stdout.write("".join(map(render, records)))
+        elif args.format == "json":
+            sys.stdout.write(views.json_lines(records))
+        else:
+            sys.stdout.write(views.list_table(records, terminal_width(), not args.no_trunc))
+    return report_all(errors)
+
+
+def inspect_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `inspect`."""
+    parser.add_argument("names", metavar="NAME", nargs="+")
+    parser.add_argument("-f", "--format", default="json", metavar="json|table|TEMPLATE", help="json")
+
+
+def run_inspect(args: argparse.Namespace) -> int:
+    """Run `inspect`; returns the exit code."""
+    from mydockernet.cli import views
+
+    render = read_template(args.format)
+    found = survey_of(args, inside=args.names)
+    by_name = {each.network.name: each for each in found.networks}
+    unknown = [transitions.no_network(name) for name in args.names if name not in by_name]
+    records = [views.inspect_record(by_name[name]) for name in args.names if name in by_name]
+    if render is not None:
+        sys.stdout.write("".join(map(render, records)))
+    elif args.format == "json":
+        sys.stdout.write(views.json_array(records))
+    else:
+        sys.stdout.write("\n".join(views.inspect_tables(record, terminal_width()) for record in records))
+    # A broken file matters here only where it could be the one that was asked for.
+    return report_all([*found.errors, *unknown] if unknown else [])

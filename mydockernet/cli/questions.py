@@ -1,0 +1,75 @@
+"""The verbs that answer a question: explain, who, doctor."""
+
+import argparse
+import sys
+
+from mydockernet.cli.change import (
+    DRIFTED,
+    context_of,
+    report_all,
+    tell,
+)
+from mydockernet.errors import NotFound, printable
+
+
+def explain_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `explain`."""
+    ends = "a container, host, or an address"
+    parser.add_argument("source", metavar="FROM", help=ends)
+    parser.add_argument("target", metavar="TO[:PORT[/PROTOCOL]]", help=ends)
+    parser.add_argument("--format", default="text", choices=["text", "json"], help="json: one object a line")
+
+
+def run_explain(args: argparse.Namespace) -> int:
+    """Run `explain`; returns the exit code."""
+    from mydockernet.cli import views
+    from mydockernet.packets import explain
+    from mydockernet.packets.hops import STOPS
+
+    found, unread = explain.answer(context_of(args), args.source, args.target)
+    tell(f"can't be read: {why}; taken as absent" for why in unread)
+    sys.stdout.write(views.json_lines(views.hop_records(found)) if args.format == "json" else views.hops(found))
+    return DRIFTED if found[-1].state == STOPS else 0
+
+
+def who_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `who`."""
+    parser.add_argument(
+        "words",
+        metavar="WORD",
+        nargs="+",
+        help="an address, PORT[/PROTOCOL], an interface, a MAC, [TABLE/]CHAIN/NUMBER",
+    )
+
+
+def run_who(args: argparse.Namespace) -> int:
+    """Run `who`; returns the exit code."""
+    from mydockernet.reports import who
+
+    context = context_of(args)
+    intent, errors = context.store.load_each()
+    seen = context.kernel.observe_sockets(context.kernel.observe(lenient=True))
+    unknown = []
+    for word in args.words:
+        found = who.owners(word, intent, seen)
+        sys.stdout.write("".join(printable(f"{word}: {owner}") + "\n" for owner in found))
+        if not found:
+            unknown.append(NotFound(f"{word!r} is nobody's here"))
+    return report_all([*errors, *unknown])
+
+
+def doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `doctor`."""
+    parser.add_argument("--format", default="text", choices=["text", "json"], help="json: one object a line")
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """Run `doctor`; returns the exit code."""
+    from mydockernet.cli import views
+    from mydockernet.reports import doctor
+
+    found, unread, errors = doctor.examine(context_of(args))
+    tell(f"can't be read: {why}; taken as absent" for why in unread)
+    sys.stdout.write(views.json_lines(views.finding_records(found)) if args.format == "json" else views.findings(found))
+    problems = any(finding.kind == doctor.PROBLEM for finding in found)
+    return report_all(errors) or (DRIFTED if problems else 0)

@@ -1,0 +1,107 @@
+"""The dialect of `ip route` and `ip rule`: facts about where a container sends what.
+
+Formats: ip-route(8), ip-rule(8).
+"""
+
+from dataclasses import dataclass
+
+from mydockernet.dialects.fact import PROTOCOL, Argv, Fact, Lookup, Observed, Step, inside, place
+from mydockernet.dialects.ip import Attribute
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultRoute(Attribute):
+    """The way out for all that has no better one."""
+
+    gateway: str
+
+    @property
+    def what(self) -> str:
+        return f"the default route via {self.gateway} by {self._name}"
+
+    def holds(self, seen: Observed) -> bool:
+        routes = seen.at(self.netns).routes
+        return any(r.default and (r.table, r.via, r.dev) == ("main", self.gateway, self.dev) for r in routes)
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        why = "Send what is for elsewhere to the gateway: the host's address on the bridge."
+        return (Step(why, self._ip("route", "add", *self._words)),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return (Step(f"Take the way out by {self.dev} away.", self._ip("route", "delete", *self._words)),)
+
+    @property
+    def _words(self) -> Argv:
+        return ("default", "via", self.gateway, "dev", self.dev)
+
+
+@dataclass(frozen=True, slots=True)
+class TableRoute(Attribute):
+    """A route in a table of its own, for what a container of several networks sends from one of its addresses."""
+
+    destination: str
+    table: str
+    gateway: str = ""
+
+    @property
+    def what(self) -> str:
+        return f"the route to {self.destination} by {self._name}, in table {self.table}"
+
+    def holds(self, seen: Observed) -> bool:
+        wanted = ("0.0.0.0/0" if self.destination == "default" else self.destination, self.gateway, self.dev)
+        routes = seen.at(self.netns).routes
+        return any(r.table == self.table and (str(r.destination), r.via, r.dev) == wanted for r in routes)
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        why = (
+            "By the network's gateway to everywhere else."
+            if self.gateway
+            else f"In a table of its own: by {self.dev} to the neighbors on that network."
+        )
+        return (Step(why, self._ip("route", "add", *self._words)),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return (Step(f"Delete the route of table {self.table}.", self._ip("route", "delete", *self._words)),)
+
+    @property
+    def _words(self) -> Argv:
+        via = ("via", self.gateway) if self.gateway else ()
+        return (self.destination, *via, "dev", self.dev, "table", self.table, "protocol", PROTOCOL)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLookup(Fact):
+    """What a container of several networks sends from one of its addresses, it sends by that address's network."""
+
+    source: str
+    table: str
+    netns: str
+
+    @property
+    def what(self) -> str:
+        return f"the lookup of table {self.table} for what is sent from {self.source}{place(self.netns)}"
+
+    def holds(self, seen: Observed) -> bool:
+        return self._lookup in seen.at(self.netns).lookups
+
+    def lookups(self) -> bool:
+        return True
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        why = (
+            f"Send what has the source {self.source} by the network that the address is of. The host drops what comes "
+            "by another one, as it looks forged."
+        )
+        return (Step(why, inside(self.netns, ("ip", "rule", "add", *self._words))),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        why = f"Delete the lookup for {self.source}."
+        return (Step(why, inside(self.netns, ("ip", "rule", "delete", *self._words))),)
+
+    @property
+    def _lookup(self) -> Lookup:
+        return Lookup(int(self.table), self.source, self.table)
+
+    @property
+    def _words(self) -> Argv:
+        return ("from", self.source, "lookup", self.table, "priority", self.table, "protocol", PROTOCOL)

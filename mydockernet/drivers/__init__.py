@@ -1,0 +1,1 @@
+"""The drivers: a network → the facts that must hold for it."""

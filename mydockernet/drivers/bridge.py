@@ -1,0 +1,148 @@
+"""The driver bridge: the facts of a network that is a bridge, and of the containers on it. Pure.
+
+A container has a cable, a veth pair: one end is a port of the bridge, the other one an interface of the container.
+"""
+
+from collections.abc import Collection, Iterator
+
+from mydockernet import ruleset
+from mydockernet.dialects import ebtables, ip, ip_route
+from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, Fact
+from mydockernet.dialects.sysctl import Sysctl
+from mydockernet.model import Endpoint, Network, attached, placed, way_out
+
+# Of a container on several networks, the routing table of its Nth one: this and N.
+FIRST_TABLE = 28000
+
+
+def bridge_facts(network: Network) -> Iterator[Fact]:
+    """The bridge of a network, with its addresses."""
+    yield ip.Bridge(network.bridge, network.owner, _group(network), network.mac)
+    yield ip.Alias(network.bridge, network.owner)
+    if network.mac:
+        yield ip.HardwareAddress(network.bridge, network.mac, made_with=True)
+    yield ip.LinkGroup(network.bridge, _group(network))
+    if network.mtu:
+        yield ip.Mtu(network.bridge, network.mtu)
+    yield Sysctl(
+        f"net/ipv6/conf/{network.bridge}/disable_ipv6",
+        "1",
+        "Disable IPv6 on the bridge, as the network has none: a container that enables it on its own would reach the "
+        "host past all rules, or become its default route.",
+        dev=network.bridge,
+    )
+    for subnet in network.subnets:
+        yield ip.InterfaceAddress(
+            network.bridge,
+            subnet.gateway_interface,
+            f"Give the host its address on {network.name}: the gateway of its containers. The prefix length also "
+            f"makes the route to {subnet.network}.",
+        )
+    yield ip.Up(network.bridge, "Switch the bridge on; until then it forwards nothing.")
+
+
+def translation_facts(network: Network) -> Iterator[Fact]:
+    """How what leaves a network, or comes to its published ports, is translated."""
+    mappings = [mapping for _, endpoint in attached([network]) for mapping in endpoint.ports]
+    for subnet in network.subnets:
+        yield from ruleset.source_guard(network.owner, subnet.network, network.bridge)
+    if network.masquerade and not network.internal:
+        for subnet in network.subnets:
+            yield ruleset.masquerade(network.owner, subnet.network, network.bridge)
+    if mappings:
+        for subnet in network.subnets:
+            yield ruleset.hairpin(network.owner, subnet.network, network.bridge)
+    if any(mapping.on_loopback for mapping in mappings):
+        yield Sysctl(
+            f"net/ipv4/conf/{network.bridge}/route_localnet",
+            "1",
+            "Let packets from the host's 127.0.0.1 go out on this bridge, which the kernel refuses otherwise.",
+            dev=network.bridge,
+            otherwise="0",
+        )
+        yield ruleset.from_loopback(network.owner, network.bridge)
+
+
+def endpoint_facts(
+    network: Network, endpoint: Endpoint, places: Collection[tuple[Network, Endpoint]]
+) -> Iterator[Fact]:
+    """The cable from a container to a bridge, and what is set at its ends. `places` are all that the container has."""
+    veth, dev = endpoint.veth, endpoint.interface
+    netns, name = endpoint.namespace.path, endpoint.name
+    if endpoint.namespace.own:
+        yield ip.OwnNamespace(netns, netns.rpartition("/")[2])
+    if network.checks_senders:
+        to = None if network.icc else network.mac
+        yield ebtables.PortFilter(veth, name, endpoint.mac, endpoint.addresses, to)
+    yield ip.Veth(veth, network.owner, name, _group(network), dev, netns)
+    yield ip.Alias(veth, network.owner)
+    yield ip.LinkGroup(veth, _group(network))
+    if network.mtu:
+        yield ip.Mtu(veth, network.mtu)
+        yield ip.Mtu(dev, network.mtu, netns=netns, cable=veth)
+    yield ip.Master(veth, network.bridge)
+    yield ip.Isolated(
+        veth,
+        "isolated",
+        not network.icc,
+        "Let this port of the bridge reach the host, but no other isolated port: no neighbor.",
+    )
+    yield ip.PortFlag(
+        veth, "bcast_flood", network.icc, "Send no broadcasts of neighbors out by this port.", default=True
+    )
+    yield ip.PortFlag(
+        veth,
+        "hairpin",
+        bool(endpoint.ports),
+        "Let the bridge send back where it came from what the container sends to its own port.",
+    )
+    yield Sysctl(f"net/ipv6/conf/{veth}/disable_ipv6", "1", "Disable IPv6 on the host's end too.", dev=veth)
+    yield ip.Up(veth, "Switch on the host's end.")
+    for key, value, why in (
+        ("disable_ipv6", "1", f"Leave IPv6 off in {name}, as its network has none: nothing filters it."),
+        ("accept_ra", "0", "Believe no router advertisement."),
+        ("autoconf", "0", "Make up no address of its own."),
+    ):
+        yield Sysctl(f"net/ipv6/conf/{dev}/{key}", value, why, dev=veth, netns=netns)
+    if len(places) > 1:
+        yield Sysctl(
+            f"net/ipv4/conf/{dev}/rp_filter",
+            "2",
+            "Accept what comes in here though the answer would leave by another network: the container has several.",
+            dev=veth,
+            netns=netns,
+        )
+    yield ip.HardwareAddress(dev, endpoint.mac, netns=netns, cable=veth)
+    for subnet, address in placed(network, endpoint):
+        yield ip.InterfaceAddress(
+            dev, f"{address}/{subnet.network.prefixlen}", f"Give {name} its address.", netns=netns, cable=veth
+        )
+    yield ip.Up("lo", f"Switch on loopback in {name}: programs expect their own 127.0.0.1.", netns=netns, cable=veth)
+    yield ip.Up(dev, f"Switch on {name}'s end.", netns=netns, cable=veth)
+    if (network, endpoint) == way_out(places):
+        for subnet, _ in placed(network, endpoint):
+            yield ip_route.DefaultRoute(dev, str(subnet.gateway), netns=netns, cable=veth)
+    if len(places) > 1:
+        yield from _source_routing(network, endpoint)
+
+
+def _source_routing(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
+    """By which a container of several networks sends from each of its addresses by that address's network."""
+    table = str(FIRST_TABLE + endpoint.order)
+    netns, dev, veth = endpoint.namespace.path, endpoint.interface, endpoint.veth
+    for subnet, address in placed(network, endpoint):
+        yield ip_route.TableRoute(dev, str(subnet.network), table, netns=netns, cable=veth)
+        if endpoint.default_route and not network.internal:
+            yield ip_route.TableRoute(dev, "default", table, str(subnet.gateway), netns=netns, cable=veth)
+        yield ip_route.SourceLookup(str(address), table, netns)
+
+
+def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
+    """What leads published ports to a container."""
+    for mapping in endpoint.ports:
+        for address in endpoint.addresses:
+            yield from ruleset.published(network.owner, endpoint.name, mapping, address)
+
+
+def _group(network: Network) -> str:
+    return GROUP_INTERNAL if network.internal else GROUP

@@ -1,0 +1,281 @@
+"""The rules of iptables by which networks are open and closed, as facts. Pure.
+
+The rules themselves, as they stand when two networks, one of them internal, exist:
+
+    mangle PREROUTING ─ no known flow ─► MYDOCKERNET-PREROUTING ─┬─ from a network, and not an address behind it  DROP
+                                    └─ from SUBNET, not by its bridge    DROP, one a network
+    mangle FORWARD ─► MYDOCKERNET-FORWARD ─┬─► MYDOCKERNET-USER   the admin's own rules come first
+                                    ├─ bridged, one network       RETURN
+                                    ├─ from, or to, internal      DROP
+                                    ├─ from a network, INVALID    DROP
+                                    └─ to a network, no reply     DROP
+    filter FORWARD ─► MYDOCKERNET-FORWARD ─┬─► MYDOCKERNET-USER   and again here
+                                    ├─ bridged, one network       ACCEPT
+                                    ├─ from, or to, internal      DROP
+                                    ├─ from a network, INVALID    DROP
+                                    ├─ to a network, a reply      ACCEPT
+                                    ├─ to a network               DROP
+                                    └─ from a network             ACCEPT
+    POSTROUTING ── from SUBNET, not to its bridge ── MASQUERADE   one a network
+
+An ACCEPT ends the way through one table only. So the drops stand in mangle, where no ACCEPT in filter overrides them,
+and the accepts in filter, where others may drop. With a port of the first network published on every address:
+
+    raw PREROUTING ─ from or to 127.0.0.0/8, not by lo ─ DROP     the guards; while a port answers on loopback
+    PREROUTING, OUTPUT ── to an address of the host ─► MYDOCKERNET-PORTS ── port 8080 ── DNAT to 10.1.0.2:80
+    POSTROUTING ── from SUBNET, to its bridge, translated ─ MASQUERADE   so that the answer comes back this way
+    POSTROUTING ── from 127.0.0.0/8, to its bridge ── MASQUERADE         a container can't answer to 127.0.0.1
+"""
+
+from collections.abc import Iterable
+
+from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, SHARED, Argv, Chain, Fact
+from mydockernet.dialects.iptables import Order, OwnChain, OwnRule, PortRule
+from mydockernet.model import Address, IPNetwork, PortMapping
+
+FORWARD = "MYDOCKERNET-FORWARD"
+
+PREROUTING = "MYDOCKERNET-PREROUTING"
+
+USER = "MYDOCKERNET-USER"
+
+PORTS = "MYDOCKERNET-PORTS"
+
+
+def shared_forward(family: int) -> tuple[Fact, ...]:
+    """The chains of all networks of a family that say what is forwarded: the same number, however many networks."""
+    return (*_shared_mangle(family), *_shared_filter(family))
+
+
+def _shared_mangle(family: int) -> tuple[Fact, ...]:
+    """The drops, in a table that is asked before filter."""
+    guard = Chain(family, "mangle", PREROUTING)
+    jump = OwnRule(
+        Chain(family, "mangle", "PREROUTING"),
+        SHARED,
+        ("!", "-i", "lo", "-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED"),
+        (PREROUTING,),
+        "Check the source of every packet that belongs to no known connection.",
+        first=True,
+    )
+    own_addresses = tuple(
+        OwnRule(guard, SHARED, (*_group("src", group), "-m", "rpfilter", "--invert"), ("DROP",), why)
+        for group, why in (
+            (GROUP, "Drop what a container sends from an address that the host would not reach by that bridge."),
+            (GROUP_INTERNAL, "The same for containers of an internal network."),
+        )
+    )
+    rows = (
+        (_BRIDGED, "RETURN", "Leave frames between containers on one bridge alone; br_netfilter makes them pass here."),
+        *_internal(),
+        _invalid(),
+        (
+            (*_group("dst", GROUP), "-m", "conntrack", "!", "--ctstate", ANSWERS),
+            "DROP",
+            "Drop whatever else would enter a network: only replies and traffic to published ports get in.",
+        ),
+    )
+    return (
+        OwnChain(guard, "Create a chain that tells whether a packet comes from where its source address belongs."),
+        *(fact for rule in own_addresses for fact in (rule, Order((rule,)))),
+        jump,
+        Order((jump,)),
+        *_forwarding(
+            family,
+            "mangle",
+            rows,
+            "Create a chain for what is never forwarded. It is in the mangle table, which the kernel consults before "
+            "filter: no ACCEPT there can override it.",
+            "Send what the host forwards through that chain first.",
+        ),
+    )
+
+
+def _shared_filter(family: int) -> tuple[Fact, ...]:
+    """What is accepted, whatever policy or rules others have after it; and the drops again."""
+    rows = (
+        (
+            (*_BRIDGED, *_group("src", GROUP)),
+            "ACCEPT",
+            "Let containers on one bridge talk, where br_netfilter makes even bridged frames pass here.",
+        ),
+        (
+            (*_BRIDGED, *_group("src", GROUP_INTERNAL)),
+            "ACCEPT",
+            "The same for containers on one bridge of an internal network.",
+        ),
+        *_internal(),
+        _invalid(),
+        (
+            (*_group("dst", GROUP), "-m", "conntrack", "--ctstate", ANSWERS),
+            "ACCEPT",
+            "Accept what enters a network as a reply, or translated by a published port.",
+        ),
+        (
+            _group("dst", GROUP),
+            "DROP",
+            "And nothing else: no unpublished port, no other network, no neighbor who routes to a container.",
+        ),
+        (_group("src", GROUP), "ACCEPT", "Let containers reach the outside."),
+    )
+    return _forwarding(
+        family,
+        "filter",
+        rows,
+        "Create one chain for the rules of all networks, so that it is plain whose they are.",
+        "Send what the host forwards through that chain first, whatever policy or rules others have.",
+    )
+
+
+Row = tuple[Argv, str, str]
+
+_BRIDGED: Argv = ("-m", "physdev", "--physdev-is-bridged")
+
+ANSWERS = "RELATED,ESTABLISHED,DNAT"
+
+
+def _forwarding(family: int, table: str, rows: Iterable[Row], why_chain: str, why_jump: str) -> tuple[Fact, ...]:
+    """The chain of a table that FORWARD jumps to, with the admin's own chain first in it."""
+    chain, user = Chain(family, table, FORWARD), Chain(family, table, USER)
+    rules: list[OwnRule] = []
+    for match, target, why in (((), USER, "Evaluate the admin's own rules first."), *rows):
+        rules.append(OwnRule(chain, SHARED, match, (target,), why, after=tuple(rules)))
+    jump = OwnRule(Chain(family, table, "FORWARD"), SHARED, (), (FORWARD,), why_jump, first=True)
+    return (
+        OwnChain(user, "Create a chain for the admin's own rules about containers; it is never flushed.", True),
+        OwnChain(chain, why_chain),
+        *rules,
+        Order(tuple(rules)),
+        jump,
+        Order((jump,)),
+    )
+
+
+def _group(direction: str, number: str) -> Argv:
+    return ("-m", "devgroup", f"--{direction}-group", number)
+
+
+def _internal() -> tuple[Row, ...]:
+    return (
+        (_group("src", GROUP_INTERNAL), "DROP", "Let nothing out of an internal network."),
+        (_group("dst", GROUP_INTERNAL), "DROP", "Let nothing into an internal network."),
+    )
+
+
+def _invalid() -> Row:
+    return (
+        (*_group("src", GROUP), "-m", "conntrack", "--ctstate", "INVALID"),
+        "DROP",
+        "Drop INVALID packets: they would bypass NAT and expose the container's address.",
+    )
+
+
+def source_guard(owner: str, subnet: IPNetwork, bridge: str) -> tuple[Fact, ...]:
+    """The rule by which nobody but its own containers sends from a network's addresses.
+
+    Else a packet with a forged source opens a connection in a container's name, and its replies get in.
+    """
+    rule = OwnRule(
+        Chain(subnet.version, "mangle", PREROUTING),
+        owner,
+        ("-s", str(subnet), "!", "-i", bridge),
+        ("DROP",),
+        f"Drop packets that claim to come from {owner} but did not arrive by its bridge: they could open a connection "
+        "in a container's name, and what answers it would be let in.",
+    )
+    return (rule, Order((rule,)))
+
+
+def masquerade(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
+    """The rule by which containers reach the outside under the host's address."""
+    return OwnRule(
+        Chain(subnet.version, "nat", "POSTROUTING"),
+        owner,
+        ("-s", str(subnet), "!", "-o", bridge),
+        ("MASQUERADE",),
+        f"Let what leaves {owner} for elsewhere carry the host's address, as nobody outside knows a way back "
+        f"to {subnet}.",
+    )
+
+
+def hairpin(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
+    """The rule by which a container reaches a port that its own network publishes."""
+    return OwnRule(
+        Chain(subnet.version, "nat", "POSTROUTING"),
+        owner,
+        ("-s", str(subnet), "-o", bridge, "-m", "conntrack", "--ctstate", "DNAT"),
+        ("MASQUERADE",),
+        f"Let a container of {owner} that asks for a published port of its own network be answered through the host, "
+        "which has to translate the answer back.",
+    )
+
+
+def from_loopback(owner: str, bridge: str) -> OwnRule:
+    """The rule by which the host reaches a container through a port on its 127.0.0.1."""
+    return OwnRule(
+        Chain(4, "nat", "POSTROUTING"),
+        owner,
+        ("-s", "127.0.0.0/8", "-o", bridge),
+        ("MASQUERADE",),
+        "Let what the host sends through its own 127.0.0.1 carry an address that a container can answer to.",
+    )
+
+
+def loopback_guards() -> tuple[Fact, ...]:
+    """The rules that keep everybody else away from what is published on 127.0.0.1, and from claiming to be it."""
+    rows = (
+        (
+            "-d",
+            "Let nobody else send to the host's 127.0.0.1: the kernel refuses that by itself only until a port is "
+            "published there.",
+        ),
+        ("-s", "And let nobody else claim to be it."),
+    )
+    rules = tuple(
+        OwnRule(
+            Chain(4, "raw", "PREROUTING"), SHARED, (end, "127.0.0.0/8", "!", "-i", "lo"), ("DROP",), why, first=True
+        )
+        for end, why in rows
+    )
+    return tuple(fact for rule in rules for fact in (rule, Order((rule,))))
+
+
+def ports(family: int) -> tuple[Fact, ...]:
+    """The chain of the published ports of all networks, and what leads to it."""
+    chain = Chain(family, "nat", PORTS)
+    local = ("-m", "addrtype", "--dst-type", "LOCAL")
+    from_outside = (
+        "Ask it about what comes in for one of the host's own addresses; what only passes through is left alone."
+    )
+    from_host = "And about what the host sends to itself."
+    return (
+        OwnChain(chain, "Make a chain for published ports."),
+        OwnRule(Chain(family, "nat", "PREROUTING"), SHARED, local, (PORTS,), from_outside),
+        OwnRule(Chain(family, "nat", "OUTPUT"), SHARED, local, (PORTS,), from_host),
+    )
+
+
+def every_shared(family: int) -> tuple[Fact, ...]:
+    """All that networks can share of a family."""
+    return (*shared_forward(family), *(loopback_guards() if family == 4 else ()), *ports(family))
+
+
+def published(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> tuple[Fact, ...]:
+    """The rule that leads ports of the host to a container."""
+    host, inner = mapping.host_ports, mapping.container_ports
+    to = f"{address}:{inner}" if len(host) == 1 else f"{address}:{inner}/{host.first}"
+    only = ("-d", str(mapping.host_ip)) if mapping.host_ip else ()
+    of_flow = ("--orig-dst", str(mapping.host_ip)) if mapping.host_ip else ()
+    rule = PortRule(
+        Chain(address.version, "nat", PORTS),
+        owner,
+        (*only, "-p", mapping.protocol, "--dport", str(host).replace("-", ":")),
+        ("DNAT", "--to-destination", to),
+        f"Publish: lead {mapping.protocol} port {host} of {mapping.host_ip or 'every address of the host'} to port "
+        f"{inner} of {endpoint}.",
+        flows=tuple(
+            ("conntrack", "-D", "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)
+            for port in range(host.first, host.last + 1)
+        ),
+    )
+    return (rule, Order((rule,)))
