@@ -6,7 +6,6 @@ lock → recover → load → validate, observe → plan → journal → apply �
 import contextlib
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from types import FrameType
 
 from mydockernet import cables, drift, model, plan, variants
@@ -22,13 +21,13 @@ from mydockernet.plan import Change, Concern, Scope
 from mydockernet.record.script import Record
 from mydockernet.record.store import JsonStore
 from mydockernet.transitions import Transition, repair, scoped
+from mydockernet.value import EMPTY, Value, replace
 
 # How often a plan is made anew because things vanished while it was carried out.
 ATTEMPTS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Value):
     """Where a verb works: the record, the kernel, and how many seconds it waits for the lock."""
 
     store: JsonStore
@@ -36,8 +35,7 @@ class Context:
     lock_timeout: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Value):
     """What a verb changed of the intent, what it found missing on the way, what of the kernel it put right.
 
     `left` are containers that a repair could not put right.
@@ -49,8 +47,7 @@ class Outcome:
     left: tuple[LeftOut, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(Value):
     """What would be done to the kernel and to the record, what could not be read to tell, and what would undo it."""
 
     steps: tuple[Step, ...]
@@ -60,8 +57,7 @@ class Preview:
     record: Record | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
+class Audit(Value):
     """What has drifted, what this user may not read to tell, and what root could not: state files, and the kernel."""
 
     drifts: tuple[Drift, ...]
@@ -69,8 +65,7 @@ class Audit:
     errors: tuple[MydockernetError, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(Value):
     """An intent to bring the kernel to, from any mixture of others that were begun, the oldest first.
 
     `failed` are cables that a repair has tried in vain, each with the reason.
@@ -80,11 +75,10 @@ class Goal:
     target: Intent
     concern: Concern
     mends: Scope | None = None
-    failed: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = EMPTY
 
 
-@dataclass(frozen=True, slots=True)
-class Facing:
+class Facing(Value):
     """The facts of what was begun, those of the target, and what is seen.
 
     `spared` are cables that are left as they are; `obstructed` are those that a repair can't put right, and why.

@@ -3,11 +3,11 @@
 import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from mydockernet.errors import Conflict, Invalid
 from mydockernet.model import Address, AddressRange, IPNetwork, Reservation, Subnet
+from mydockernet.value import Value, replace
 
 T = TypeVar("T")
 
@@ -16,8 +16,7 @@ UNUSABLE = tuple(ipaddress.ip_network(block) for block in ("0.0.0.0/8", "127.0.0
 IPV6_LATER = "IPv6 is not built yet; leave it out"
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(Value):
     """Where subnets that nobody named are cut from: a block, and the prefix length of a piece."""
 
     block: IPNetwork
@@ -27,8 +26,7 @@ class Pool:
 DEFAULT_POOLS = (Pool(ipaddress.ip_network("10.208.0.0/12"), 24),)
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Value):
     """A block of addresses that a new subnet must not overlap, and who has it, in words."""
 
     block: IPNetwork

@@ -1,18 +1,17 @@
 """How the kernel differs from the intent, in words. Pure."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 from mydockernet import model, plan
 from mydockernet.dialects.fact import SHARED, Fact, Observed
 from mydockernet.dialects.ip import StrayLink
 from mydockernet.dialects.iptables import Order, OwnRule, StrayRule
 from mydockernet.model import Intent
+from mydockernet.value import Value
 from mydockernet.variants import Absent
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(Value):
     """One thing that is not as it should be, and whose.
 
     `state` is missing, misplaced, left over, unfinished; or, of a container: gone (it will be dropped from the record),

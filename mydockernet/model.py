@@ -5,10 +5,10 @@ Knows nothing of the kernel, of files, or of how words become values.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from mydockernet.errors import Invalid
+from mydockernet.value import Value
 
 Address = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -27,8 +27,7 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 DETACHED = "-"
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRange:
+class AddressRange(Value):
     """Addresses from first to last, both included, of one family."""
 
     first: Address
@@ -41,8 +40,7 @@ class AddressRange:
         return f"{self.first}-{self.last}"
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Value):
     """An address that is never handed out, with the name of the thing that has it, or an empty one."""
 
     address: Address
@@ -52,8 +50,7 @@ class Reservation:
         return f"{self.name}={self.address}" if self.name else str(self.address)
 
 
-@dataclass(frozen=True, slots=True)
-class Subnet:
+class Subnet(Value):
     """One range of a network's addresses, its gateway, and what automatic choice is to keep to.
 
     `last` is the address that was handed out last; the search for the next one goes on from there.
@@ -76,8 +73,7 @@ class Subnet:
         return f"{self.gateway}/{self.network.prefixlen}"
 
 
-@dataclass(frozen=True, slots=True)
-class PortRange:
+class PortRange(Value):
     """Ports from first to last, both included."""
 
     first: int
@@ -98,8 +94,7 @@ class PortRange:
         return self.first <= other.last and other.first <= self.last
 
 
-@dataclass(frozen=True, slots=True)
-class PortMapping:
+class PortMapping(Value):
     """Ports of the host that lead to as many ports of a container. No `host_ip`: on all of its addresses."""
 
     host_ip: Address | None
@@ -131,8 +126,7 @@ class PortMapping:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Namespace:
+class Namespace(Value):
     """A network namespace, and what tells that a path still leads to the same one.
 
     `inode` is DEVICE:INODE of the file; empty for one that mydockernet makes itself, at this path; DETACHED for one
@@ -166,8 +160,7 @@ class Namespace:
         return self.pid is None and not self.own
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Value):
     """A container's place on a network: a veth pair, its addresses, what is published of it.
 
     `order` counts the networks of a container: the first that may gives it its default route.
@@ -200,8 +193,7 @@ class Endpoint:
             raise Invalid(*problems)
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(Value):
     """A network as the admin asked for it; what was left open has been chosen.
 
     `realm` tells it from one of that name in another state folder; it is empty in the default one. `mac` is that of

@@ -5,7 +5,6 @@ and containers that differ, and those that hang on all of them.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from mydockernet import ruleset
 from mydockernet.dialects import ebtables, ip, iptables
@@ -14,12 +13,12 @@ from mydockernet.dialects.sysctl import Sysctl
 from mydockernet.drivers import bridge
 from mydockernet.errors import Conflict
 from mydockernet.model import Endpoint, Intent, Network, attached, endpoints
+from mydockernet.value import Value
 
 Place = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Concern:
+class Concern(Value):
     """What a plan is about: networks by name, containers by the key of their namespace.
 
     `lost` are endpoints (network, name) whose container is gone: their cables are neither made nor taken away.
@@ -30,8 +29,7 @@ class Concern:
     lost: frozenset[Place] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Value):
     """What a check or a repair is about: networks by name, all for none; and the realm of the state folder."""
 
     names: tuple[str, ...]
@@ -43,8 +41,7 @@ class Scope:
         return realm == self.realm and (not self.names or name in self.names)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Value):
     """Networks before and after, of those alone that differ; None stands for no network."""
 
     before: Mapping[str, Network | None]
@@ -212,8 +209,7 @@ def back(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
     return tuple(step for fact in reversed(coming) if not fact.holds(seen) for step in fact.undo(seen))
 
 
-@dataclass(frozen=True, slots=True)
-class Sights:
+class Sights(Value):
     """What has to be observed for a plan, besides the host's links and rules.
 
     Namespaces by path, sysctls of each, the namespaces whose lookups count, and whether the rules of ebtables do.

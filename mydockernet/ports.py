@@ -3,12 +3,12 @@
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from mydockernet.addressing import IPV6_LATER
 from mydockernet.dialects.fact import Socket
 from mydockernet.errors import Conflict, Invalid
 from mydockernet.model import PROTOCOLS, Address, PortMapping, PortRange
+from mydockernet.value import Value
 
 # Where a host port is chosen from: Linux's own range for that (ip(7), ip_local_port_range).
 CHOICE = PortRange(32768, 60999)
@@ -16,8 +16,7 @@ CHOICE = PortRange(32768, 60999)
 _SPEC = re.compile(r"(?:(?:(\[[^]]*\]|[^:\[\]]*):)?(\d+(?:-\d+)?)?:)?(\d+(?:-\d+)?)(?:/(\w+))?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class PortWish:
+class PortWish(Value):
     """A SPEC as it was written: what is None was left open."""
 
     word: str
@@ -40,8 +39,7 @@ class PortWish:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Value):
     """Ports that something has, and what that is, in words. No address: on all of them."""
 
     protocol: str

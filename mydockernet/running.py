@@ -6,7 +6,6 @@ A watcher, a second process, takes everything away: it is told to, or finds its 
 import os
 import signal
 from collections.abc import Sequence
-from dataclasses import replace
 
 from mydockernet import actions
 from mydockernet.actions import Context
@@ -14,6 +13,7 @@ from mydockernet.dialects.fact import Argv, Step
 from mydockernet.errors import MydockernetError, printable
 from mydockernet.model import Namespace
 from mydockernet.transitions import Connection, connect, disconnect
+from mydockernet.value import replace
 
 
 def run(context: Context, network: str, wish: Connection, command: Sequence[str]) -> int:

@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
 
 from mydockernet import addressing, ports
 from mydockernet.addressing import DEFAULT_POOLS, Pool
@@ -31,13 +30,13 @@ from mydockernet.model import (
 )
 from mydockernet.plan import Scope
 from mydockernet.ports import PortWish
+from mydockernet.value import Value, replace
 
 # linux/net/bridge/br_private.h: BR_MAX_PORTS, less the one that is never given.
 MAX_PORTS = 1023
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(Value):
     """A verb's move, and what it has to see besides the host: namespaces, sockets that listen.
 
     With `mends`, what has drifted is put right also where the intent stays as it is. One that has `resolve` still
@@ -51,8 +50,7 @@ class Transition:
     resolve: Callable[[], "Transition"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Value):
     """What `create` was asked for; what is empty or None was left open."""
 
     name: str
@@ -64,7 +62,7 @@ class Wish:
     mtu: int | None = None
     bridge: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
-    pools: tuple[Pool, ...] = field(default=DEFAULT_POOLS)
+    pools: tuple[Pool, ...] = DEFAULT_POOLS
     realm: str = ""
     port_security: bool = False
 
@@ -124,8 +122,7 @@ def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
     return Transition(move)
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Value):
     """What `connect` was asked for; what is empty or None was left open."""
 
     name: str

@@ -4,13 +4,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from mydockernet import __version__
 from mydockernet.cli.change import report
 from mydockernet.cli.options import changing_options, common_options
 from mydockernet.errors import Invalid, MydockernetError
+from mydockernet.value import Value
 
 # Never guessed: a hint may be typed without a second thought.
 DESTRUCTIVE = {"remove", "rm", "prune", "disconnect", "unpublish"}
@@ -38,8 +38,7 @@ class _Parser(argparse.ArgumentParser):
         raise Invalid(message, hint=f"{self.prog} --help")
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(Value):
     """A word of the command line: the module that has its arguments and its run, loaded on use, and its help."""
 
     module: str

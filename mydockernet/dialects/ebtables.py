@@ -10,7 +10,6 @@ their MAC address, before the host sees their ARP, and before br_netfilter shows
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from mydockernet.dialects.fact import Argv, Fact, Observed, Step
 from mydockernet.errors import Failed
@@ -24,7 +23,6 @@ BROADCAST = "Broadcast"
 FrameRule = frozenset[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
 class PortFilter(Fact):
     """The chain of a bridge's port. With a `gateway_mac`, its frames go to the host alone and to no other port."""
 
@@ -108,7 +106,6 @@ class PortFilter(Fact):
         )
 
 
-@dataclass(frozen=True, slots=True)
 class StrayFilter(Fact):
     """A chain of ours for a port that is gone, and that no network has."""
 

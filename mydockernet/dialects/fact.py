@@ -6,10 +6,10 @@ Knows no program's dialect: links.py, sysctls.py and rules.py each bring their k
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
 
 from mydockernet.model import NAME, Address, IPNetwork
+from mydockernet.value import EMPTY, Value, field, replace
 
 Argv = tuple[str, ...]
 
@@ -51,8 +51,7 @@ def inside(netns: str, argv: Argv) -> Argv:
     return ("nsenter", f"--net={netns}", *argv) if netns else argv
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Value):
     """One command, what it reads, and the sentence that says why it is there.
 
     If `optional`, its failure is no failure.
@@ -64,8 +63,7 @@ class Step:
     stdin: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Value):
     """A network interface as `ip -json -details addr show` shows it. `flags` are those of a bridge's port."""
 
     name: str
@@ -80,8 +78,7 @@ class Link:
     addresses: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Value):
     """A destination that there is a route to, and the route's line as a person knows it.
 
     `kind` is that of ip-route(8), unicast or local for most; `source` the address that it gives to what is sent.
@@ -101,8 +98,7 @@ class Route:
         return self.destination.prefixlen == 0
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(Value):
     """A rule of ip-rule(8) that sends what has a source address to a routing table."""
 
     priority: int
@@ -110,8 +106,7 @@ class Lookup:
     table: str
 
 
-@dataclass(frozen=True, slots=True)
-class Socket:
+class Socket(Value):
     """A socket of the host that listens. No address: on all of them."""
 
     protocol: str
@@ -120,8 +115,7 @@ class Socket:
     program: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Value):
     """A rule as `iptables-save --counters` shows it.
 
     `spec` is the rule whatever the order and spelling of its words; `comment` is taken from it.
@@ -134,8 +128,7 @@ class Rule:
     bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Value):
     """A chain's place: the family (4 or 6), the table, its name."""
 
     family: int
@@ -143,8 +136,7 @@ class Chain:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(Value):
     """What the kernel shows now, parsed once. `unread` says what could not be read, and was taken as absent.
 
     `blind`: the rules of iptables are among that; `frameless`: those of ebtables are.
@@ -152,20 +144,20 @@ class Observed:
     has the chains of the other variant of iptables, where it has any, and `variant` the program that changes those.
     """
 
-    links: Mapping[str, Link] = field(default_factory=dict)
+    links: Mapping[str, Link] = EMPTY
     routes: tuple[Route, ...] = ()
-    chains: Mapping[Chain, tuple[Rule, ...]] = field(default_factory=dict)
-    policies: Mapping[Chain, str] = field(default_factory=dict)
-    sysctls: Mapping[str, str | None] = field(default_factory=dict)
+    chains: Mapping[Chain, tuple[Rule, ...]] = EMPTY
+    policies: Mapping[Chain, str] = EMPTY
+    sysctls: Mapping[str, str | None] = EMPTY
     ipv6: bool = True
     sockets: tuple[Socket, ...] = ()
     conntrack: bool = False
-    frames: Mapping[str, tuple[frozenset[tuple[str, str]], ...]] = field(default_factory=dict)
+    frames: Mapping[str, tuple[frozenset[tuple[str, str]], ...]] = EMPTY
     lookups: frozenset[Lookup] = frozenset()
     unread: tuple[str, ...] = ()
     blind: bool = False
     frameless: bool = False
-    inside: Mapping[str, "Observed"] = field(default_factory=dict)
+    inside: Mapping[str, "Observed"] = EMPTY
     other: "Observed | None" = None
     variant: str = ""
 
@@ -191,13 +183,13 @@ def place(netns: str) -> str:
     return f" in {netns}" if netns else ""
 
 
-class Fact(ABC):
+class Fact(Value, ABC):
     """Something that must be true in the kernel. Written once, it yields all its forms.
 
     `netns` is the path of the namespace that it is true in; empty for the host's.
     """
 
-    netns: str = ""
+    netns: str = field(default="", kw_only=True)
 
     @abstractmethod
     def holds(self, seen: Observed) -> bool:

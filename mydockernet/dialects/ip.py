@@ -4,7 +4,6 @@ Formats: ip(8), ip-link(8), ip-address(8), ip-route(8), ss(8); the JSON as print
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from mydockernet.dialects.fact import (
     BRIDGE_CALLS_IPTABLES,
@@ -21,6 +20,7 @@ from mydockernet.dialects.fact import (
     place,
     tag,
 )
+from mydockernet.value import field
 
 
 def is_ours(link: Link) -> bool:
@@ -38,7 +38,6 @@ def belongs(link: Link | None, owner: str) -> bool:
     return link is not None and (link.alias == tag(owner) if link.alias else is_ours(link))
 
 
-@dataclass(frozen=True, slots=True)
 class OwnNamespace(Fact):
     """A named network namespace of our own making."""
 
@@ -66,7 +65,6 @@ class OwnNamespace(Fact):
         return self.path
 
 
-@dataclass(frozen=True, slots=True)
 class Bridge(Fact):
     """A bridge, in its link group, with a MAC address of its own unless an older version made it without."""
 
@@ -107,7 +105,6 @@ class Bridge(Fact):
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
 class Veth(Fact):
     """A pair of interfaces, each the other's far end: one on the host, in the link group; one in a container."""
 
@@ -164,12 +161,10 @@ class Veth(Fact):
         return belongs(seen.links.get(self.name), self.owner)
 
 
-@dataclass(frozen=True, slots=True)
 class Attribute(Fact):
     """What is set on an interface and goes with it, or, for a far end, with the near one (`cable`)."""
 
     dev: str
-    netns: str = field(default="", kw_only=True)
     cable: str = field(default="", kw_only=True)
 
     def within(self) -> str:
@@ -189,7 +184,6 @@ class Attribute(Fact):
         return inside(self.netns, ("ip", *words))
 
 
-@dataclass(frozen=True, slots=True)
 class Alias(Attribute):
     """The owner's mark on an interface."""
 
@@ -212,7 +206,6 @@ class Alias(Attribute):
         )
 
 
-@dataclass(frozen=True, slots=True)
 class LinkGroup(Attribute):
     """The link group of an interface, which the filter rules know it by."""
 
@@ -233,7 +226,6 @@ class LinkGroup(Attribute):
         return (Step(why, self._ip("link", "set", "dev", self.dev, "group", self.group)),)
 
 
-@dataclass(frozen=True, slots=True)
 class Mtu(Attribute):
     """How many bytes a packet may have on an interface."""
 
@@ -253,7 +245,6 @@ class Mtu(Attribute):
         return (Step(why, self._ip("link", "set", "dev", self.dev, "mtu", str(self.mtu))),)
 
 
-@dataclass(frozen=True, slots=True)
 class StrayLink(Fact):
     """An interface that carries a mark of ours, and that no network has."""
 
@@ -285,7 +276,6 @@ def strays(seen: Observed, known: Collection[str]) -> Iterator[StrayLink]:
             yield StrayLink(link.name, owner(link))
 
 
-@dataclass(frozen=True, slots=True)
 class HardwareAddress(Attribute):
     """An interface's MAC address. `made_with` the interface, it needs a step only where it was changed."""
 
@@ -314,7 +304,6 @@ class HardwareAddress(Attribute):
         )
 
 
-@dataclass(frozen=True, slots=True)
 class Master(Attribute):
     """An interface as a port of a bridge."""
 
@@ -337,7 +326,6 @@ class Master(Attribute):
         )
 
 
-@dataclass(frozen=True, slots=True)
 class PortFlag(Attribute):
     """A flag of a bridge's port, on or off: isolated, hairpin, bcast_flood (ip-link(8), bridge_slave).
 
@@ -377,7 +365,6 @@ class PortFlag(Attribute):
         return "on" if self.on else "off"
 
 
-@dataclass(frozen=True, slots=True)
 class Isolated(PortFlag):
     """A port that reaches the host, but no other isolated port. Off while br_netfilter shows frames to iptables.
 
@@ -392,7 +379,6 @@ class Isolated(PortFlag):
         return self.on and seen.sysctls.get(BRIDGE_CALLS_IPTABLES) != "1"
 
 
-@dataclass(frozen=True, slots=True)
 class InterfaceAddress(Attribute):
     """An address on an interface, with its prefix length: 10.1.0.1/24."""
 
@@ -419,7 +405,6 @@ class InterfaceAddress(Attribute):
         )
 
 
-@dataclass(frozen=True, slots=True)
 class Up(Attribute):
     """An interface that is switched on."""
 

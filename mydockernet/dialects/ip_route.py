@@ -3,13 +3,10 @@
 Formats: ip-route(8), ip-rule(8).
 """
 
-from dataclasses import dataclass
-
 from mydockernet.dialects.fact import PROTOCOL, Argv, Fact, Lookup, Observed, Step, inside, place
 from mydockernet.dialects.ip import Attribute
 
 
-@dataclass(frozen=True, slots=True)
 class DefaultRoute(Attribute):
     """The way out for all that has no better one."""
 
@@ -35,7 +32,6 @@ class DefaultRoute(Attribute):
         return ("default", "via", self.gateway, "dev", self.dev)
 
 
-@dataclass(frozen=True, slots=True)
 class TableRoute(Attribute):
     """A route in a table of its own, for what a container of several networks sends from one of its addresses."""
 
@@ -69,13 +65,11 @@ class TableRoute(Attribute):
         return (self.destination, *via, "dev", self.dev, "table", self.table, "protocol", PROTOCOL)
 
 
-@dataclass(frozen=True, slots=True)
 class SourceLookup(Fact):
     """What a container of several networks sends from one of its addresses, it sends by that address's network."""
 
     source: str
     table: str
-    netns: str
 
     @property
     def what(self) -> str:

@@ -6,7 +6,6 @@ Formats: iptables(8), iptables-extensions(8), iptables-save(8), iptables-restore
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from mydockernet.dialects.fact import (
     SHARED,
@@ -21,6 +20,7 @@ from mydockernet.dialects.fact import (
     tag,
 )
 from mydockernet.errors import Failed
+from mydockernet.value import replace
 
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
 OWN = "MYDOCKERNET-"
@@ -28,7 +28,6 @@ OWN = "MYDOCKERNET-"
 Spec = frozenset[tuple[bool, str, str]]
 
 
-@dataclass(frozen=True, slots=True)
 class OwnChain(Fact):
     """A chain of ours. Chains carry no comment: what is in it, or leads to it, tells whose it is."""
 
@@ -60,7 +59,6 @@ class OwnChain(Fact):
         return f"an iptables chain named {self.chain.name} exists already in {self.chain.table}, and is not ours"
 
 
-@dataclass(frozen=True, slots=True)
 class OwnRule(Fact):
     """A rule of ours: what it matches, where it sends that, and the owner in its comment.
 
@@ -124,7 +122,6 @@ class OwnRule(Fact):
         return _command(self.chain, "-I", self.words, str(place))
 
 
-@dataclass(frozen=True, slots=True)
 class PortRule(OwnRule):
     """A rule that translates a port. The kernel asks it only about a flow's first packet.
 
@@ -144,7 +141,6 @@ class PortRule(OwnRule):
         return (Step(why, argv, optional=True) for argv in self.flows if seen.conntrack)
 
 
-@dataclass(frozen=True, slots=True)
 class Order(Fact):
     """Rules of one chain, each once, in their order, and before all rules of others; as far as they are there."""
 
@@ -179,7 +175,6 @@ class Order(Fact):
         return self.rules[0].chain
 
 
-@dataclass(frozen=True, slots=True)
 class StrayRule(Fact):
     """A rule that carries a mark of ours, and that no network has; or, where one `has` it, too many copies of it."""
 

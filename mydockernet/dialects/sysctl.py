@@ -1,12 +1,10 @@
 """The dialect of `sysctl`: facts about the kernel's switches. Format: sysctl(8), proc_sys_net(5)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from mydockernet.dialects.fact import Argv, Fact, Observed, Step, inside, place
 
 
-@dataclass(frozen=True, slots=True)
 class Sysctl(Fact):
     """A switch and its value. With a `dev`, it is that interface's and goes with it.
 
@@ -18,7 +16,6 @@ class Sysctl(Fact):
     why: str
     dev: str = ""
     otherwise: str = ""
-    netns: str = field(default="", kw_only=True)
 
     @property
     def what(self) -> str:

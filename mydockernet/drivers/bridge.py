@@ -134,7 +134,7 @@ def _source_routing(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
         yield ip_route.TableRoute(dev, str(subnet.network), table, netns=netns, cable=veth)
         if endpoint.default_route and not network.internal:
             yield ip_route.TableRoute(dev, "default", table, str(subnet.gateway), netns=netns, cable=veth)
-        yield ip_route.SourceLookup(str(address), table, netns)
+        yield ip_route.SourceLookup(str(address), table, netns=netns)
 
 
 def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
@@ -16,8 +15,10 @@ from mydockernet.dialects.fact import Argv, Chain, Observed, Route, Rule, Step
 from mydockernet.dialects.fact import inside as in_netns
 from mydockernet.errors import CommandFailed, Failed, NotPermitted
 from mydockernet.kernel.handles import Handles
+from mydockernet.kernel.load_sh import load_sh
 from mydockernet.model import Namespace
 from mydockernet.record import locks
+from mydockernet.value import Value, replace
 
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 NOT_FOUND = 127
@@ -29,16 +30,14 @@ MOST_OF_A_CONTAINER = 4_000_000
 RIGHTS_HINT = "be root, or look with --dry-run, or try it in a throw-away network with scripts/sandbox"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Value):
     """A program with its arguments, and what it reads."""
 
     argv: Argv
     stdin: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Value):
     """How a command ended: its exit status, negative for the signal that killed it, and its streams."""
 
     status: int
@@ -61,7 +60,7 @@ def environment() -> Mapping[str, str]:
 
 def spawn(command: Command) -> Completed:
     """Run a command through sh, in a session of its own: a ^C is ours to handle, not its."""
-    import sh
+    sh = load_sh()
 
     env = dict(environment())
     program, *arguments = command.argv
@@ -89,8 +88,7 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Value):
     """Steps that run as one command. `lines` tells the step of each line of its input."""
 
     argv: Argv

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 
 from mydockernet import model
 from mydockernet.actions import Context
@@ -16,6 +15,7 @@ from mydockernet.packets.hooks import Sight
 from mydockernet.packets.hops import STOPS, Hop, Party, Question
 from mydockernet.packets.host import BRIDGE_CALLS_IPTABLES, FORWARDING, AskRoute, Ended
 from mydockernet.packets.walk import Walk
+from mydockernet.value import replace
 
 
 def answer(context: Context, source: str, target: str) -> tuple[tuple[Hop, ...], tuple[str, ...]]:

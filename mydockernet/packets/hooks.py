@@ -4,12 +4,12 @@ Priorities of the tables: nft(8), "Standard priority names". The two variants of
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 
 from mydockernet.dialects.fact import Observed
 from mydockernet.packets import netfilter, nft
 from mydockernet.packets.packet import Packet
+from mydockernet.value import EMPTY, Value
 
 Verdict = netfilter.Verdict | nft.Verdict
 
@@ -22,8 +22,7 @@ PRIORITIES: Mapping[str, Mapping[str, int]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Value):
     """Something that decides about a packet at a hook. `nat`: it is asked about a flow's first packet alone."""
 
     priority: int
@@ -36,12 +35,11 @@ class Gate:
         return self.table == "nat"
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
+class Sight(Value):
     """What is seen: links, routes and rules; and the chains of nft that are not those of iptables, by namespace."""
 
-    seen: Observed = field(default_factory=Observed)
-    rulesets: Mapping[str, nft.Ruleset] = field(default_factory=dict)
+    seen: Observed = Observed()
+    rulesets: Mapping[str, nft.Ruleset] = EMPTY
 
     def gates(self, netns: str, hook: str, frames: bool = False) -> tuple[Gate, ...]:
         """All that is asked at a hook, in order. `frames`: by a bridge, about what passes between its ports."""

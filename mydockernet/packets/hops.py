@@ -1,7 +1,5 @@
 """What explain says of a packet's way: the ends, the hops, and which command lets a stopped packet pass. Pure."""
 
-from dataclasses import dataclass
-
 from mydockernet import ruleset
 from mydockernet.dialects import iptables
 from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, Argv, inside
@@ -9,6 +7,7 @@ from mydockernet.model import Address, Endpoint, Network, PortMapping
 from mydockernet.packets import netfilter, nft
 from mydockernet.packets.hooks import Verdict
 from mydockernet.packets.packet import Packet
+from mydockernet.value import Value
 
 PASSES, STOPS, UNSURE = "passes", "stops", "unsure"
 
@@ -19,8 +18,7 @@ PANIC_TABLE = "firewalld_policy_drop"
 GROUPS = f"{GROUP}-{GROUP_INTERNAL}"
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(Value):
     """One thing that a packet meets: what it is, whether the packet `passes`, why, and the command that fixes it."""
 
     state: str
@@ -29,8 +27,7 @@ class Hop:
     fix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Party:
+class Party(Value):
     """An end of the way: a container by its places, or the host or another machine by an address.
 
     No address of the host: the one that the other end would use. `chosen` is the place that the user named.
@@ -43,8 +40,7 @@ class Party:
     chosen: Place | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Value):
     """From where to where; no port: as ping would (icmp)."""
 
     source: Party

@@ -9,7 +9,6 @@ sent, the kernel is asked.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from ipaddress import ip_address
 from typing import NoReturn
 
@@ -20,6 +19,7 @@ from mydockernet.packets import hops, netfilter, nft
 from mydockernet.packets.hooks import Sight, Verdict
 from mydockernet.packets.hops import PASSES, STOPS, UNSURE, Hop, Place, Question
 from mydockernet.packets.packet import Packet
+from mydockernet.value import replace
 
 BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
 FORWARDING = "net/ipv4/ip_forward"

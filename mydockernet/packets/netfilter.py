@@ -5,12 +5,12 @@ rule is taken not to match, and named.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 
 from mydockernet.dialects import iptables
 from mydockernet.dialects.fact import Argv, Chain, Observed, Rule
 from mydockernet.packets import packet as asked
 from mydockernet.packets.packet import Packet
+from mydockernet.value import Value, replace
 
 ENDS = ("ACCEPT", "DROP", "REJECT", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "QUEUE", "NFQUEUE")
 MARKS = ("MARK", "CONNMARK", "CONNSECMARK", "SECMARK", "TCPMSS", "TOS", "DSCP", "TTL", "CHECKSUM", "CT")
@@ -24,8 +24,7 @@ PLAIN_MODULES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Value):
     """What becomes of a packet in a chain, by which rule (none: the chain's policy), and what may change that.
 
     `program` is what shows and changes the rule: iptables, or its other variant.

@@ -6,7 +6,6 @@ What is not understood is a doubt, as there.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from mydockernet.dialects import ebtables
 from mydockernet.dialects.fact import Argv, Observed
 from mydockernet.packets import packet as asked
 from mydockernet.packets.packet import Packet
+from mydockernet.value import EMPTY, Value, replace
 
 READ: Argv = ("nft", "--json", "list", "ruleset")
 STOPS = ("drop", "reject")
@@ -25,8 +25,7 @@ IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
 IPTABLES_CHAINS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Value):
     """A condition: the field as nft has it, as in `ip saddr`, and the values of which it is (or is not) one."""
 
     field: str
@@ -34,16 +33,14 @@ class Match:
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Value):
     """What a rule does with what matches: accept, drop, reject, jump or goto (to a chain), return, dnat…"""
 
     kind: str
     chain: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Value):
     """A rule: its conditions, what it decides, and, for a verdict map, what it decides by value."""
 
     handle: int
@@ -53,8 +50,7 @@ class Rule:
     decisions: tuple[tuple[str, Decision], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(Value):
     """A chain; one with a hook is asked by the kernel itself."""
 
     family: str
@@ -72,11 +68,10 @@ class Chain:
         return f"{self.family} {self.table} {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Ruleset:
+class Ruleset(Value):
     """All chains, by family, table and name."""
 
-    chains: Mapping[tuple[str, str, str], Chain] = field(default_factory=dict)
+    chains: Mapping[tuple[str, str, str], Chain] = EMPTY
 
     def hooked(self, hook: str, families: tuple[str, ...] = ("ip", "inet")) -> tuple[Chain, ...]:
         """The chains of others on a hook, in the order in which the kernel asks them."""
@@ -84,8 +79,7 @@ class Ruleset:
         return tuple(sorted(found, key=lambda chain: chain.priority))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Value):
     """What becomes of a packet in a chain, by which rule (none: the base chain's policy), and what may change that."""
 
     base: Chain

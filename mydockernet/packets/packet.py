@@ -4,11 +4,11 @@ An answer is True, False, or None: that can't be told from here. A packet may be
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from mydockernet.dialects.fact import Observed
 from mydockernet.model import PORT_MAX, Address
+from mydockernet.value import Value
 
 # What a client's own port is chosen from: net.ipv4.ip_local_port_range.
 EPHEMERAL = (32768, 60999)
@@ -16,8 +16,7 @@ WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
 PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "132": "sctp"}
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Value):
     """A flow as its first packet was sent: from where, to where, to which port."""
 
     source: Address
@@ -25,8 +24,7 @@ class Flow:
     port: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
+class Packet(Value):
     """A packet at a place of its way: from where to where, by which interfaces, and of what kind of flow.
 
     No port: of a client, that chose it freely; or icmp, that has none. `answer`: it goes back to who began the flow.

@@ -7,7 +7,6 @@ host ─────────────────────────
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 from typing import NoReturn
 
@@ -20,6 +19,7 @@ from mydockernet.packets import hops
 from mydockernet.packets.hops import Place
 from mydockernet.packets.host import BRIDGE_CALLS_IPTABLES, OnHost
 from mydockernet.packets.packet import Packet
+from mydockernet.value import replace
 
 LOOPBACK = IPv4Address("127.0.0.1")
 

@@ -7,18 +7,17 @@ and writes the record last, as the verb does.
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
 from mydockernet.dialects.fact import Step
 from mydockernet.errors import Conflict, Locked, command_line, printable
+from mydockernet.value import EMPTY, Value
 
 # Ends each here-document. No line of a record is just this word, as JSON has braces or quotes on every line.
 END = "END"
 LOCK_TIMEOUT = 30  # seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Value):
     """What a plan does to the record in `folder`, and the `digest` of the record that it was made from.
 
     `files` are texts by path, None for one to delete. `holds_lock`: whether the script locks the record meanwhile.
@@ -26,7 +25,7 @@ class Record:
 
     folder: str
     digest: str
-    files: Mapping[str, str | None] = field(default_factory=dict)
+    files: Mapping[str, str | None] = EMPTY
     makes_folder: bool = False
     holds_lock: bool = True
 

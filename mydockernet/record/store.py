@@ -16,7 +16,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mydockernet.errors import Failed, MydockernetError, NoSpace, NotPermitted
 from mydockernet.model import AddressRange, Endpoint, Namespace, Network, PortMapping, PortRange, Reservation, Subnet
@@ -28,11 +28,8 @@ DEFAULT_FOLDER = "/var/lib/mydockernet"
 Values = Mapping[str, Network | None]
 
 
-class Loaded(NamedTuple):
-    """The networks by name, and an error for each file that could not be read."""
-
-    networks: dict[str, Network]
-    errors: tuple[MydockernetError, ...]
+# The networks by name, and an error for each file that could not be read.
+Loaded = tuple[dict[str, Network], tuple[MydockernetError, ...]]
 
 
 class JsonStore:
@@ -56,7 +53,7 @@ class JsonStore:
         errors: list[MydockernetError] = []
         for folder in (self.folder, self._networks):
             if not self._trusted_folder(folder):
-                return Loaded({}, ())
+                return ({}, ())
         try:
             names = sorted(entry.name for entry in os.scandir(self._networks))
         except OSError as error:
@@ -71,7 +68,7 @@ class JsonStore:
                 continue  # A reader takes no lock: a removal was quicker.
             except MydockernetError as error:
                 errors.append(error)
-        return Loaded(networks, tuple(errors))
+        return (networks, tuple(errors))
 
     def save(self, values: Values) -> None:
         """Write or, for None, delete the file of each network. Raises Failed."""

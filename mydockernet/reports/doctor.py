@@ -6,7 +6,6 @@ What other programs drop or accept is told by sending typical packets of each ne
 import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from mydockernet.model import Address, Intent, Network
 from mydockernet.packets import hops, netfilter, nft
 from mydockernet.packets.hooks import Sight, Verdict
 from mydockernet.packets.packet import Packet
+from mydockernet.value import Value, replace
 
 PROBLEM, NOTICE = "problem", "notice"
 FORWARDING = "net/ipv4/ip_forward"
@@ -38,8 +38,7 @@ PACKAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Value):
     """A `problem`, or a `notice` of what may surprise: what it is, what shows it, the command that fixes it."""
 
     kind: str
@@ -48,14 +47,13 @@ class Finding:
     fix: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(Value):
     """What is asked of a host besides its links and rules: `firewalld` and `panic` are what firewall-cmd printed."""
 
     missing: frozenset[str] = frozenset()
     firewalld: str = ""
     panic: str = ""
-    ruleset: nft.Ruleset = field(default_factory=nft.Ruleset)
+    ruleset: nft.Ruleset = nft.Ruleset()
 
 
 def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tuple[MydockernetError, ...]]:
@@ -126,8 +124,7 @@ def _forwarding(intent: Intent, seen: Observed) -> Iterator[Finding]:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Value):
     """A typical packet of a network, and what it stands for."""
 
     what: str

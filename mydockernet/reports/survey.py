@@ -1,7 +1,6 @@
 """What there is: the networks on record, with what the kernel shows of each. Changes nothing."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from mydockernet import plan
 from mydockernet.actions import Context
@@ -10,12 +9,12 @@ from mydockernet.dialects.fact import TAG, Fact, Observed, Rule
 from mydockernet.errors import MydockernetError
 from mydockernet.kernel import namespaces
 from mydockernet.model import Endpoint, Network
+from mydockernet.value import Value
 
 NO_REASON = "no network of this record needs it"
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedRule:
+class OwnedRule(Value):
     """A rule that the kernel shows: whose it is, where it stands, as which of its chain, and why."""
 
     owner: str
@@ -26,8 +25,7 @@ class OwnedRule:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Value):
     """A network with what the kernel shows of it. `state` is up, down, missing or drifted.
 
     That of its containers, by name, is up, drifted; where the namespace is gone, it is detached if it may come back,
@@ -41,8 +39,7 @@ class Shown:
     rules: tuple[OwnedRule, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Value):
     """Networks as they are, all rules of ours, what could not be read of the kernel, and the files that could not."""
 
     networks: tuple[Shown, ...]

@@ -1,7 +1,6 @@
 """Subnets, ranges, pools and free addresses."""
 
 import ipaddress
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -20,6 +19,7 @@ from mydockernet.addressing import (
 )
 from mydockernet.errors import Conflict, Invalid
 from mydockernet.model import AddressRange, Reservation
+from mydockernet.value import replace
 from tests.unit.values import subnet
 
 ip = ipaddress.ip_address

@@ -1,6 +1,5 @@
 """The filter of what a container sends: its commands, and what ebtables-save prints of them."""
 
-from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -9,6 +8,7 @@ from mydockernet.dialects import ebtables
 from mydockernet.dialects.ebtables import PortFilter, StrayFilter
 from mydockernet.dialects.fact import Link, Observed
 from mydockernet.errors import Failed
+from mydockernet.value import replace
 
 MAC = "02:42:0a:01:00:02"
 PORT = PortFilter("c1-0102", "c1", MAC, (ip_address("10.1.0.2"),))

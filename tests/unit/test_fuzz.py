@@ -3,7 +3,6 @@
 import json
 import os
 import string
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from hypothesis import given, settings
@@ -16,6 +15,7 @@ from mydockernet.errors import MydockernetError
 from mydockernet.packets import netfilter, nft
 from mydockernet.packets.packet import Packet
 from mydockernet.reports import doctor, who
+from mydockernet.value import replace
 from tests.unit.values import endpoint, intent, mapping, network
 
 ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1")) * 100

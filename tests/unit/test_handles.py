@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from mydockernet.errors import CommandFailed, NotFound
 from mydockernet.kernel import namespaces
 from mydockernet.kernel.door import Kernel
 from mydockernet.kernel.handles import Handles
+from mydockernet.value import replace
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ LINES = 500
 # The modules in the order of their imports: one may import only such as stand before it.
 ORDER = [
     "errors",
+    "value",
     "model",
     "record.locks",
     "addressing",
@@ -36,6 +37,7 @@ ORDER = [
     "plan",
     "cables",
     "drift",
+    "kernel.load_sh",
     "kernel.namespaces",
     "kernel.handles",
     "kernel.door",
@@ -74,7 +76,7 @@ SIBLINGS = (
     "cli.networks cli.containers cli.upkeep cli.questions",
 )
 # Who alone may import them; and only in functions, as they take long to load.
-ONLY_FOR = {"sh": ["kernel.door"], "rich": ["cli.views"]}
+ONLY_FOR = {"sh": ["kernel.load_sh"], "rich": ["cli.views"]}
 # Commands are run by the kernel's spawn; hand_over gives one the terminal; `run` leaves a process that cleans up.
 RUNNERS = {
     "os.posix_spawnp": "kernel.door",

@@ -1,6 +1,5 @@
 """What a chain does with a packet."""
 
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -9,6 +8,7 @@ from mydockernet.dialects import iptables
 from mydockernet.dialects.fact import Chain, Link, Observed, Route
 from mydockernet.packets import netfilter
 from mydockernet.packets.packet import Flow, Packet
+from mydockernet.value import replace
 
 PACKET = Packet(ip_address("10.1.0.2"), ip_address("192.0.2.9"), "tcp", 80, "web", "eth0")
 

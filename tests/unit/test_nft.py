@@ -1,7 +1,6 @@
 """What a chain of nftables does with a packet, as `nft --json` prints it."""
 
 import json
-from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from mydockernet.dialects.fact import Link, Observed
 from mydockernet.packets import nft
 from mydockernet.packets.packet import Packet
+from mydockernet.value import replace
 
 PACKET = Packet(ip_address("10.1.0.2"), ip_address("192.0.2.9"), "tcp", 80, "web", "eth0")
 SEEN = Observed(links={"web": Link("web", group="28004"), "eth0": Link("eth0")})

@@ -1,7 +1,6 @@
 """Plans as whole values; and laws that hold for any plan."""
 
 import itertools
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +11,7 @@ from mydockernet.dialects import ip, iptables
 from mydockernet.dialects.fact import GROUP, Chain, Link, Observed, Rule
 from mydockernet.errors import Conflict
 from mydockernet.plan import Scope, concern_of
+from mydockernet.value import replace
 from tests.unit.values import BRIDGE_MAC, Machine, containers, endpoint, intent, mapping, network
 
 TAGGED = ("-m", "comment", "--comment")

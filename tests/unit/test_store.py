@@ -4,7 +4,6 @@ import json
 import os
 import stat
 import subprocess
-from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from mydockernet.errors import Failed, Locked, MydockernetError, NotPermitted
 from mydockernet.model import AddressRange, Endpoint, Namespace, Network, PortMapping, PortRange, Reservation, Subnet
 from mydockernet.record import script
 from mydockernet.record.store import DEFAULT_FOLDER, JsonStore, network_from_json, network_to_json
+from mydockernet.value import replace
 
 ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1")) * 50
 many = settings(max_examples=ROUNDS, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -198,7 +198,7 @@ def test_a_broken_file_is_named_and_kept_and_hides_nothing_else(store, content, 
     with pytest.raises(Failed, match=f"(?s){path}.*{why}") as caught:
         store.load()
     assert caught.value.hint
-    assert [*store.load_each().networks] == ["good"]
+    assert [*store.load_each()[0]] == ["good"]
     assert path.read_bytes() == raw
 
 

@@ -1,11 +1,11 @@
 """Networks, endpoints and ports to test with, and a small kernel that carries out what a plan says."""
 
 import ipaddress
-from dataclasses import replace
 
 from mydockernet.dialects import ebtables, iptables
 from mydockernet.dialects.fact import Chain, Link, Lookup, Observed, Route, Rule
 from mydockernet.model import Endpoint, Namespace, Network, PortMapping, PortRange, Subnet
+from mydockernet.value import replace
 
 BRIDGE_MAC = "02:6d:00:00:00:01"
 
