@@ -160,7 +160,7 @@ class Order(Fact):
     def do(self, seen: Observed) -> tuple[Step, ...]:
         # Those that were missing have just been added.
         return (
-            *(Step("Take it out, to put it in its place.", step.do) for r in self.rules for step in r.undo(seen)),
+            *(replace(s, why=f"{s.why} It is not in its place.") for rule in self.rules for s in rule.undo(seen)),
             *(
                 Step(rule.why, _command(rule.chain, "-I", rule.words, str(place)))
                 for place, rule in enumerate(self.rules, 1)

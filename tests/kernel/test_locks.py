@@ -66,7 +66,8 @@ def test_a_user_without_rights_checks_without_the_lock(host, user):
         assert "note: looked without the lock" in done.stderr, done
         assert "error" not in done.stderr
         plan = run(user(*PROGRAM, "create", "new", "--dry-run", "--subnet", "10.9.0.0/24"))
-        assert "ip link add dev new " in plan.stdout
+        # There are networks, whose rules this user may not read: no plan is better than a guess.
+        assert (plan.stdout, "hint: sudo mydockernet" in plan.stderr) == ("", True)
 
 
 @pytest.mark.parametrize(

@@ -146,5 +146,5 @@ PYTHON""")
     host.sh("umount /run/netns/c1")
     host.mydockernet("create new")
     host.mydockernet("publish web odd 80", check=False)
-    assert "other: gone: the container c1" in host.mydockernet("repair").stdout
+    assert "other: detached: the container c1" in host.mydockernet("repair").stdout
     host.mydockernet("check")
