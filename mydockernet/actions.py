@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
 from mydockernet import cables, drift, model, plan, variants
+from mydockernet.context import Context
 from mydockernet.dialects import ebtables, ip
 from mydockernet.dialects.fact import Fact, Observed, Step
 from mydockernet.dialects.iptables import OwnRule, read_spec
@@ -19,20 +20,11 @@ from mydockernet.kernel.door import Kernel
 from mydockernet.model import Endpoint, Intent, Network
 from mydockernet.plan import Change, Concern, Scope
 from mydockernet.record.script import Record
-from mydockernet.record.store import JsonStore
 from mydockernet.transitions import Transition, repair, scoped
 from mydockernet.value import EMPTY, Value, replace
 
 # How often a plan is made anew because things vanished while it was carried out.
 ATTEMPTS = 10
-
-
-class Context(Value):
-    """Where a verb works: the record, the kernel, and how many seconds it waits for the lock."""
-
-    store: JsonStore
-    kernel: Kernel
-    lock_timeout: float = 30.0
 
 
 class Outcome(Value):

@@ -89,3 +89,8 @@ class CommandFailed(Failed):
 
 class Interrupted(Failed):
     """SIGINT, SIGTERM or SIGHUP arrived while a change was under way."""
+
+
+def no_network(name: str) -> NotFound:
+    """The error for a name that no network has."""
+    return NotFound(f"no network is named {name!r}", hint="mydockernet list shows those there are")

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Sequence
 
 from mydockernet import actions
-from mydockernet.actions import Context
+from mydockernet.context import Context
 from mydockernet.dialects.fact import Argv, Step
 from mydockernet.errors import MydockernetError, printable
 from mydockernet.model import Namespace

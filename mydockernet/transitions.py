@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from mydockernet import addressing, ports
 from mydockernet.addressing import DEFAULT_POOLS, Pool
 from mydockernet.dialects.fact import Observed
-from mydockernet.errors import Conflict, Invalid, NotFound
+from mydockernet.errors import Conflict, Invalid, NotFound, no_network
 from mydockernet.kernel import namespaces
 from mydockernet.model import (
     DETACHED,
@@ -332,11 +332,6 @@ def _returned(network: Network, endpoint: Endpoint, wish: Connection) -> Endpoin
             hint=f"mydockernet inspect {network.name} shows them; without these options, they stay",
         )
     return replace(endpoint, namespace=wish.namespace, labels=wish.labels or endpoint.labels)
-
-
-def no_network(name: str) -> NotFound:
-    """The error for a name that no network has."""
-    return NotFound(f"no network is named {name!r}", hint="mydockernet list shows those there are")
 
 
 def find_network(intent: Intent, name: str) -> Network:

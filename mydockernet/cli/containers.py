@@ -8,18 +8,10 @@ from typing import Any
 
 from mydockernet import addressing, model, ports, running, transitions
 from mydockernet.actions import Outcome
-from mydockernet.cli.change import (
-    change,
-    context_of,
-    is_dry_run,
-    print_plan,
-    report_all,
-    tell,
-)
-from mydockernet.cli.options import (
-    read_labels,
-)
-from mydockernet.errors import Invalid, NotFound
+from mydockernet.cli.change import change, is_dry_run, print_plan
+from mydockernet.cli.messages import report_all, tell
+from mydockernet.cli.values import context_of, read_labels, store_of
+from mydockernet.errors import Invalid, NotFound, no_network
 from mydockernet.kernel import namespaces
 from mydockernet.transitions import Connection
 
@@ -32,7 +24,7 @@ def connect_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `_endpoint`."""
+    """Declare the arguments of an endpoint, as connect and run have them."""
     many: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument("--ip", metavar="IP", help="its address (the next free one)")
     parser.add_argument("--ip6", metavar="IP", help="not built yet")
@@ -174,9 +166,9 @@ def port_arguments(parser: argparse.ArgumentParser) -> None:
 def run_port(args: argparse.Namespace) -> int:
     """Run `port`; returns the exit code."""
     inner = ports.read_inner(args.port) if args.port else None
-    intent, errors = context_of(args).store.load_each()
+    intent, errors = store_of(args).load_each()
     if errors and args.network not in intent:
-        return report_all([*errors, transitions.no_network(args.network)])
+        return report_all([*errors, no_network(args.network)])
     network = transitions.find_network(intent, args.network)
     endpoint = transitions.find_endpoint(network, args.container)
     lines = [*ports.shown(endpoint.ports, inner)]

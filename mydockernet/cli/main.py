@@ -1,16 +1,21 @@
 """The program: its verbs, each in a module of its own family, and what becomes of an error."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
 
 from mydockernet import __version__
-from mydockernet.cli.change import report
+from mydockernet.cli.messages import report
 from mydockernet.cli.options import changing_options, common_options
 from mydockernet.errors import Invalid, MydockernetError
 from mydockernet.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 # Never guessed: a hint may be typed without a second thought.
 DESTRUCTIVE = {"remove", "rm", "prune", "disconnect", "unpublish"}
@@ -113,8 +118,8 @@ def _run(words: list[str]) -> int:
 
 VERBS = {
     "create": Verb("networks", "Create a network and print its name"),
-    "list": Verb("networks", "List networks", changes=False),
-    "inspect": Verb("networks", "Show everything about a network, as JSON", changes=False),
+    "list": Verb("listing", "List networks", changes=False),
+    "inspect": Verb("listing", "Show everything about a network, as JSON", changes=False),
     "remove": Verb("networks", "Remove networks"),
     "prune": Verb("networks", "Remove networks that no container is on, and print their names"),
     "connect": Verb("containers", "Connect a container to a network and print its address"),
@@ -125,7 +130,7 @@ VERBS = {
     "run": Verb("containers", "Run a command in a network namespace of its own", takes_command=True),
     "check": Verb("upkeep", "Report what differs from the record, and exit with 5 if anything does", changes=False),
     "repair": Verb("upkeep", "Repair what differs from the record, and print what did"),
-    "rules": Verb("upkeep", "List the rules, each with its owner, reason and counters", changes=False),
+    "rules": Verb("listing", "List the rules, each with its owner, reason and counters", changes=False),
     "who": Verb("questions", "Tell what owns an address, a port, an interface or a rule", changes=False),
     "explain": Verb("questions", "Trace a packet and name the rule that drops it, with a fix", changes=False),
     "doctor": Verb("questions", "Check the host for common problems, with evidence and a fix", changes=False),

@@ -1,27 +1,14 @@
-"""The verbs about networks: create, list, inspect, remove, prune."""
+"""The verbs that make and remove networks: create, remove, prune."""
 
 import argparse
 import os
-import sys
 from typing import Any
 
 from mydockernet import addressing, model, transitions
-from mydockernet.cli.change import (
-    change,
-    context_of,
-    names_of,
-    report_all,
-    survey_of,
-)
-from mydockernet.cli.options import (
-    filter_argument,
-    read_filters,
-    read_labels,
-    read_template,
-    terminal_width,
-)
+from mydockernet.cli.change import change, names_of
+from mydockernet.cli.messages import report_all
+from mydockernet.cli.values import filter_argument, read_filters, read_labels, store_of
 from mydockernet.errors import Invalid
-from mydockernet.reports import survey
 from mydockernet.transitions import Wish
 
 
@@ -93,7 +80,7 @@ def _wish(args: argparse.Namespace) -> Wish:
         bridge=args.bridge_name,
         labels=labels,
         pools=pools,
-        realm=context_of(args).store.realm,
+        realm=store_of(args).realm,
         port_security=args.port_security,
     )
 
@@ -119,63 +106,8 @@ def prune_arguments(parser: argparse.ArgumentParser) -> None:
 def run_prune(args: argparse.Namespace) -> int:
     """Run `prune`; returns the exit code."""
     wanted = read_filters(args.filter)
-    networks, errors = survey.names(context_of(args))
+    networks, errors = store_of(args).load_each()
     if errors:
         return report_all(errors)
-    unused = [network.name for network in networks if not network.endpoints and wanted(network)]
+    unused = [name for name in sorted(networks) if not networks[name].endpoints and wanted(networks[name])]
     return change(args, [(names_of, transitions.remove(name, ignore=True)) for name in unused])
-
-
-def list_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `list`."""
-    parser.add_argument("-q", "--quiet", action="store_true", help="the names alone")
-    filter_argument(parser)
-    parser.add_argument("--format", default="table", metavar="table|json|TEMPLATE", help="as in {{.Name}}\\t{{.State}}")
-    parser.add_argument("--no-trunc", action="store_true", help="cut nothing short in a terminal")
-
-
-def run_list(args: argparse.Namespace) -> int:
-    """Run `list`; returns the exit code."""
-    from mydockernet.cli import views
-
-    wanted = read_filters(args.filter)
-    render = read_template(args.format)
-    if args.quiet:
-        networks, errors = survey.names(context_of(args))
-        sys.stdout.write(views.network_values(filter(wanted, networks)))
-    else:
-        found = survey_of(args)
-        errors = found.errors
-        records = [views.list_record(each) for each in found.networks if wanted(each.network)]
-        if render is not None:
-            sys.stdout.write("".join(map(render, records)))
-        elif args.format == "json":
-            sys.stdout.write(views.json_lines(records))
-        else:
-            sys.stdout.write(views.list_table(records, terminal_width(), not args.no_trunc))
-    return report_all(errors)
-
-
-def inspect_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `inspect`."""
-    parser.add_argument("names", metavar="NAME", nargs="+")
-    parser.add_argument("-f", "--format", default="json", metavar="json|table|TEMPLATE", help="json")
-
-
-def run_inspect(args: argparse.Namespace) -> int:
-    """Run `inspect`; returns the exit code."""
-    from mydockernet.cli import views
-
-    render = read_template(args.format)
-    found = survey_of(args, inside=args.names)
-    by_name = {each.network.name: each for each in found.networks}
-    unknown = [transitions.no_network(name) for name in args.names if name not in by_name]
-    records = [views.inspect_record(by_name[name]) for name in args.names if name in by_name]
-    if render is not None:
-        sys.stdout.write("".join(map(render, records)))
-    elif args.format == "json":
-        sys.stdout.write(views.json_array(records))
-    else:
-        sys.stdout.write("\n".join(views.inspect_tables(record, terminal_width()) for record in records))
-    # A broken file matters here only where it could be the one that was asked for.
-    return report_all([*found.errors, *unknown] if unknown else [])

@@ -3,12 +3,8 @@
 import argparse
 import sys
 
-from mydockernet.cli.change import (
-    DRIFTED,
-    context_of,
-    report_all,
-    tell,
-)
+from mydockernet.cli.messages import DRIFTED, report_all, tell
+from mydockernet.cli.values import context_of
 from mydockernet.errors import NotFound, printable
 
 

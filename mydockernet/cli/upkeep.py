@@ -1,4 +1,4 @@
-"""The verbs that hold the kernel against the record: check, repair, rules."""
+"""The verbs that hold the kernel against the record: check, repair."""
 
 import argparse
 import sys
@@ -6,20 +6,10 @@ from collections.abc import Iterable
 
 from mydockernet import actions, transitions
 from mydockernet.actions import Outcome
-from mydockernet.cli.change import (
-    DRIFTED,
-    change,
-    context_of,
-    report_all,
-    survey_of,
-    tell,
-)
-from mydockernet.cli.options import (
-    read_seconds,
-    read_template,
-    terminal_width,
-)
-from mydockernet.dialects.fact import SHARED
+from mydockernet.cli.change import change
+from mydockernet.cli.messages import DRIFTED, report_all, tell
+from mydockernet.cli.options import read_seconds
+from mydockernet.cli.values import context_of
 from mydockernet.drift import Drift
 from mydockernet.errors import printable
 from mydockernet.plan import Scope
@@ -62,28 +52,3 @@ def run_repair(args: argparse.Namespace) -> int:
 
 def _mended(outcome: Outcome) -> str:
     return "\n".join(map(str, outcome.mended))
-
-
-def rules_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `rules`."""
-    parser.add_argument("names", metavar="NAME", nargs="*", help="a network (all); what networks share is always shown")
-    parser.add_argument("--format", default="table", metavar="table|json|TEMPLATE", help="as in {{.Owner}}\\t{{.Rule}}")
-
-
-def run_rules(args: argparse.Namespace) -> int:
-    """Run `rules`; returns the exit code."""
-    from mydockernet.cli import views
-
-    render = read_template(args.format)
-    found = survey_of(args)
-    known = {shown.network.name: shown.network.owner for shown in found.networks}
-    unknown = [transitions.no_network(name) for name in args.names if name not in known]
-    owners = {SHARED, *(known[name] for name in args.names if name in known)}
-    records = [views.rule_record(rule) for rule in found.rules if not args.names or rule.owner in owners]
-    if render is not None:
-        sys.stdout.write("".join(map(render, records)))
-    elif args.format == "json":
-        sys.stdout.write(views.json_lines(records))
-    else:
-        sys.stdout.write(views.rules_table(records, terminal_width()))
-    return report_all([*found.errors, *unknown])

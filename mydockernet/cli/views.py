@@ -230,11 +230,6 @@ def _json(value: Any, indent: int | None = None) -> str:
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
-def network_values(networks: Iterable[Network]) -> str:
-    """The bare names, one a line."""
-    return "".join(network.name + "\n" for network in networks)
-
-
 def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}={_words(item)}" for key, item in value.items()) or "-"

@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Iterator
 
 from mydockernet import model
-from mydockernet.actions import Context
 from mydockernet.addressing import read_address
+from mydockernet.context import Context
 from mydockernet.dialects.fact import Observed, inside
 from mydockernet.errors import Invalid, NotFound
 from mydockernet.kernel import namespaces

@@ -1,1 +1,3 @@
 """What is remembered, and the locks."""
+
+DEFAULT_FOLDER = "/var/lib/mydockernet"

@@ -7,24 +7,27 @@ Sees only values and errors. Layout, in a folder of mode 0700, files of mode 060
     lock                 held with flock(2) by the one process that may change anything
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
 
 from mydockernet.errors import Failed, MydockernetError, NoSpace, NotPermitted
 from mydockernet.model import AddressRange, Endpoint, Namespace, Network, PortMapping, PortRange, Reservation, Subnet
-from mydockernet.record import locks
+from mydockernet.record import DEFAULT_FOLDER, locks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 VERSION = 1
 OVERFLOW_UID = 65534  # user_namespaces(7): the owner of what belongs to a user that has no number here.
-DEFAULT_FOLDER = "/var/lib/mydockernet"
 Values = Mapping[str, Network | None]
 
 
@@ -82,6 +85,8 @@ class JsonStore:
 
     def digest(self) -> str:
         """The SHA-256 of all files of the record, one after the other, as a script can compute it: see script.py."""
+        import hashlib
+
         whole = hashlib.sha256()
         networks: list[Path] = []
         with contextlib.suppress(OSError):
@@ -140,6 +145,8 @@ class JsonStore:
     @property
     def realm(self) -> str:
         """What tells the networks of this folder from those of others on the same host; empty for the default one."""
+        import hashlib
+
         folder = str(self.folder.absolute())
         return "" if folder == DEFAULT_FOLDER else hashlib.sha256(folder.encode()).hexdigest()[:6]
 

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from mydockernet import model, ruleset
-from mydockernet.actions import Context
+from mydockernet.context import Context
 from mydockernet.dialects import iptables
 from mydockernet.dialects.fact import Chain, Observed, Route, Rule
 from mydockernet.errors import MydockernetError

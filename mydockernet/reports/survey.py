@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from mydockernet import plan
-from mydockernet.actions import Context
+from mydockernet.context import Context
 from mydockernet.dialects import iptables
 from mydockernet.dialects.fact import TAG, Fact, Observed, Rule
 from mydockernet.errors import MydockernetError
@@ -46,12 +46,6 @@ class Survey(Value):
     rules: tuple[OwnedRule, ...]
     notes: tuple[str, ...]
     errors: tuple[MydockernetError, ...]
-
-
-def names(context: Context) -> tuple[tuple[Network, ...], tuple[MydockernetError, ...]]:
-    """The networks on record, by name, without a look at the kernel; and the files that could not be read."""
-    networks, errors = context.store.load_each()
-    return tuple(networks[name] for name in sorted(networks)), errors
 
 
 def survey(context: Context, inside: Collection[str] = ()) -> Survey:

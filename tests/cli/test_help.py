@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from mydockernet import __version__, cli
+from mydockernet import __version__
+from mydockernet.cli import main as cli
 from tests.conftest import ROOT
 
 CONTRACT = {

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mydockernet import cli
+from mydockernet.cli import main as cli
 from tests.conftest import ROOT
 
 PAGES = ["README.md", "docs/recipes.md"]

@@ -43,6 +43,7 @@ ORDER = [
     "kernel.door",
     "record.script",
     "record.store",
+    "context",
     "transitions",
     "actions",
     "running",
@@ -58,9 +59,12 @@ ORDER = [
     "reports.survey",
     "reports.doctor",
     "cli.views",
+    "cli.messages",
     "cli.options",
+    "cli.values",
     "cli.change",
     "cli.networks",
+    "cli.listing",
     "cli.containers",
     "cli.upkeep",
     "cli.questions",
@@ -73,7 +77,7 @@ SIBLINGS = (
     "dialects.ip_route dialects.ip_json dialects.ss dialects.iptables dialects.ebtables dialects.sysctl",
     "drivers.bridge",
     "reports.who reports.survey reports.doctor",
-    "cli.networks cli.containers cli.upkeep cli.questions",
+    "cli.networks cli.listing cli.containers cli.upkeep cli.questions",
 )
 # Who alone may import them; and only in functions, as they take long to load.
 ONLY_FOR = {"sh": ["kernel.load_sh"], "rich": ["cli.views"]}

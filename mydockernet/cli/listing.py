@@ -1,0 +1,106 @@
+"""The verbs that show what there is: list, inspect, rules."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from mydockernet.cli.messages import report_all, tell
+from mydockernet.cli.values import context_of, filter_argument, read_filters, read_template, store_of, terminal_width
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydockernet.reports.survey import Survey
+
+
+def list_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `list`."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="the names alone")
+    filter_argument(parser)
+    parser.add_argument("--format", default="table", metavar="table|json|TEMPLATE", help="as in {{.Name}}\\t{{.State}}")
+    parser.add_argument("--no-trunc", action="store_true", help="cut nothing short in a terminal")
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Run `list`; returns the exit code."""
+    wanted = read_filters(args.filter)
+    render = read_template(args.format)
+    if args.quiet:
+        networks, errors = store_of(args).load_each()
+        sys.stdout.write("".join(f"{name}\n" for name in sorted(networks) if wanted(networks[name])))
+    else:
+        from mydockernet.cli import views
+
+        found = _survey(args)
+        errors = found.errors
+        records = [views.list_record(each) for each in found.networks if wanted(each.network)]
+        if render is not None:
+            sys.stdout.write("".join(map(render, records)))
+        elif args.format == "json":
+            sys.stdout.write(views.json_lines(records))
+        else:
+            sys.stdout.write(views.list_table(records, terminal_width(), not args.no_trunc))
+    return report_all(errors)
+
+
+def inspect_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `inspect`."""
+    parser.add_argument("names", metavar="NAME", nargs="+")
+    parser.add_argument("-f", "--format", default="json", metavar="json|table|TEMPLATE", help="json")
+
+
+def run_inspect(args: argparse.Namespace) -> int:
+    """Run `inspect`; returns the exit code."""
+    from mydockernet.cli import views
+    from mydockernet.errors import no_network
+
+    render = read_template(args.format)
+    found = _survey(args, inside=args.names)
+    by_name = {each.network.name: each for each in found.networks}
+    unknown = [no_network(name) for name in args.names if name not in by_name]
+    records = [views.inspect_record(by_name[name]) for name in args.names if name in by_name]
+    if render is not None:
+        sys.stdout.write("".join(map(render, records)))
+    elif args.format == "json":
+        sys.stdout.write(views.json_array(records))
+    else:
+        sys.stdout.write("\n".join(views.inspect_tables(record, terminal_width()) for record in records))
+    # A broken file matters here only where it could be the one that was asked for.
+    return report_all([*found.errors, *unknown] if unknown else [])
+
+
+def _survey(args: argparse.Namespace, inside: Sequence[str] = ()) -> Survey:
+    """What there is, and the kernel shows; what could not be read is told on stderr."""
+    from mydockernet.reports import survey
+
+    found = survey.survey(context_of(args), inside)
+    tell(found.notes)
+    return found
+
+
+def rules_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `rules`."""
+    parser.add_argument("names", metavar="NAME", nargs="*", help="a network (all); what networks share is always shown")
+    parser.add_argument("--format", default="table", metavar="table|json|TEMPLATE", help="as in {{.Owner}}\\t{{.Rule}}")
+
+
+def run_rules(args: argparse.Namespace) -> int:
+    """Run `rules`; returns the exit code."""
+    from mydockernet.cli import views
+    from mydockernet.dialects.fact import SHARED
+    from mydockernet.errors import no_network
+
+    render = read_template(args.format)
+    found = _survey(args)
+    known = {shown.network.name: shown.network.owner for shown in found.networks}
+    unknown = [no_network(name) for name in args.names if name not in known]
+    owners = {SHARED, *(known[name] for name in args.names if name in known)}
+    records = [views.rule_record(rule) for rule in found.rules if not args.names or rule.owner in owners]
+    if render is not None:
+        sys.stdout.write("".join(map(render, records)))
+    elif args.format == "json":
+        sys.stdout.write(views.json_lines(records))
+    else:
+        sys.stdout.write(views.rules_table(records, terminal_width()))
+    return report_all([*found.errors, *unknown])

@@ -1,0 +1,100 @@
+"""How the values of options are read that several verbs have."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from mydockernet import model
+from mydockernet.errors import Invalid
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mydockernet.context import Context
+    from mydockernet.record.store import JsonStore
+
+
+def read_labels(words: Iterable[str], problems: list[str]) -> tuple[tuple[str, str], ...]:
+    """Read the values of --label; what is wrong with them is added to `problems`."""
+    labels = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        problems += model.label_problems(key, value)
+        labels[key] = value
+    return tuple(sorted(labels.items()))
+
+
+def read_template(text: str) -> Callable[[dict[str, Any]], str] | None:
+    """Read the value of --format; None for table and json. Raises Invalid."""
+    if text in ("json", "table"):
+        return None
+    from mydockernet.cli import views
+
+    return views.template(text)
+
+
+def terminal_width() -> int | None:
+    """The columns of the terminal; None where stdout is none."""
+    if not sys.stdout.isatty():
+        return None
+    return os.get_terminal_size(sys.stdout.fileno()).columns or 80  # A terminal that does not know.
+
+
+def filter_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --filter."""
+    parser.add_argument(
+        "-f",
+        "--filter",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="name=, driver= or label=K[=V]",
+    )
+
+
+def read_filters(words: Sequence[str]) -> Callable[[model.Network], bool]:
+    """Networks that match every key given; of several values of one key, any. A name matches in part, as docker's."""
+    problems = []
+    wanted: dict[str, list[str]] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key not in ("name", "driver", "label") or not equals or not value:
+            problems.append(f"--filter: {word!r} is not name=, driver= or label= with a value")
+        wanted.setdefault(key, []).append(value)
+    if problems:
+        raise Invalid(*problems)
+
+    def matches(network: model.Network) -> bool:
+        labels = {form for key, value in network.labels for form in (key, f"{key}={value}")}
+        return (
+            ("name" not in wanted or any(part in network.name for part in wanted["name"]))
+            and ("driver" not in wanted or network.driver in wanted["driver"])
+            and set(wanted.get("label", ())) <= labels
+        )
+
+    return matches
+
+
+def store_of(args: argparse.Namespace) -> JsonStore:
+    """The record that --state-dir names."""
+    from mydockernet.record.store import JsonStore
+
+    return JsonStore(Path(args.state_dir))
+
+
+def context_of(args: argparse.Namespace) -> Context:
+    """Where the verb works: the record and the kernel that its options name."""
+    from mydockernet.context import Context
+    from mydockernet.errors import command_line, printable
+    from mydockernet.kernel.door import Kernel
+
+    def announce(argv: Iterable[str]) -> None:
+        print("+", printable(command_line(argv)), file=sys.stderr, flush=True)
+
+    kernel = Kernel(announce=announce) if args.verbose else Kernel()
+    return Context(store_of(args), kernel, getattr(args, "lock_timeout", 0.0))
