@@ -19,23 +19,33 @@ from mydockernet.transitions import Connection
 def connect_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `connect`."""
     parser.add_argument("network", metavar="NETWORK")
-    parser.add_argument("container", metavar="CONTAINER", help="a name of ip netns, a pid, or a path")
+    parser.add_argument(
+        "container",
+        metavar="CONTAINER",
+        help="Name of a network namespace (ip netns), pid, or path of a namespace file",
+    )
     _endpoint_arguments(parser)
 
 
 def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of an endpoint, as connect and run have them."""
     many: dict[str, Any] = {"action": "append", "default": []}
-    parser.add_argument("--ip", metavar="IP", help="its address (the next free one)")
-    parser.add_argument("--ip6", metavar="IP", help="not built yet")
-    parser.add_argument("--mac", metavar="MAC", help="its MAC address (02:42 and the bytes of its IPv4 address)")
-    parser.add_argument("--ifname", metavar="IF", help="the interface's name in it (eth0, or the first free ethN)")
+    parser.add_argument("--ip", metavar="IP", help="Address (default: the next free one)")
+    parser.add_argument("--ip6", metavar="IP", help="Not supported yet")
+    parser.add_argument("--mac", metavar="MAC", help="MAC address (default: 02:42 and the bytes of the IPv4 address)")
     parser.add_argument(
-        "-p", "--publish", metavar="SPEC", **many, help="[HOSTIP:]HOSTPORT[-…]:PORT[-…][/PROTOCOL], HOSTIP::PORT, PORT"
+        "--ifname", metavar="IF", help="Name of the interface inside the container (default: the first free ethN)"
     )
-    parser.add_argument("--label", metavar="K[=V]", **many, help="a note for yourself")
-    parser.add_argument("--no-default-route", action="store_true", help="not its way to the outside")
-    parser.add_argument("--name", metavar="NAME", help="what it is called here (as given)")
+    parser.add_argument(
+        "-p",
+        "--publish",
+        metavar="SPEC",
+        **many,
+        help="Publish host ports: [HOSTIP:]HOSTPORT[-…]:PORT[-…][/PROTOCOL], HOSTIP::PORT, PORT",
+    )
+    parser.add_argument("--label", metavar="K[=V]", **many, help="Label of the container")
+    parser.add_argument("--no-default-route", action="store_true", help="Do not add a default route")
+    parser.add_argument("--name", metavar="NAME", help="Name of the container here (default: as given)")
 
 
 def run_connect(args: argparse.Namespace) -> int:
@@ -97,8 +107,8 @@ def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace)
 def disconnect_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `disconnect`."""
     parser.add_argument("network", metavar="NETWORK")
-    parser.add_argument("container", metavar="CONTAINER", help="its name here, or what connect was told")
-    parser.add_argument("-f", "--force", action="store_true", help="be content where it is not connected")
+    parser.add_argument("container", metavar="CONTAINER", help="Name of the container here, or what connect was given")
+    parser.add_argument("-f", "--force", action="store_true", help="Succeed if it is not connected")
 
 
 def run_disconnect(args: argparse.Namespace) -> int:
@@ -113,9 +123,12 @@ def _nothing(_: Outcome) -> str:
 def publish_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `publish`."""
     parser.add_argument("network", metavar="NETWORK")
-    parser.add_argument("container", metavar="CONTAINER", help="its name here, or what connect was told")
+    parser.add_argument("container", metavar="CONTAINER", help="Name of the container here, or what connect was given")
     parser.add_argument(
-        "specs", metavar="SPEC", nargs="+", help="[HOSTIP:]HOSTPORT[-…]:PORT[-…][/tcp|udp|sctp] or PORT"
+        "specs",
+        metavar="SPEC",
+        nargs="+",
+        help="[HOSTIP:]HOSTPORT[-…]:PORT[-…][/tcp|udp|sctp], or PORT for a free host port",
     )
 
 
@@ -159,7 +172,7 @@ def _tell_chosen(outcome: Outcome, wishes: Iterable[ports.PortWish]) -> None:
 def port_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `port`."""
     parser.add_argument("network", metavar="NETWORK")
-    parser.add_argument("container", metavar="CONTAINER", help="its name here, or what connect was told")
+    parser.add_argument("container", metavar="CONTAINER", help="Name of the container here, or what connect was given")
     parser.add_argument("port", metavar="PORT[/PROTOCOL]", nargs="?", help="Print only where this port is published")
 
 

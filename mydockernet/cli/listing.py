@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `list`."""
-    parser.add_argument("-q", "--quiet", action="store_true", help="the names alone")
+    parser.add_argument("-q", "--quiet", action="store_true", help="Print only the names")
     filter_argument(parser)
-    parser.add_argument("--format", default="table", metavar="table|json|TEMPLATE", help="as in {{.Name}}\\t{{.State}}")
-    parser.add_argument("--no-trunc", action="store_true", help="cut nothing short in a terminal")
+    parser.add_argument(
+        "--format",
+        default="table",
+        metavar="table|json|TEMPLATE",
+        help="Output format, as in {{.Name}}\\t{{.State}} (default: table)",
+    )
+    parser.add_argument("--no-trunc", action="store_true", help="Do not truncate in a terminal")
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -47,7 +52,9 @@ def run_list(args: argparse.Namespace) -> int:
 def inspect_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `inspect`."""
     parser.add_argument("names", metavar="NAME", nargs="+")
-    parser.add_argument("-f", "--format", default="json", metavar="json|table|TEMPLATE", help="json")
+    parser.add_argument(
+        "-f", "--format", default="json", metavar="json|table|TEMPLATE", help="Output format (default: json)"
+    )
 
 
 def run_inspect(args: argparse.Namespace) -> int:
@@ -81,8 +88,15 @@ def _survey(args: argparse.Namespace, inside: Sequence[str] = ()) -> Survey:
 
 def rules_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `rules`."""
-    parser.add_argument("names", metavar="NAME", nargs="*", help="a network (all); what networks share is always shown")
-    parser.add_argument("--format", default="table", metavar="table|json|TEMPLATE", help="as in {{.Owner}}\\t{{.Rule}}")
+    parser.add_argument(
+        "names", metavar="NAME", nargs="*", help="Network (default: all); shared rules are always listed"
+    )
+    parser.add_argument(
+        "--format",
+        default="table",
+        metavar="table|json|TEMPLATE",
+        help="Output format, as in {{.Owner}}\\t{{.Rule}} (default: table)",
+    )
 
 
 def run_rules(args: argparse.Namespace) -> int:

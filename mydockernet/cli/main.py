@@ -25,8 +25,8 @@ exit codes:
   0 done · 1 failed and rolled back · 2 wrong usage or invalid value · 3 no such network or container
   4 conflict · 5 check found drift, or --dry-run --exit-code has changes pending · 6 the lock is held
 environment:
-  MYDOCKERNET_STATE_DIR  where the record is kept (--state-dir)
-  MYDOCKERNET_POOLS      where subnets are chosen from: CIDR[/PREFIXLEN],… (10.208.0.0/12)
+  MYDOCKERNET_STATE_DIR  the state folder (--state-dir)
+  MYDOCKERNET_POOLS      the pools of subnets: CIDR[/PREFIXLEN],… (default: 10.208.0.0/12)
 """
 
 
@@ -84,16 +84,25 @@ def _run(words: list[str]) -> int:
         description="Container networks for one Linux host, without a daemon.\n\nverbs:\n"
         + "\n".join(f"  {name:<12}{verb.help}" for name, verb in VERBS.items() if name not in ALIASES),
     )
-    top.add_argument("--version", action="version", version=f"mydockernet {__version__}")
+    top.add_argument("-V", "--version", action="version", version=f"mydockernet {__version__}")
     common_options(top)
-    top.add_argument("verb", metavar="VERB")
-    top.add_argument("rest", nargs=argparse.REMAINDER)
+    top.add_argument("verb", metavar="VERB", help=argparse.SUPPRESS)
+    top.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     if not words:
         top.print_help(sys.stderr)
         return Invalid.exit_code
     given = top.parse_args(words)
-    if given.verb == "network" and given.rest:
-        given.verb, *given.rest = given.rest
+    # As docker's fingers have it: `network ls`, `help ls`, `version`.
+    if given.verb == "network":
+        given.verb, *given.rest = given.rest or ["help"]
+    if given.verb in ("help", "-h", "--help"):
+        given.verb, given.rest = given.rest[0] if given.rest else "", ["--help"]
+    if given.verb == "version":
+        print(f"mydockernet {__version__}")
+        return 0
+    if not given.verb:
+        top.print_help()
+        return 0
     verb = VERBS.get(given.verb)
     if verb is None:
         import difflib
@@ -108,6 +117,8 @@ def _run(words: list[str]) -> int:
     room = __import__(f"mydockernet.cli.{verb.module}", fromlist=[name])
     getattr(room, f"{ARGUMENTS.get(name, name)}_arguments")(parser)
     rest, given.command = given.rest, []
+    if verb.takes_command and not {"--", "-h", "--help"} & {*rest}:
+        raise Invalid("the command must follow --", hint=f"mydockernet {name} NETWORK [options] -- COMMAND…")
     if verb.takes_command and "--" in rest:
         cut = rest.index("--")
         rest, given.command = rest[:cut], rest[cut + 1 :]

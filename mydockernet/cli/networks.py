@@ -16,24 +16,44 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `create`."""
     many: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument("name", metavar="NAME")
-    parser.add_argument("-d", "--driver", default="bridge", help="bridge")
-    parser.add_argument("--subnet", metavar="CIDR", **many, help="its addresses; with host bits, its gateway too")
-    parser.add_argument("--gateway", metavar="IP", **many, help="the host's address on it (the first one)")
-    parser.add_argument("--ip-range", metavar="RANGE", **many, help="where to choose from: CIDR or FIRST-LAST")
-    parser.add_argument("--reserve", metavar="[NAME=]IP", **many, help="an address that is never handed out")
-    parser.add_argument("--ipv6", action="store_true", help="not built yet")
-    parser.add_argument("--internal", action="store_true", help="nothing in from outside, nothing out")
-    parser.add_argument("--no-icc", action="store_true", help="containers on it can't reach each other")
+    parser.add_argument("-d", "--driver", default="bridge", help="Driver (default: bridge)")
+    parser.add_argument(
+        "--subnet",
+        metavar="CIDR",
+        **many,
+        help="Subnet; host bits, if set, give the gateway (default: a free /24 of the pools)",
+    )
+    parser.add_argument(
+        "--gateway", metavar="IP", **many, help="Address of the host on the network (default: the first one)"
+    )
+    parser.add_argument(
+        "--ip-range",
+        metavar="RANGE",
+        **many,
+        help="Range to choose addresses from: CIDR or FIRST-LAST (default: the subnet)",
+    )
+    parser.add_argument("--reserve", metavar="[NAME=]IP", **many, help="Address that no container is given")
+    parser.add_argument("--ipv6", action="store_true", help="Not supported yet")
+    parser.add_argument(
+        "--internal", action="store_true", help="Isolate the network: no traffic to or from the outside"
+    )
+    parser.add_argument("--no-icc", action="store_true", help="Isolate the containers from each other")
     parser.add_argument(
         "--port-security",
         action="store_true",
-        help="Drop what a container sends from another MAC or IP address than its own; always on with --no-icc",
+        help="Drop frames whose MAC or IP address is not the container's own (always with --no-icc)",
     )
-    parser.add_argument("--no-masquerade", action="store_true", help="containers keep their addresses outside")
-    parser.add_argument("--mtu", metavar="N", help=f"bytes a packet, {model.MTU_MIN} to {model.MTU_MAX}")
-    parser.add_argument("--bridge-name", metavar="IF", help="the interface's name (the network's, where it fits)")
-    parser.add_argument("--label", metavar="K[=V]", **many, help="a note for yourself and for --filter")
-    parser.add_argument("--ignore", action="store_true", help="be content with an identical network")
+    parser.add_argument(
+        "--no-masquerade", action="store_true", help="Do not masquerade: containers keep their addresses outside"
+    )
+    parser.add_argument(
+        "--mtu", metavar="N", help=f"MTU in bytes, {model.MTU_MIN} to {model.MTU_MAX} (default: the kernel's, 1500)"
+    )
+    parser.add_argument(
+        "--bridge-name", metavar="IF", help="Name of the bridge (default: the network's name, if valid)"
+    )
+    parser.add_argument("--label", metavar="K[=V]", **many, help="Label of the network, for --filter")
+    parser.add_argument("--ignore", action="store_true", help="Succeed if an identical network exists")
 
 
 def run_create(args: argparse.Namespace) -> int:
@@ -88,8 +108,8 @@ def _wish(args: argparse.Namespace) -> Wish:
 def remove_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `remove`."""
     parser.add_argument("names", metavar="NAME", nargs="+")
-    parser.add_argument("-f", "--force", action="store_true", help="even with containers on it")
-    parser.add_argument("--ignore", action="store_true", help="be content where there is none")
+    parser.add_argument("-f", "--force", action="store_true", help="Disconnect the containers on it first")
+    parser.add_argument("--ignore", action="store_true", help="Succeed if there is no such network")
 
 
 def run_remove(args: argparse.Namespace) -> int:

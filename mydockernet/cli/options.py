@@ -15,24 +15,30 @@ if TYPE_CHECKING:
 def common_options(parser: argparse.ArgumentParser, default: Any = None) -> None:
     """Declare the options that every verb has."""
     folder = default or os.environ.get("MYDOCKERNET_STATE_DIR") or DEFAULT_FOLDER
-    parser.add_argument("--state-dir", metavar="DIR", default=folder, help=f"the record ({DEFAULT_FOLDER})")
+    parser.add_argument("--state-dir", metavar="DIR", default=folder, help=f"State folder (default: {DEFAULT_FOLDER})")
     parser.add_argument(
-        "-v", "--verbose", action="store_true", default=default or False, help="show each command as it runs"
+        "-v", "--verbose", action="store_true", default=default or False, help="Print each command as it runs"
     )
 
 
 def changing_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of every verb that changes something."""
-    parser.add_argument("-n", "--dry-run", action="store_true", help="print the plan as a shell script; change nothing")
-    parser.add_argument("--exit-code", action="store_true", help="with --dry-run: exit 5 if it is not empty")
     parser.add_argument(
-        "--lock-timeout", type=read_seconds, default=30.0, metavar="S", help="wait that long for another (30 s)"
+        "-n", "--dry-run", action="store_true", help="Print the plan as a shell script and change nothing"
+    )
+    parser.add_argument("--exit-code", action="store_true", help="With --dry-run: exit with 5 if changes are pending")
+    parser.add_argument(
+        "--lock-timeout",
+        type=read_seconds,
+        default=30.0,
+        metavar="S",
+        help="Seconds to wait for the lock (default: 30)",
     )
     parser.add_argument(
         "--format",
         metavar="json",
         choices=["json"],
-        help="with --dry-run: the plan as a JSON array of {why, argv, stdin}",
+        help="With --dry-run: print the plan as a JSON array of {why, argv, stdin}",
     )
 
 

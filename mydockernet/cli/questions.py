@@ -10,10 +10,15 @@ from mydockernet.errors import NotFound, printable
 
 def explain_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `explain`."""
-    ends = "a container, host, or an address"
+    ends = "Container, host, or an address"
     parser.add_argument("source", metavar="FROM", help=ends)
     parser.add_argument("target", metavar="TO[:PORT[/PROTOCOL]]", help=ends)
-    parser.add_argument("--format", default="text", choices=["text", "json"], help="json: one object a line")
+    parser.add_argument(
+        "--format",
+        default="text",
+        choices=["text", "json"],
+        help="Output format; json prints one object per line (default: text)",
+    )
 
 
 def run_explain(args: argparse.Namespace) -> int:
@@ -34,7 +39,7 @@ def who_arguments(parser: argparse.ArgumentParser) -> None:
         "words",
         metavar="WORD",
         nargs="+",
-        help="an address, PORT[/PROTOCOL], an interface, a MAC, [TABLE/]CHAIN/NUMBER",
+        help="Address, PORT[/PROTOCOL], interface, MAC address, or rule as [TABLE/]CHAIN/NUMBER",
     )
 
 
@@ -56,7 +61,12 @@ def run_who(args: argparse.Namespace) -> int:
 
 def doctor_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `doctor`."""
-    parser.add_argument("--format", default="text", choices=["text", "json"], help="json: one object a line")
+    parser.add_argument(
+        "--format",
+        default="text",
+        choices=["text", "json"],
+        help="Output format; json prints one object per line (default: text)",
+    )
 
 
 def run_doctor(args: argparse.Namespace) -> int:

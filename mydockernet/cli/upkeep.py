@@ -17,9 +17,20 @@ from mydockernet.plan import Scope
 
 def check_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `check`."""
-    parser.add_argument("names", metavar="NAME", nargs="*", help="a network (all)")
-    parser.add_argument("--format", default="text", choices=["text", "json"], help="json: one object a line")
-    parser.add_argument("--lock-timeout", type=read_seconds, default=30.0, metavar="S", help="wait that long (30 s)")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="Network (default: all)")
+    parser.add_argument(
+        "--format",
+        default="text",
+        choices=["text", "json"],
+        help="Output format; json prints one object per line (default: text)",
+    )
+    parser.add_argument(
+        "--lock-timeout",
+        type=read_seconds,
+        default=30.0,
+        metavar="S",
+        help="Seconds to wait for the lock (default: 30)",
+    )
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -41,7 +52,7 @@ def _drifts(drifts: Iterable[Drift], as_json: bool) -> str:
 
 def repair_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `repair`."""
-    parser.add_argument("names", metavar="NAME", nargs="*", help="a network (all)")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="Network (default: all)")
 
 
 def run_repair(args: argparse.Namespace) -> int:

@@ -53,7 +53,7 @@ def filter_argument(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="name=, driver= or label=K[=V]",
+        help="Only networks with this name= (in part), driver= or label=K[=V]",
     )
 
 

@@ -1,6 +1,6 @@
 """The vocabulary of the planner: what must be true (Fact), what is seen (Observed), what is to do (Step).
 
-Knows no program's dialect: links.py, sysctls.py and rules.py each bring their kinds of fact.
+Knows no program's dialect: the other files of this folder each bring their kinds of fact.
 """
 
 import re

@@ -50,6 +50,31 @@ def test_the_help_lists_each_verb_once(capsys):
         assert re.search(rf"^  {verb} +\S", text, re.MULTILINE), verb
 
 
+@pytest.mark.parametrize("words", [["network"], ["network", "--help"], ["help"], ["network", "help"]])
+def test_the_help_is_found_by_the_words_of_docker(capsys, words):
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out.startswith("usage: mydockernet ")
+
+
+def test_help_and_a_verb_are_the_help_of_the_verb(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["help", "connect"])
+    assert capsys.readouterr().out.startswith("usage: mydockernet connect ")
+
+
+@pytest.mark.parametrize("words", [["version"], ["network", "version"]])
+def test_version_is_a_verb_too(capsys, words):
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out == f"mydockernet {__version__}\n"
+
+
+def test_run_says_what_its_command_must_follow(capsys):
+    assert cli.main(["run", "web", "sh", "-c", "id"]) == 2
+    assert capsys.readouterr().err == (
+        "mydockernet: error: the command must follow --\nhint: mydockernet run NETWORK [options] -- COMMAND…\n"
+    )
+
+
 def test_the_version(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--version"])
