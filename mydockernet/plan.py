@@ -173,8 +173,8 @@ def shared_facts(intent: Intent) -> Iterator[Fact]:
             yield Sysctl(
                 "net/ipv4/ip_forward",
                 "1",
-                "Make the host a router: it hands packets on between its interfaces. This one stays on when the "
-                "last network goes, as others may have come to rely on it.",
+                "Let the host forward packets between its interfaces. It stays enabled when the "
+                "last network is removed, as other programs may rely on it.",
             )
         if any(mapping.on_loopback for mapping in mappings):
             yield from ruleset.loopback_guards()

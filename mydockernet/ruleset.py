@@ -66,7 +66,7 @@ def _shared_mangle(family: int) -> tuple[Fact, ...]:
         )
     )
     rows = (
-        (_BRIDGED, "RETURN", "Leave frames between containers on one bridge alone; br_netfilter makes them pass here."),
+        (_BRIDGED, "RETURN", "Leave frames between containers on one bridge alone: br_netfilter makes them pass here."),
         *_internal(),
         _invalid(),
         (
@@ -97,7 +97,7 @@ def _shared_filter(family: int) -> tuple[Fact, ...]:
         (
             (*_BRIDGED, *_group("src", GROUP)),
             "ACCEPT",
-            "Let containers on one bridge talk, where br_netfilter makes even bridged frames pass here.",
+            "Allow containers on one bridge to talk: br_netfilter makes even bridged frames pass here.",
         ),
         (
             (*_BRIDGED, *_group("src", GROUP_INTERNAL)),
@@ -109,20 +109,20 @@ def _shared_filter(family: int) -> tuple[Fact, ...]:
         (
             (*_group("dst", GROUP), "-m", "conntrack", "--ctstate", ANSWERS),
             "ACCEPT",
-            "Accept what enters a network as a reply, or translated by a published port.",
+            "Accept replies, and traffic to published ports.",
         ),
         (
             _group("dst", GROUP),
             "DROP",
-            "And nothing else: no unpublished port, no other network, no neighbor who routes to a container.",
+            "Drop everything else: unpublished ports, other networks, neighbors that route to a container.",
         ),
-        (_group("src", GROUP), "ACCEPT", "Let containers reach the outside."),
+        (_group("src", GROUP), "ACCEPT", "Allow containers to reach the outside."),
     )
     return _forwarding(
         family,
         "filter",
         rows,
-        "Create one chain for the rules of all networks, so that it is plain whose they are.",
+        "Create one chain for the rules of all networks, so that their owner is plain.",
         "Send what the host forwards through that chain first, whatever policy or rules others have.",
     )
 
@@ -157,8 +157,8 @@ def _group(direction: str, number: str) -> Argv:
 
 def _internal() -> tuple[Row, ...]:
     return (
-        (_group("src", GROUP_INTERNAL), "DROP", "Let nothing out of an internal network."),
-        (_group("dst", GROUP_INTERNAL), "DROP", "Let nothing into an internal network."),
+        (_group("src", GROUP_INTERNAL), "DROP", "Allow nothing out of an internal network."),
+        (_group("dst", GROUP_INTERNAL), "DROP", "Allow nothing into an internal network."),
     )
 
 
@@ -193,7 +193,7 @@ def masquerade(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
         owner,
         ("-s", str(subnet), "!", "-o", bridge),
         ("MASQUERADE",),
-        f"Let what leaves {owner} for elsewhere carry the host's address, as nobody outside knows a way back "
+        f"Masquerade what leaves {owner}: it carries the host's address, as nobody outside has a route back "
         f"to {subnet}.",
     )
 
@@ -205,8 +205,8 @@ def hairpin(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
         owner,
         ("-s", str(subnet), "-o", bridge, "-m", "conntrack", "--ctstate", "DNAT"),
         ("MASQUERADE",),
-        f"Let a container of {owner} that asks for a published port of its own network be answered through the host, "
-        "which has to translate the answer back.",
+        f"Masquerade what a container of {owner} sends to a published port of its own network: the reply must return "
+        "through the host, which translates it back.",
     )
 
 
@@ -217,7 +217,7 @@ def from_loopback(owner: str, bridge: str) -> OwnRule:
         owner,
         ("-s", "127.0.0.0/8", "-o", bridge),
         ("MASQUERADE",),
-        "Let what the host sends through its own 127.0.0.1 carry an address that a container can answer to.",
+        "Masquerade what the host sends through its own 127.0.0.1: a container could not reply to that address.",
     )
 
 
@@ -226,10 +226,10 @@ def loopback_guards() -> tuple[Fact, ...]:
     rows = (
         (
             "-d",
-            "Let nobody else send to the host's 127.0.0.1: the kernel refuses that by itself only until a port is "
+            "Drop packets from elsewhere to the host's 127.0.0.1: the kernel drops them by itself only until a port is "
             "published there.",
         ),
-        ("-s", "And let nobody else claim to be it."),
+        ("-s", "Drop packets from elsewhere that claim to come from it."),
     )
     rules = tuple(
         OwnRule(
@@ -244,12 +244,10 @@ def ports(family: int) -> tuple[Fact, ...]:
     """The chain of the published ports of all networks, and what leads to it."""
     chain = Chain(family, "nat", PORTS)
     local = ("-m", "addrtype", "--dst-type", "LOCAL")
-    from_outside = (
-        "Ask it about what comes in for one of the host's own addresses; what only passes through is left alone."
-    )
-    from_host = "And about what the host sends to itself."
+    from_outside = "Consult it for packets to one of the host's own addresses; leave alone what only passes through."
+    from_host = "Consult it for what the host sends to itself, too."
     return (
-        OwnChain(chain, "Make a chain for published ports."),
+        OwnChain(chain, "Create a chain for published ports."),
         OwnRule(Chain(family, "nat", "PREROUTING"), SHARED, local, (PORTS,), from_outside),
         OwnRule(Chain(family, "nat", "OUTPUT"), SHARED, local, (PORTS,), from_host),
     )
@@ -271,8 +269,8 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
         owner,
         (*only, "-p", mapping.protocol, "--dport", str(host).replace("-", ":")),
         ("DNAT", "--to-destination", to),
-        f"Publish: lead {mapping.protocol} port {host} of {mapping.host_ip or 'every address of the host'} to port "
-        f"{inner} of {endpoint}.",
+        f"Publish {mapping.protocol} port {host} of {mapping.host_ip or 'every address of the host'}: translate it to "
+        f"port {inner} of {endpoint}.",
         flows=tuple(
             ("conntrack", "-D", "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)
             for port in range(host.first, host.last + 1)

@@ -52,7 +52,7 @@ class PortFilter(Fact):
             ),
             *(Step(why, _command("-A", self._chain, *words)) for words, why in (first, *rest)),
             Step(
-                "Check with it every frame that enters the bridge by this port.",
+                "Check every frame that enters the bridge by this port.",
                 _command("-I", PREROUTING, *self._jump),
             ),
         )
@@ -90,7 +90,7 @@ class PortFilter(Fact):
             *(
                 (
                     ("-p", "ARP", *own_mac, *to, "--arp-ip-src", ip, "--arp-mac-src", self.mac, "-j", "RETURN"),
-                    "Let it say by ARP who it is, and claim no other address.",
+                    "Allow ARP that claims its own addresses only.",
                 )
                 for ip in v4
                 for to in to_all
@@ -98,7 +98,7 @@ class PortFilter(Fact):
             *(
                 (
                     ("-p", "IPv4", *own_mac, *to, "--ip-src", ip, "-j", "RETURN"),
-                    f"Let it send from its own MAC and IP address{only}.",
+                    f"Allow IPv4 from its own MAC and IP address{only}.",
                 )
                 for ip in v4
                 for to in to_host
@@ -193,8 +193,8 @@ def _remove(seen: Observed, chain: str, jump: Argv) -> tuple[Step, ...]:
     jumps = seen.frames.get(PREROUTING, ()).count(_spec(jump))
     return (
         *(Step("Stop checking what enters by this port.", _command("-D", PREROUTING, *jump)) for _ in range(jumps)),
-        Step("Empty its chain,", _command("-F", chain)),
-        Step("and delete it.", _command("-X", chain)),
+        Step("Empty its chain.", _command("-F", chain)),
+        Step("Delete its chain.", _command("-X", chain)),
     )
 
 

@@ -52,11 +52,11 @@ class OwnNamespace(Fact):
         return self.path in seen.inside
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        why = "Make a network namespace: interfaces, routes and rules of its own, as a container has them."
+        why = "Create a network namespace: interfaces, routes and rules of its own, as a container has them."
         return (Step(why, ("ip", "netns", "add", self.name)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step("Take the namespace away.", ("ip", "netns", "delete", self.name)),)
+        return (Step("Delete the namespace.", ("ip", "netns", "delete", self.name)),)
 
     def obstacle(self, seen: Observed) -> str:
         return f"a network namespace named {self.name} exists already" if self.path in seen.inside else ""
@@ -130,7 +130,7 @@ class Veth(Fact):
         return (
             *lost,
             Step(
-                f"Make a veth pair, a cable with two ends: {self.name} stays here, {self.peer} goes into "
+                f"Create a veth pair, a cable with two ends: {self.name} stays here, {self.peer} goes into "
                 f"{self.endpoint}. The link group marks it as one of ours.",
                 ("ip", "link", "add", "dev", self.name, "group", self.group, "type", "veth", *peer),
             ),
@@ -139,7 +139,7 @@ class Veth(Fact):
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         return (
             Step(
-                f"Delete the cable to {self.endpoint}; its far end, with addresses and routes, goes with it.",
+                f"Delete the veth pair of {self.endpoint}; its addresses and routes go with it.",
                 ("ip", "link", "delete", "dev", self.name, "type", "veth"),
             ),
         )
@@ -200,7 +200,7 @@ class Alias(Attribute):
     def do(self, seen: Observed) -> tuple[Step, ...]:
         return (
             Step(
-                "Write the owner on it: only what carries this mark is ever removed again.",
+                "Mark it with its owner. Only what carries this mark is ever removed.",
                 self._ip("link", "set", "dev", self.dev, "alias", tag(self.owner)),
             ),
         )
@@ -262,7 +262,7 @@ class StrayLink(Fact):
         return ()
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        why = "Delete an interface that carries our mark, but belongs to no network."
+        why = "Delete an interface that carries mydockernet's mark, but belongs to no network."
         return (Step(why, ("ip", "link", "delete", "dev", self.name)),)
 
     def makes(self) -> str:
@@ -298,7 +298,7 @@ class HardwareAddress(Attribute):
             return (Step(why, self._ip("link", "set", "dev", self.dev, "address", self.mac)),)
         return (
             Step(
-                "Give it a MAC address that follows from its IP address: what neighbours remember of it stays right.",
+                "Derive the MAC address from the IP address, so that the ARP entries of its neighbors stay valid.",
                 self._ip("link", "set", "dev", self.dev, "address", self.mac),
             ),
         )
@@ -320,7 +320,7 @@ class Master(Attribute):
     def do(self, seen: Observed) -> tuple[Step, ...]:
         return (
             Step(
-                f"Plug the host's end into the bridge {self.bridge}.",
+                f"Attach the host's end to the bridge {self.bridge}.",
                 self._ip("link", "set", "dev", self.dev, "master", self.bridge),
             ),
         )
@@ -399,7 +399,7 @@ class InterfaceAddress(Attribute):
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         return (
             Step(
-                f"Take the address {self.address} away from {self.dev}.",
+                f"Delete the address {self.address} of {self.dev}.",
                 self._ip("address", "delete", self.address, "dev", self.dev),
             ),
         )
@@ -424,7 +424,7 @@ class Up(Attribute):
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         if self.dev == "lo":
             return ()  # Whoever else uses the namespace may need it.
-        return (Step(f"Switch {self.dev} off.", self._ip("link", "set", "dev", self.dev, "down")),)
+        return (Step(f"Disable {self.dev}.", self._ip("link", "set", "dev", self.dev, "down")),)
 
 
 def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:

@@ -21,11 +21,11 @@ class DefaultRoute(Attribute):
         return any(r.default and (r.table, r.via, r.dev) == ("main", self.gateway, self.dev) for r in routes)
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        why = "Send what is for elsewhere to the gateway: the host's address on the bridge."
+        why = "Route everything else to the gateway: the host's address on the bridge."
         return (Step(why, self._ip("route", "add", *self._words)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(f"Take the way out by {self.dev} away.", self._ip("route", "delete", *self._words)),)
+        return (Step(f"Delete the default route by {self.dev}.", self._ip("route", "delete", *self._words)),)
 
     @property
     def _words(self) -> Argv:
@@ -50,7 +50,7 @@ class TableRoute(Attribute):
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         why = (
-            "By the network's gateway to everywhere else."
+            "Reach everything else by the network's gateway."
             if self.gateway
             else f"In a table of its own: by {self.dev} to the neighbors on that network."
         )

@@ -137,7 +137,7 @@ class PortRule(OwnRule):
         return (*OwnRule.undo(self, seen), *self._forget(seen))
 
     def _forget(self, seen: Observed) -> Iterable[Step]:
-        why = "Forget flows to this port that began earlier: the kernel would go on sending them the old way."
+        why = "Forget connections to this port that began earlier: the kernel would keep sending them the old way."
         return (Step(why, argv, optional=True) for argv in self.flows if seen.conntrack)
 
 
@@ -196,7 +196,7 @@ class StrayRule(Fact):
         return ()
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        why = "Delete a rule that carries our mark, but that no network needs."
+        why = "Delete a rule that carries mydockernet's mark, but that no network needs."
         if self.has is None:
             return (Step(why, _command(self.chain, "-D", self.words)),) * self.copies
         # Which of them goes can't be told in words: all go, and it is put back where it belongs.

@@ -38,7 +38,7 @@ def bridge_facts(network: Network) -> Iterator[Fact]:
             f"Give the host its address on {network.name}: the gateway of its containers. The prefix length also "
             f"makes the route to {subnet.network}.",
         )
-    yield ip.Up(network.bridge, "Switch the bridge on; until then it forwards nothing.")
+    yield ip.Up(network.bridge, "Enable the bridge. Until then it forwards no frames.")
 
 
 def translation_facts(network: Network) -> Iterator[Fact]:
@@ -56,7 +56,7 @@ def translation_facts(network: Network) -> Iterator[Fact]:
         yield Sysctl(
             f"net/ipv4/conf/{network.bridge}/route_localnet",
             "1",
-            "Let packets from the host's 127.0.0.1 go out on this bridge, which the kernel refuses otherwise.",
+            "Allow packets from the host's 127.0.0.1 to leave by this bridge; the kernel drops them otherwise.",
             dev=network.bridge,
             otherwise="0",
         )
@@ -85,30 +85,28 @@ def endpoint_facts(
         veth,
         "isolated",
         not network.icc,
-        "Let this port of the bridge reach the host, but no other isolated port: no neighbor.",
+        "Isolate the port: it reaches the host, but no other isolated port.",
     )
-    yield ip.PortFlag(
-        veth, "bcast_flood", network.icc, "Send no broadcasts of neighbors out by this port.", default=True
-    )
+    yield ip.PortFlag(veth, "bcast_flood", network.icc, "Send no broadcasts of neighbors to this port.", default=True)
     yield ip.PortFlag(
         veth,
         "hairpin",
         bool(endpoint.ports),
-        "Let the bridge send back where it came from what the container sends to its own port.",
+        "Allow frames to leave by the port they came from: the container may use its own published ports.",
     )
     yield Sysctl(f"net/ipv6/conf/{veth}/disable_ipv6", "1", "Disable IPv6 on the host's end too.", dev=veth)
-    yield ip.Up(veth, "Switch on the host's end.")
+    yield ip.Up(veth, "Enable the host's end.")
     for key, value, why in (
-        ("disable_ipv6", "1", f"Leave IPv6 off in {name}, as its network has none: nothing filters it."),
-        ("accept_ra", "0", "Believe no router advertisement."),
-        ("autoconf", "0", "Make up no address of its own."),
+        ("disable_ipv6", "1", f"Disable IPv6 in {name}, as its network has none and nothing filters it."),
+        ("accept_ra", "0", "Ignore router advertisements."),
+        ("autoconf", "0", "Let the kernel make up no address."),
     ):
         yield Sysctl(f"net/ipv6/conf/{dev}/{key}", value, why, dev=veth, netns=netns)
     if len(places) > 1:
         yield Sysctl(
             f"net/ipv4/conf/{dev}/rp_filter",
             "2",
-            "Accept what comes in here though the answer would leave by another network: the container has several.",
+            "Accept packets that arrive here even if the reply would leave by another network of the container.",
             dev=veth,
             netns=netns,
         )
@@ -117,8 +115,8 @@ def endpoint_facts(
         yield ip.InterfaceAddress(
             dev, f"{address}/{subnet.network.prefixlen}", f"Give {name} its address.", netns=netns, cable=veth
         )
-    yield ip.Up("lo", f"Switch on loopback in {name}: programs expect their own 127.0.0.1.", netns=netns, cable=veth)
-    yield ip.Up(dev, f"Switch on {name}'s end.", netns=netns, cable=veth)
+    yield ip.Up("lo", f"Enable loopback in {name}: programs expect their own 127.0.0.1.", netns=netns, cable=veth)
+    yield ip.Up(dev, f"Enable {name}'s end.", netns=netns, cable=veth)
     if (network, endpoint) == way_out(places):
         for subnet, _ in placed(network, endpoint):
             yield ip_route.DefaultRoute(dev, str(subnet.gateway), netns=netns, cable=veth)

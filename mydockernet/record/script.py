@@ -84,7 +84,7 @@ def _command(step: Step) -> list[str]:
 
 def _before(record: Record) -> Iterator[Step]:
     if record.makes_folder:
-        why = "Make the folder of the record. Nobody but root may look into it."
+        why = "Create the state folder. Only root may look into it."
         yield Step(why, ("install", "-d", "-m", "0700", record.folder, f"{record.folder}/networks"))
     yield _guard(record)
 
