@@ -139,7 +139,7 @@ def _forwarding(family: int, table: str, rows: Iterable[Row], why_chain: str, wh
     chain, user = Chain(family, table, FORWARD), Chain(family, table, USER)
     rules: list[OwnRule] = []
     for match, target, why in (((), USER, "Evaluate the admin's own rules first."), *rows):
-        rules.append(OwnRule(chain, SHARED, match, (target,), why, after=tuple(rules)))
+        rules.append(OwnRule(chain, SHARED, match, (target,), why, after=tuple(rule.words for rule in rules)))
     jump = OwnRule(Chain(family, table, "FORWARD"), SHARED, (), (FORWARD,), why_jump, first=True)
     return (
         OwnChain(user, "Create a chain for the admin's own rules about containers; it is never flushed.", True),

@@ -41,8 +41,11 @@ def field(*, default: "T", kw_only: bool) -> "T":
 class Value:
     """A class whose annotations are its fields; `__post_init__` may check them. Raises TypeError for wrong ones."""
 
+    __slots__ = ("__dict__", "_hash")
+
     _fields: "dict[str, object]" = {}
     _positions: "tuple[str, ...]" = ()
+    _hash: int
 
     def __init_subclass__(cls, **more: object) -> None:
         super().__init_subclass__(**more)
@@ -89,7 +92,11 @@ class Value:
         return self.__dict__ == other.__dict__
 
     def __hash__(self) -> int:
-        return hash(tuple(self.__dict__[name] for name in self._fields))
+        try:
+            return self._hash
+        except AttributeError:
+            object.__setattr__(self, "_hash", hash(tuple([self.__dict__[name] for name in self._fields])))
+            return self._hash
 
     def __repr__(self) -> str:
         held = ", ".join(f"{name}={self.__dict__[name]!r}" for name in self._fields)

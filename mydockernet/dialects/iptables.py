@@ -62,7 +62,7 @@ class OwnChain(Fact):
 class OwnRule(Fact):
     """A rule of ours: what it matches, where it sends that, and the owner in its comment.
 
-    It is appended; or inserted as the chain's `first`; or, where `after` holds the rules that it is to follow
+    It is appended; or inserted as the chain's `first`; or, where `after` has the words of rules that it is to follow
     in a chain of ours, put back behind them.
     """
 
@@ -72,7 +72,7 @@ class OwnRule(Fact):
     target: Argv
     why: str
     first: bool = False
-    after: tuple["OwnRule", ...] | None = None
+    after: tuple[Argv, ...] | None = None
 
     @property
     def words(self) -> Argv:
@@ -104,17 +104,15 @@ class OwnRule(Fact):
         return f"{' '.join(self.match) or 'everything'} to {' '.join(self.target)}, in {self.chain.name}"
 
     def _place(self, seen: Observed) -> int | None:
-        spec = read_spec(self.words)
-        rules = seen.chains.get(self.chain, ())
-        return next((place for place, rule in enumerate(rules, 1) if rule.spec == spec), None)
+        return _place(self.words, seen.chains.get(self.chain, ()))
 
     def _command(self, seen: Observed) -> Argv:
         if self.first:
             return _command(self.chain, "-I", self.words)
         # The missing ones of the rules before this one are put back before it.
-        places = [rule._place(seen) for rule in self.after or ()]
-        place = max((p for p in places if p is not None), default=0) + places.count(None) + 1
         there = seen.chains.get(self.chain, ())
+        places = [_place(words, there) for words in self.after or ()]
+        place = max((p for p in places if p is not None), default=0) + places.count(None) + 1
         if self.after is None and self.chain.name.startswith(OWN) and not all(map(is_ours, there)):
             return _command(self.chain, "-I", self.words)
         if self.after is None or place > len(there) + places.count(None):
@@ -342,6 +340,12 @@ def _value(option: str, values: Sequence[str]) -> str:
     if option == "--ctstate":
         return ",".join(sorted(" ".join(values).split(",")))
     return " ".join(values).removesuffix("/32").removesuffix("/128")
+
+
+def _place(words: Argv, rules: Sequence[Rule]) -> int | None:
+    """Which of the rules that is, counted from 1; None for none."""
+    spec = read_spec(words)
+    return next((place for place, rule in enumerate(rules, 1) if rule.spec == spec), None)
 
 
 def _leading_to(chain: Chain, seen: Observed) -> Iterable[Rule]:
