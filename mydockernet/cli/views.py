@@ -239,20 +239,29 @@ def _words(value: Any) -> str:
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, trunc: bool) -> str:
+    lines = [headers, *([printable(cell) for cell in row] for row in rows)]
+    return _plain(lines) if width is None else _boxed(lines, width, trunc)
+
+
+def _plain(lines: Sequence[Sequence[str]]) -> str:
+    """In a pipe a record is one line, however long."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "".join(line.rstrip() + "\n" for line in padded)
+
+
+def _boxed(lines: Sequence[Sequence[str]], width: int, trunc: bool) -> str:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    plain = width is None
-    table = Table(box=None if plain else box.ROUNDED, pad_edge=not plain, padding=(0, 2, 0, 0) if plain else (0, 1))
+    table = Table(box=box.ROUNDED)
+    headers, *rows = lines
     for header in headers:
-        table.add_column(header, no_wrap=plain or trunc, overflow="ellipsis" if trunc else "fold")
+        table.add_column(header, no_wrap=trunc, overflow="ellipsis" if trunc else "fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    # In a pipe a record is one line, however long.
-    room = width or sum(max(len(r[i]) for r in [headers, *rows]) + 2 for i in range(len(headers)))
+        table.add_row(*map(Text, row))
     out = StringIO()
-    console = Console(file=out, width=room, force_terminal=not plain, color_system=None if plain else "auto")
-    console.print(table)
+    Console(file=out, width=width, force_terminal=True, color_system="auto").print(table)
     return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())

@@ -117,7 +117,7 @@ def test_rules_tell_owner_reason_and_counters(three):
 def test_rules_give_each_rule_the_reason_of_its_own_chain(three):
     records = [json.loads(line) for line in three.mydockernet("rules --format json").stdout.splitlines()]
     jumps = {r["Chain"]: r["Why"] for r in records if r["Table"] == "nat" and "MYDOCKERNET-PORTS" in r["Rule"]}
-    assert "comes in" in jumps["PREROUTING"]
+    assert "to one of the host's own addresses" in jumps["PREROUTING"]
     assert "the host sends to itself" in jumps["OUTPUT"]
 
 
