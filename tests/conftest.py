@@ -19,6 +19,21 @@ ROOT = Path(__file__).parent.parent
 STATE = Path("/var/lib/mydockernet")
 
 EBTABLES = ("ebtables", "ebtables-save", "ebtables-restore")
+PROGRAMS = ("ip", "iptables", "iptables-restore", "iptables-save", "sysctl", "nsenter", "ss", *EBTABLES)
+
+# All that is to be seen, in one process, as this is done hundreds of times: @@ and @@@ stand between the parts.
+LOOK = """
+look() { ip -json -details address show; echo @@; ip -json -4 route show table all; echo @@; ip rule show; }
+export -f look
+look; echo @@@; iptables-save; echo @@; ebtables-save
+for n in $(ls /run/netns); do
+    if text=$(nsenter --net=/run/netns/$n bash -c look); then
+        printf '@@@%s\\n%s\\n' "$n" "$text"
+    elif mountpoint -q /run/netns/$n; then
+        exit 9  # Else it went while it was being looked at.
+    fi
+done
+"""
 
 # What belongs to somebody else, in every table: it must be the same before and after every test.
 CANARY = """
@@ -88,48 +103,19 @@ class Host:
 
     def snapshot(self):
         """Links, addresses, routes and rules of the host, and links and routes in all named namespaces."""
-        inside = {}
-        for name in self.sh("ls /run/netns").stdout.split():
-            try:
-                inside[name] = self._links_and_routes("nsenter", f"--net=/run/netns/{name}")
-            except AssertionError:
-                assert not self.sh(f"ls /run/netns/{name} || true").stdout  # It went while being looked at.
-        return {"host": self._links_and_routes(), "inside": inside, "rules": self.rules(), "frames": self.frames()}
-
-    def _links_and_routes(self, *prefix):
-        links = {
-            link["ifname"]: (
-                link.get("linkinfo", {}).get("info_kind"),
-                link.get("linkinfo", {}).get("info_slave_data", {}).get("isolated"),
-                link.get("linkinfo", {}).get("info_slave_data", {}).get("hairpin"),
-                link["group"],
-                link["mtu"],
-                link.get("ifalias"),
-                link.get("master"),
-                # The MAC of the host's end of a veth is random, and that of a bridge of others.
-                link["address"] if prefix or link["address"].startswith("02:6d:") else None,
-                "UP" in link["flags"],
-                # And a link-local address follows from it.
-                sorted(f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["scope"] != "link"),
-            )
-            for link in json.loads(self.run(*prefix, "ip", "-json", "-details", "address", "show").stdout)
+        here, saved, *inside = self.sh(LOOK).stdout.split("@@@")
+        rules, frames = saved.split("@@")
+        named = (text.split("\n", 1) for text in inside)
+        return {
+            "host": _links_and_routes(here, inside=False),
+            "inside": {name: _links_and_routes(text, inside=True) for name, text in named},
+            "rules": _rules(rules),
+            "frames": sorted(line for line in frames.splitlines() if line.startswith(("-A", ":MY"))),
         }
-        routes = sorted(
-            str(sorted((k, str(v)) for k, v in route.items() if k in ("dst", "dev", "gateway", "table", "type")))
-            for route in json.loads(self.run(*prefix, "ip", "-json", "-4", "route", "show", "table", "all").stdout)
-        )
-        lookups = sorted(self.run(*prefix, "ip", "rule", "show").stdout.splitlines())
-        return {"links": links, "routes": routes, "lookups": lookups}
-
-    def frames(self):
-        """The rules of ebtables."""
-        return sorted(line for line in self.run("ebtables-save").stdout.splitlines() if line.startswith(("-A", ":MY")))
 
     def rules(self):
         """iptables-save less comments and counters, and less the empty built-in tables that it makes itself."""
-        tables = re.findall(r"\*(\w+)\n(.*?)COMMIT", self.run("iptables-save").stdout, re.DOTALL)
-        found = {name: re.sub(r" \[\d+:\d+\]", "", body).splitlines() for name, body in tables}
-        return {n: sorted(b, key=_in_order) for n, b in found.items() if any(s[0] == "-" for s in b)}
+        return _rules(self.run("iptables-save").stdout)
 
     def sysctls(self):
         """The switches that count, of the host and of all named namespaces."""
@@ -139,12 +125,9 @@ class Host:
 
     def state(self):
         """The networks on record, and any journal, as text."""
-        files = self.sh(f"find {STATE} -type f ! -name lock 2>/dev/null | sort || true").stdout.split()
-        return {path: self.run("cat", path).stdout for path in files}
-
-    def comparable_state(self):
-        """The networks on record as text, less what differs from host to host: the numbers of namespaces."""
-        return {path: re.sub(r'"inode": "[^"]+"', '"inode": ""', text) for path, text in self.state().items()}
+        found = f"find {STATE} -type f ! -name lock 2>/dev/null | sort"
+        text = self.sh(f"for f in $({found}); do printf '@@@%s\\n' $f; cat $f; done").stdout
+        return dict(part.split("\n", 1) for part in text.split("@@@")[1:])
 
     def everything(self):
         return self.snapshot(), self.state()
@@ -154,18 +137,55 @@ class Host:
 
         Returns the environment that has them. Counting is in a file, as each call is a process of its own.
         """
-        folder = self.sh("rm -rf /run/fake; mkdir /run/fake; echo 0 > /run/fake/count; echo /run/fake").stdout.strip()
-        for program in ("ip", "iptables", "iptables-restore", "iptables-save", "sysctl", "nsenter", "ss", *EBTABLES):
-            script = (
-                f"#!/bin/bash\nreal=$(PATH=${{PATH#/run/fake:}} command -v {program})\n"
-                f"read -r n < {folder}/count; echo $((n + 1)) > {folder}/count\n"
-                f'if [ $((n + 1)) = {at} ]; then {action}; fi\nexec "$real" "$@"\n'
-            )
-            self.sh(f"cat > {folder}/{program}; chmod +x {folder}/{program}", stdin=script)
+        folder = "/run/fake"
+        script = (
+            "#!/bin/bash\nreal=$(PATH=${PATH#/run/fake:} command -v ${0##*/})\n"
+            f"read -r n < {folder}/count; echo $((n + 1)) > {folder}/count\n"
+            f'if [ $((n + 1)) = {at} ]; then {action}; fi\nexec "$real" "$@"\n'
+        )
+        write = f"rm -rf {folder}; mkdir {folder}; echo 0 > {folder}/count; cat > {folder}/ip; chmod +x {folder}/ip"
+        copy = f"for p in {' '.join(PROGRAMS[1:])}; do cp {folder}/ip {folder}/$p; done"
+        self.sh(f"{write}; {copy}", stdin=script)
         return {"PATH": f"{folder}:{self.env['PATH']}"}
 
     def calls(self):
         return int(self.run("cat", "/run/fake/count").stdout)
+
+
+def _links_and_routes(text, inside):
+    links, routes, lookups = text.split("@@")
+    return {
+        "links": {link["ifname"]: _link(link, inside) for link in json.loads(links)},
+        "routes": sorted(
+            str(sorted((k, str(v)) for k, v in route.items() if k in ("dst", "dev", "gateway", "table", "type")))
+            for route in json.loads(routes)
+        ),
+        "lookups": sorted(lookups.splitlines()),
+    }
+
+
+def _link(link, inside):
+    port = link.get("linkinfo", {}).get("info_slave_data", {})
+    return (
+        link.get("linkinfo", {}).get("info_kind"),
+        port.get("isolated"),
+        port.get("hairpin"),
+        link["group"],
+        link["mtu"],
+        link.get("ifalias"),
+        link.get("master"),
+        # The MAC of the host's end of a veth is random, and that of a bridge of others.
+        link["address"] if inside or link["address"].startswith("02:6d:") else None,
+        "UP" in link["flags"],
+        # And a link-local address follows from it.
+        sorted(f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["scope"] != "link"),
+    )
+
+
+def _rules(text):
+    tables = re.findall(r"\*(\w+)\n(.*?)COMMIT", text, re.DOTALL)
+    found = {name: re.sub(r" \[\d+:\d+\]", "", body).splitlines() for name, body in tables}
+    return {n: sorted(b, key=_in_order) for n, b in found.items() if any(s[0] == "-" for s in b)}
 
 
 def _in_order(line):

@@ -149,7 +149,7 @@ INVALID = [
     ("unpublish web c1 81", 3, "81 is not published by c1 on the network web"),
     ("disconnect nope c1", 3, "no network is named 'nope'"),
     ("remove web", 4, "the network web is in use by c1"),
-    ("run web", 2, "there is no command to run"),
+    ("run web", 2, "the command must follow --"),
     ("run nope -- true", 3, "no network is named 'nope'"),
 ]
 
