@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
-from mydockernet import cables, drift, model, plan, variants
+from mydockernet import cables, drift, model, plan, ruleset, variants
 from mydockernet.context import Context
 from mydockernet.dialects import ebtables, ip
 from mydockernet.dialects.fact import Fact, Observed, Step
@@ -253,6 +253,9 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
         if kernel.has(ebtables.READ_FRAMES[0]):
             seen = kernel.observe_frames(seen, lenient)
         had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
+    if not strangers and not goal.target:
+        # The last one to leave deletes what other state folders shared with it.
+        had = (*had, *(fact for fact in ruleset.every_shared(4) if not fact.obstacle(seen)))
     if strangers:
         want = tuple(dict.fromkeys((*want, *(fact for intent in goal.begun for fact in plan.shared_facts(intent)))))
     want = (*want, *_in_other_variant(goal, had, want, seen))

@@ -151,7 +151,7 @@ def left_over(
             for stray in iptables.strays(seen, every, kept)
             if scope.covers(stray.owner) or (stray.owner == SHARED and (alone or stray.has))
         ),
-        *(ebtables.strays(seen, (*had, *want), {link.name for link in loose}) if not scope.names else ()),
+        *(ebtables.strays(seen, (*had, *want), {link.name for link in loose}) if alone and not scope.names else ()),
     )
 
 

@@ -156,7 +156,10 @@ def connect(network_name: str, wish: Connection) -> Transition:
             )
         if sum(link.master == network.bridge for link in seen.links.values()) >= MAX_PORTS:
             raise Conflict(f"the network {network.name} is full: a bridge has {MAX_PORTS} ports")
-        used = {*inside.links, *(endpoint.interface for _, endpoint in places)}
+        # One that is detached will be back, with its interface and its place among the networks.
+        away = [e for _, e in endpoints(intent.values()) if e.detached and e.namespace.path == wish.namespace.path]
+        mine = [*(endpoint for _, endpoint in places), *(e for e in away if e != there)]
+        used = {*inside.links, *(endpoint.interface for endpoint in mine)}
         if there:
             endpoint = _returned(network, there, wish)
         else:
@@ -171,7 +174,7 @@ def connect(network_name: str, wish: Connection) -> Transition:
                 mac=mac,
                 interface=wish.interface or next(name for name in _numbered("eth") if name not in used),
                 veth=_veth_name(network_name, wish.name, intent, seen),
-                order=max((endpoint.order for _, endpoint in places), default=0) + 1,
+                order=max((endpoint.order for endpoint in mine), default=0) + 1,
                 default_route=wish.default_route,
                 labels=wish.labels,
             )

@@ -45,7 +45,7 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--label", metavar="K[=V]", **many, help="Label of the container")
     parser.add_argument("--no-default-route", action="store_true", help="Do not add a default route")
-    parser.add_argument("--name", metavar="NAME", help="Name of the container here (default: as given)")
+    parser.add_argument("--name", metavar="NAME", help="Name of the container here (default: that of its namespace)")
 
 
 def run_connect(args: argparse.Namespace) -> int:
@@ -128,7 +128,7 @@ def publish_arguments(parser: argparse.ArgumentParser) -> None:
         "specs",
         metavar="SPEC",
         nargs="+",
-        help="[HOSTIP:]HOSTPORT[-…]:PORT[-…][/tcp|udp|sctp], or PORT for a free host port",
+        help="[HOSTIP:]HOSTPORT[-…]:PORT[-…][/tcp|udp|sctp], HOSTIP::PORT, or PORT (any host port)",
     )
 
 

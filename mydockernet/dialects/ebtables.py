@@ -190,7 +190,8 @@ def _target(rule: FrameRule) -> str:
 
 
 def _remove(seen: Observed, chain: str, jump: Argv) -> tuple[Step, ...]:
-    jumps = seen.frames.get(PREROUTING, ()).count(_spec(jump))
+    # What is not there yet, as in a plan that ends by taking away what it makes, will have one.
+    jumps = seen.frames.get(PREROUTING, ()).count(_spec(jump)) if chain in seen.frames else 1
     return (
         *(Step("Stop checking what enters by this port.", _command("-D", PREROUTING, *jump)) for _ in range(jumps)),
         Step("Empty its chain.", _command("-F", chain)),

@@ -81,7 +81,9 @@ def endpoint_facts(
         yield ip.Mtu(veth, network.mtu)
         yield ip.Mtu(dev, network.mtu, netns=netns, cable=veth)
     yield ip.Master(veth, network.bridge)
-    yield ip.Isolated(
+    # The filter of a network from before bridges had MAC addresses does not keep neighbors apart.
+    isolated = ip.Isolated if network.mac else ip.PortFlag
+    yield isolated(
         veth,
         "isolated",
         not network.icc,

@@ -426,6 +426,35 @@ def test_two_state_folders_leave_each_other_alone(host):
     assert before
 
 
+def test_the_last_network_of_any_state_folder_takes_what_all_shared(host):
+    other = {"MYDOCKERNET_STATE_DIR": "/run/other"}
+    before = host.snapshot()["rules"]
+    host.sh("ip netns add c1; mydockernet create web; mydockernet connect web c1 -p 8080:80")
+    host.sh("mydockernet create x", env=other)
+    host.mydockernet("rm -f web")
+    host.sh("mydockernet rm x", env=other)
+    assert host.snapshot()["rules"] == before
+    assert host.mydockernet("check").stdout == ""
+
+
+def test_a_dead_container_of_another_state_folder_is_no_drift_of_ours(host):
+    other = {"MYDOCKERNET_STATE_DIR": "/run/other"}
+    host.sh("mydockernet create web; ip netns add c1")
+    host.sh("mydockernet create x --no-icc; mydockernet connect x c1; ip netns delete c1", env=other)
+    host.sh("while ip -br link | grep -q c1-; do sleep 0.1; done")
+    assert host.mydockernet("check").stdout == ""
+
+
+def test_what_a_detached_container_will_have_again_is_not_given_away(host):
+    host.sh("ip netns add c1; for n in a b c; do mydockernet create $n; done; mydockernet connect a c1")
+    host.sh(
+        "mydockernet connect b c1; ip netns delete c1; mydockernet repair; ip netns add c1; mydockernet connect c c1"
+    )
+    host.mydockernet("repair")
+    assert host.mydockernet("check").stdout == ""
+    assert host.sh("ip -n c1 -br link show type veth | cut -d@ -f1 | sort").stdout.split() == ["eth0", "eth1", "eth2"]
+
+
 ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1"))
 KILLS = ROUNDS * 12
 VERBS = [

@@ -148,3 +148,11 @@ PYTHON""")
     host.mydockernet("publish web odd 80", check=False)
     assert "other: detached: the container c1" in host.mydockernet("repair").stdout
     host.mydockernet("check")
+
+
+def test_the_dry_run_of_a_run_leaves_nothing_where_frames_are_filtered(host):
+    host.mydockernet("create web --no-icc")
+    before = host.everything()
+    script = host.mydockernet("run web -p 8080:80 --dry-run -- echo hello").stdout
+    assert "hello\n" in host.run("sh", stdin=script).stdout
+    assert host.everything() == before

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mydockernet import plan, ruleset
 from mydockernet.dialects import ip, iptables
 from mydockernet.dialects.fact import GROUP, Chain, Link, Observed, Rule
+from mydockernet.drivers import bridge
 from mydockernet.errors import Conflict
 from mydockernet.plan import Scope, concern_of
 from mydockernet.value import replace
@@ -140,6 +141,16 @@ def test_what_a_container_was_asked_to_be():
     assert made(port_security=True).count("-j RETURN") == 2
     assert "route add default" not in made(internal=True)
     assert made(mtu=1400).count("mtu 1400") == 2
+
+
+def test_an_old_network_without_icc_keeps_its_ports_isolated():
+    """Its bridge has no MAC address on record, so the filter of its frames does not keep neighbors apart."""
+    old = network("web", "10.1.0.0/24", endpoint(), icc=False, mac=None)
+    seen = Observed(sysctls={"net/bridge/bridge-nf-call-iptables": "1"})
+    facts = bridge.endpoint_facts(old, endpoint(), [(old, endpoint())])
+    (flag,) = [fact for fact in facts if getattr(fact, "flag", "") == "isolated"]
+    assert flag.wanted(seen)
+    assert not ip.Isolated("c1-0102", "isolated", True, "why").wanted(seen)
 
 
 def test_a_published_port_comes_after_its_guards_and_goes_before_them():

@@ -100,3 +100,8 @@ def test_commands_fold_into_one_transaction():
 def test_a_line_that_is_no_rule_is_an_error():
     with pytest.raises(Failed, match="ebtables-save"):
         ebtables.read_frames("*nat\n-A X")
+
+
+def test_what_is_still_to_be_made_goes_whole_too():
+    """As `run` plans it: made, and deleted again at the end."""
+    assert [step.do[3] for step in PORT.undo(Observed())] == ["-D", "-F", "-X"]
