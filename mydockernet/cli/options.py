@@ -27,18 +27,23 @@ def changing_options(parser: argparse.ArgumentParser) -> None:
         "-n", "--dry-run", action="store_true", help="Print the plan as a shell script and change nothing"
     )
     parser.add_argument("--exit-code", action="store_true", help="With --dry-run: exit with 5 if changes are pending")
+    lock_timeout_option(parser)
+    parser.add_argument(
+        "--format",
+        metavar="json",
+        choices=["json"],
+        help="With --dry-run: print the plan as a JSON array of {why, argv, stdin}",
+    )
+
+
+def lock_timeout_option(parser: argparse.ArgumentParser) -> None:
+    """Declare --lock-timeout."""
     parser.add_argument(
         "--lock-timeout",
         type=read_seconds,
         default=30.0,
         metavar="S",
         help="Seconds to wait for the lock (default: 30)",
-    )
-    parser.add_argument(
-        "--format",
-        metavar="json",
-        choices=["json"],
-        help="With --dry-run: print the plan as a JSON array of {why, argv, stdin}",
     )
 
 

@@ -8,7 +8,7 @@ from mydockernet import actions, transitions
 from mydockernet.actions import Outcome
 from mydockernet.cli.change import change
 from mydockernet.cli.messages import DRIFTED, report_all, tell
-from mydockernet.cli.options import read_seconds
+from mydockernet.cli.options import lock_timeout_option
 from mydockernet.cli.values import context_of
 from mydockernet.drift import Drift
 from mydockernet.errors import printable
@@ -24,13 +24,7 @@ def check_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["text", "json"],
         help="Output format; json prints one object per line (default: text)",
     )
-    parser.add_argument(
-        "--lock-timeout",
-        type=read_seconds,
-        default=30.0,
-        metavar="S",
-        help="Seconds to wait for the lock (default: 30)",
-    )
+    lock_timeout_option(parser)
 
 
 def run_check(args: argparse.Namespace) -> int:

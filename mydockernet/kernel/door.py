@@ -119,7 +119,7 @@ FOLDERS: tuple[ModuleType, ...] = (ip, iptables, sysctl, ebtables)
 
 
 def fold(steps: Iterable[Step]) -> Iterator[Batch]:
-    """Join neighbours of one dialect, program and namespace into one command each; the order stays."""
+    """Join neighbors of one dialect, program and namespace into one command each; the order stays."""
 
     def kind(step: Step) -> tuple[int, str, Argv]:
         prefix, argv = _split(step.do)
@@ -127,12 +127,12 @@ def fold(steps: Iterable[Step]) -> Iterator[Batch]:
         return index, argv[0] if index >= 0 else "", prefix
 
     for (index, _, prefix), group in groupby(steps, kind):
-        neighbours = tuple(group)
-        if index < 0 or len(neighbours) == 1:
-            yield from (Batch(step.do, "", (), (step,)) for step in neighbours)
+        neighbors = tuple(group)
+        if index < 0 or len(neighbors) == 1:
+            yield from (Batch(step.do, "", (), (step,)) for step in neighbors)
         else:
-            argv, text, lines = FOLDERS[index].batch([_split(step.do)[1] for step in neighbours])
-            yield Batch((*prefix, *argv), text, lines, neighbours)
+            argv, text, lines = FOLDERS[index].batch([_split(step.do)[1] for step in neighbors])
+            yield Batch((*prefix, *argv), text, lines, neighbors)
 
 
 def _split(argv: Argv) -> tuple[Argv, Argv]:
