@@ -264,7 +264,6 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
     kernel.hold(e.namespace for _, e in everywhere if e.namespace.path in sights.namespaces)
     lenient = lenient or goal.mends is not None
     seen = kernel.observe_inside(seen, sights.namespaces, lenient)
-    seen = kernel.observe_lookups(seen, sights.lookups, lenient)
     if sights.frames and goal.mends is None:
         seen = kernel.observe_frames(seen, lenient)
     seen = kernel.observe_sysctls(seen, sights.sysctls, lenient)
@@ -298,8 +297,8 @@ def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, 
     """What a transition has to see, and what was seen already."""
     if not seen or not seen.links:
         seen = kernel.observe(lenient=lenient)
-    if transition.sockets and not seen.sockets:
-        seen = kernel.observe_sockets(seen)
+    if transition.ports is not None:
+        seen = kernel.observe_sockets(seen, transition.ports)
     kernel.hold(transition.namespaces)
     return kernel.observe_inside(seen, (namespace.path for namespace in transition.namespaces), lenient)
 

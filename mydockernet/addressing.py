@@ -1,15 +1,20 @@
 """Subnets, ranges and pools: reading them from words, finding one that is free. Pure, over ipaddress."""
 
+from __future__ import annotations
+
 import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TypeVar
 
 from mydockernet.errors import Conflict, Invalid
 from mydockernet.model import Address, AddressRange, IPNetwork, Reservation, Subnet
 from mydockernet.value import Value, replace
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 # RFC 1122 3.2.1.3: "this network", loopback; RFC 5771: multicast; RFC 1112: class E.
 UNUSABLE = tuple(ipaddress.ip_network(block) for block in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4"))

@@ -17,6 +17,8 @@ from mydockernet.value import Value
 
 Place = tuple[str, str]
 
+Attachment = tuple[Network, Endpoint]
+
 
 class Concern(Value):
     """What a plan is about: networks by name, containers by the key of their namespace.
@@ -89,47 +91,66 @@ def concern_of(networks: Iterable[Network]) -> Concern:
 def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
     """What must be true for an intent to hold, as far as it is concerned, in order of making.
 
-    Guards come before what they guard, as making follows this order, and taking away the reverse.
+    Guards come before what they guard, as making follows this order, and taking away the reverse. Facts of one program
+    stand together, so that one process makes them all.
     """
     networks = [intent[name] for name in sorted(concern.networks) if name in intent]
-    containers: dict[str, list[tuple[Network, Endpoint]]] = {key: [] for key in concern.containers}
+    containers: dict[str, list[Attachment]] = {key: [] for key in sorted(concern.containers)}
     for network, endpoint in attached(intent.values()):
         if endpoint.namespace.key in containers:
             containers[endpoint.namespace.key].append((network, endpoint))
-    reachable = {
-        key: [(network, endpoint) for network, endpoint in places if (network.name, endpoint.name) not in concern.lost]
-        for key, places in sorted(containers.items())
-    }
+    reachable = [
+        [(network, endpoint) for network, endpoint in places if (network.name, endpoint.name) not in concern.lost]
+        for places in containers.values()
+    ]
+    cables = [place for places in reachable for place in places]
     return (
         *(fact for network in networks for fact in bridge.bridge_facts(network)),
-        *shared_facts(intent),
-        *(fact for network in networks for fact in bridge.translation_facts(network)),
-        *(
-            fact
-            for places in reachable.values()
-            for network, endpoint in places
-            for fact in bridge.endpoint_facts(network, endpoint, places)
-        ),
-        *(fact for key in reachable for place in containers[key] for fact in bridge.port_facts(*place)),
+        *shared_rules(intent),
+        *(fact for network in networks for fact in bridge.rule_facts(network)),
+        *(fact for places in containers.values() for place in places for fact in bridge.port_facts(*place)),
+        *(fact for place in cables for fact in bridge.cable_facts(*place)),
+        *shared_switches(intent),
+        *(fact for network in networks for fact in bridge.bridge_switches(network)),
+        *(fact for _, endpoint in cables for fact in bridge.cable_switches(endpoint)),
+        *(fact for network in networks for fact in bridge.bridge_start(network)),
+        *(fact for places in reachable for fact in _inside(places)),
     )
+
+
+def _inside(places: Collection[Attachment]) -> Iterator[Fact]:
+    """What must be true inside of a container that has these places."""
+    for _, endpoint in places:
+        yield from bridge.container_switches(endpoint, places)
+    for network, endpoint in places:
+        yield from bridge.container_facts(network, endpoint, places)
 
 
 def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
     """The same of each network alone, by (network, endpoint); of itself, and not an endpoint, under an empty name."""
-    containers: dict[str, list[tuple[Network, Endpoint]]] = {}
+    containers: dict[str, list[Attachment]] = {}
     for network, endpoint in attached(intent.values()):
         containers.setdefault(endpoint.namespace.key, []).append((network, endpoint))
     owned: dict[Place, tuple[Fact, ...]] = {}
     for name in sorted(intent):
         network = intent[name]
-        owned[name, ""] = (*bridge.bridge_facts(network), *bridge.translation_facts(network))
+        owned[name, ""] = (
+            *bridge.bridge_facts(network),
+            *bridge.rule_facts(network),
+            *bridge.bridge_switches(network),
+            *bridge.bridge_start(network),
+        )
         for endpoint in network.endpoints:
             if endpoint.detached:
                 owned[name, endpoint.name] = ()
                 continue
-            places = containers[endpoint.namespace.key]
-            own = bridge.endpoint_facts(network, endpoint, places)
-            owned[name, endpoint.name] = (*own, *bridge.port_facts(network, endpoint))
+            owned[name, endpoint.name] = (
+                *bridge.port_facts(network, endpoint),
+                *bridge.cable_facts(network, endpoint),
+                *bridge.cable_switches(endpoint),
+                *bridge.container_switches(endpoint, containers[endpoint.namespace.key]),
+                *bridge.container_facts(network, endpoint, containers[endpoint.namespace.key]),
+            )
     return owned
 
 
@@ -166,20 +187,34 @@ def told(fact: Fact, seen: Observed) -> bool:
 
 def shared_facts(intent: Intent) -> Iterator[Fact]:
     """What all networks hang on; nothing, where there is no network."""
+    yield from shared_rules(intent)
+    yield from shared_switches(intent)
+
+
+def shared_rules(intent: Intent) -> Iterator[Fact]:
+    """The rules that all networks hang on."""
     mappings = [m for _, endpoint in attached(intent.values()) for m in endpoint.ports]
-    for family in sorted({subnet.family for network in intent.values() for subnet in network.subnets}):
+    for family in _families(intent):
         yield from ruleset.shared_forward(family)
-        if family == 4:
-            yield Sysctl(
-                "net/ipv4/ip_forward",
-                "1",
-                "Let the host forward packets between its interfaces. It stays enabled when the "
-                "last network is removed, as other programs may rely on it.",
-            )
         if any(mapping.on_loopback for mapping in mappings):
             yield from ruleset.loopback_guards()
         if mappings:
             yield from ruleset.ports(family)
+
+
+def shared_switches(intent: Intent) -> Iterator[Fact]:
+    """The sysctls that all networks hang on."""
+    if 4 in _families(intent):
+        yield Sysctl(
+            "net/ipv4/ip_forward",
+            "1",
+            "Let the host forward packets between its interfaces. It stays enabled when the "
+            "last network is removed, as other programs may rely on it.",
+        )
+
+
+def _families(intent: Intent) -> list[int]:
+    return sorted({subnet.family for network in intent.values() for subnet in network.subnets})
 
 
 def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Step, ...]:
@@ -212,12 +247,11 @@ def back(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
 class Sights(Value):
     """What has to be observed for a plan, besides the host's links and rules.
 
-    Namespaces by path, sysctls of each, the namespaces whose lookups count, and whether the rules of ebtables do.
+    Namespaces by path, sysctls of each, and whether the rules of ebtables count.
     """
 
     namespaces: frozenset[str]
     sysctls: frozenset[tuple[str, str]]
-    lookups: frozenset[str]
     frames: bool
 
 
@@ -226,9 +260,8 @@ def to_look_at(had: Iterable[Fact], want: Iterable[Fact]) -> Sights:
     going, want = _going(tuple(had), tuple(want)), tuple(want)
     paths = {fact.looks_into() for fact in want} | {fact.looks_into() for fact in going if not fact.makes()}
     read = {(fact.netns, fact.sysctl()) for fact in (*going, *want) if fact.sysctl()}
-    every = (*going, *want)
-    lookups = frozenset(fact.netns for fact in every if fact.lookups())
-    return Sights(frozenset(paths - {""}), frozenset(read), lookups, any(fact.frames() for fact in every))
+    frames = any(fact.frames() for fact in (*going, *want))
+    return Sights(frozenset(paths - {""}), frozenset(read), frames)
 
 
 def strangers(known: Collection[str], seen: Observed, leaving: Scope | None = None) -> bool:

@@ -81,6 +81,12 @@ def choose(wishes: Sequence[PortWish], taken: Iterable[Taken], addresses: Iterab
     return tuple(mappings)
 
 
+def asked_for(wishes: Iterable[PortWish]) -> frozenset[int]:
+    """The ports of the host that wishes name; none, where any free one will do."""
+    spans = (wish.host_ports for wish in wishes if wish.host_ports)
+    return frozenset(port for span in spans for port in range(span.first, span.last + 1))
+
+
 def read_inner(word: str) -> tuple[int, str]:
     """Read a container's `PORT[/PROTOCOL]`. Raises Invalid."""
     port, _, protocol = word.partition("/")

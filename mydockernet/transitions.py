@@ -37,7 +37,7 @@ MAX_PORTS = 1023
 
 
 class Transition(Value):
-    """A verb's move, and what it has to see besides the host: namespaces, sockets that listen.
+    """A verb's move, and what it has to see besides the host: namespaces, and who listens on the `ports` it publishes.
 
     With `mends`, what has drifted is put right also where the intent stays as it is. One that has `resolve` still
     names a namespace by a word, which is looked up under the lock: resolve gives the transition to make.
@@ -45,7 +45,7 @@ class Transition(Value):
 
     move: Callable[[Intent, Observed], Intent]
     namespaces: tuple[Namespace, ...] = ()
-    sockets: bool = False
+    ports: frozenset[int] | None = None
     mends: Scope | None = None
     resolve: Callable[[], "Transition"] | None = None
 
@@ -197,7 +197,7 @@ def connect(network_name: str, wish: Connection) -> Transition:
         grown = replace(network, subnets=subnets, endpoints=(*network.endpoints, endpoint))
         return {**intent, network.name: grown}
 
-    return Transition(move, (wish.namespace,), bool(wish.publish))
+    return Transition(move, (wish.namespace,), ports.asked_for(wish.publish) if wish.publish else None)
 
 
 def connect_word(network_name: str, wish: Connection, word: str) -> Transition:
@@ -246,7 +246,7 @@ def publish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> 
         added = _choose_ports(network, wishes, intent, seen)
         return _with_ports(intent, network, endpoint, (*endpoint.ports, *added))
 
-    return Transition(move, sockets=True)
+    return Transition(move, ports=ports.asked_for(wishes))
 
 
 def unpublish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> Transition:

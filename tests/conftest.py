@@ -136,7 +136,7 @@ class Host:
     def everything(self):
         return self.snapshot(), self.state()
 
-    def break_programs(self, action, at):
+    def break_programs(self, action, at, programs=PROGRAMS):
         """Put stand-ins for the programs before the real ones; at the Nth call of any, `action` comes first.
 
         Returns the environment that has them. Counting is in a file, as each call is a process of its own.
@@ -147,10 +147,16 @@ class Host:
             f"read -r n < {folder}/count; echo $((n + 1)) > {folder}/count\n"
             f'if [ $((n + 1)) = {at} ]; then {action}; fi\nexec "$real" "$@"\n'
         )
-        write = f"rm -rf {folder}; mkdir {folder}; echo 0 > {folder}/count; cat > {folder}/ip; chmod +x {folder}/ip"
-        copy = f"for p in {' '.join(PROGRAMS[1:])}; do cp {folder}/ip {folder}/$p; done"
+        write = f"rm -rf {folder}; mkdir {folder}; echo 0 > {folder}/count; cat > {folder}/any; chmod +x {folder}/any"
+        copy = f"for p in {' '.join(programs)}; do cp {folder}/any {folder}/$p; done"
         self.sh(f"{write}; {copy}", stdin=script)
         return {"PATH": f"{folder}:{self.env['PATH']}"}
+
+    def processes(self, words):
+        """How many processes a verb starts. One that nsenter starts takes nsenter's place: it is the same process."""
+        env = self.break_programs("echo $$ >> /run/fake/pids", "$((n + 1))", (*PROGRAMS, "conntrack"))
+        self.mydockernet(words, env=env)
+        return len({*self.sh("touch /run/fake/pids; cat /run/fake/pids").stdout.split()})
 
     def calls(self):
         return int(self.run("cat", "/run/fake/count").stdout)

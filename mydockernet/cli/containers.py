@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from mydockernet import addressing, model, ports, running, transitions
 from mydockernet.actions import Outcome
@@ -14,6 +13,10 @@ from mydockernet.cli.values import context_of, read_labels, store_of
 from mydockernet.errors import Invalid, NotFound, no_network
 from mydockernet.kernel import namespaces
 from mydockernet.transitions import Connection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def connect_arguments(parser: argparse.ArgumentParser) -> None:

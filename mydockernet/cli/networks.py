@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from typing import Any
 
 from mydockernet import addressing, model, transitions
 from mydockernet.cli.change import change, names_of
@@ -10,6 +9,10 @@ from mydockernet.cli.messages import report_all
 from mydockernet.cli.values import filter_argument, read_filters, read_labels, store_of
 from mydockernet.errors import Invalid
 from mydockernet.transitions import Wish
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def create_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,17 +1,21 @@
 """What a user sees of values: JSON, templates, tables. The only importer of rich."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
-from typing import TYPE_CHECKING, Any
 
 from mydockernet.dialects.fact import Link
 from mydockernet.errors import Invalid, printable
 from mydockernet.model import Endpoint, Network
 from mydockernet.reports.survey import OwnedRule, Shown
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from mydockernet.packets.hops import Hop
     from mydockernet.reports.doctor import Finding
 
@@ -88,7 +92,7 @@ def rules_table(records: Sequence[dict[str, Any]], width: int | None) -> str:
     )
 
 
-def hops(found: "Iterable[Hop]") -> str:
+def hops(found: Iterable[Hop]) -> str:
     """A packet's way, a line a hop; below, indented, why, and the command that fixes it."""
     lines = []
     for hop in found:
@@ -97,7 +101,7 @@ def hops(found: "Iterable[Hop]") -> str:
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
-def findings(found: "Iterable[Finding]") -> str:
+def findings(found: Iterable[Finding]) -> str:
     """What doctor found: what it is; below, indented, what shows it, and the command that fixes it."""
     lines = []
     for each in found:
@@ -106,12 +110,12 @@ def findings(found: "Iterable[Finding]") -> str:
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
-def finding_records(found: "Iterable[Finding]") -> list[dict[str, Any]]:
+def finding_records(found: Iterable[Finding]) -> list[dict[str, Any]]:
     """The same, for JSON."""
     return [{"Kind": f.kind, "What": f.what, "Evidence": f.evidence, "Fix": f.fix} for f in found]
 
 
-def hop_records(found: "Iterable[Hop]") -> list[dict[str, Any]]:
+def hop_records(found: Iterable[Hop]) -> list[dict[str, Any]]:
     """A packet's way, for JSON."""
     return [{"State": hop.state, "What": hop.what, "Why": hop.why, "Fix": hop.fix} for hop in found]
 

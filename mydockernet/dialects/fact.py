@@ -231,7 +231,3 @@ class Fact(Value, ABC):
     def frames(self) -> bool:
         """Whether the rules of ebtables have to be read to tell whether this holds."""
         return False
-
-    def lookups(self) -> bool:
-        """Whether the rules of ip-rule(8) have to be read to tell whether this holds."""
-        return False

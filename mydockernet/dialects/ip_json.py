@@ -5,13 +5,14 @@ Formats: ip-address(8), ip-route(8), ip-rule(8); the JSON as printed by iproute2
 
 import ipaddress
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from mydockernet.dialects.fact import (
     PROTOCOL,
     Argv,
     Link,
     Lookup,
+    Observed,
     Route,
 )
 from mydockernet.errors import Failed
@@ -19,16 +20,13 @@ from mydockernet.model import (
     IPNetwork,
 )
 
-READ_LOOKUPS: Argv = ("ip", "-json", "rule", "show")
+# One process reads all that there is to see in a network namespace; with -batch, each line is a command of its own.
+READ: Argv = ("ip", "-json", "-details", "-batch", "-")
 
-READ_LINKS: Argv = ("ip", "-json", "-details", "address", "show")
+HOST = "address show\nroute show table all\n"
 
-READ_ROUTES: Argv = ("ip", "-json", "route", "show", "table", "all")
-
-# What is asked of a container's: it may have made any number of others.
-READ_DEFAULT_ROUTES: Argv = (*READ_ROUTES, "default")
-
-READ_OWN_ROUTES: Argv = (*READ_ROUTES, "protocol", PROTOCOL)
+# A container may have added any number of routes: only those that concern this program are read.
+CONTAINER = f"address show\nroute show table all default\nroute show table all protocol {PROTOCOL}\nrule show\n"
 
 
 def ask_route(destination: str, source: str, inward: str) -> Argv:
@@ -37,37 +35,47 @@ def ask_route(destination: str, source: str, inward: str) -> Argv:
     return ("ip", "-json", "route", "get", destination, *came)
 
 
-def read_links(text: str) -> dict[str, Link]:
-    """Parse what READ_LINKS prints: interfaces by name. Raises Failed where it is not that."""
+def read(text: str) -> Observed:
+    """Parse what READ prints of HOST or CONTAINER: links, routes, and lookups by source address.
+
+    Raises Failed where it is not that.
+    """
+    links: dict[str, Link] = {}
+    routes: list[Route] = []
+    lookups: list[Lookup] = []
     try:
-        return {link.name: link for link in map(_link, _objects(text))}
+        for raw in _objects(text):
+            if "ifname" in raw:
+                links[str(raw["ifname"])] = _link(raw)
+            elif "dst" in raw:
+                routes += _route(raw)
+            else:
+                lookups += _lookup(raw)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Failed(f"can't read what `{' '.join(READ_LINKS)}` printed: {error!r}") from None
+        raise Failed(f"can't read what `{' '.join(READ)}` printed: {error!r}") from None
+    return Observed(links=links, routes=tuple(dict.fromkeys(routes)), lookups=frozenset(lookups))
 
 
-def read_routes(text: str) -> tuple[Route, ...]:
-    """Parse what READ_ROUTES prints. Raises Failed where it is not that."""
+def read_route(text: str) -> Route:
+    """Parse what ask_route's command prints. Raises Failed where it is not that."""
     try:
-        return tuple(route for route in map(_route, _objects(text)) if route is not None)
+        (route,) = (route for raw in _objects(text) for route in _route(raw))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Failed(f"can't read what `{' '.join(READ_ROUTES)}` printed: {error!r}") from None
+        raise Failed(f"can't read what `ip -json route get` printed: {error!r}") from None
+    return route
 
 
-def read_lookups(text: str) -> frozenset[Lookup]:
-    """Parse what READ_LOOKUPS prints, as far as it is about a source address. Raises Failed where it is not that."""
-    try:
-        return frozenset(
-            Lookup(int(str(raw["priority"])), str(raw["src"]), str(raw["table"]))
-            for raw in _objects(text)
-            if raw.get("src") not in (None, "all") and "table" in raw
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Failed(f"can't read what `{' '.join(READ_LOOKUPS)}` printed: {error!r}") from None
+def _objects(text: str) -> Iterator[dict[str, object]]:
+    """The objects of each array; a batch prints one array per line that it read.
 
-
-def _objects(text: str) -> Iterable[dict[str, object]]:
-    # ip prints nothing at all, or empty objects, where there is nothing to show. It escapes no control characters.
-    return [found for found in json.loads(text or "[]", strict=False) if found]
+    ip prints nothing at all, or empty objects, where there is nothing to show. It escapes no control characters.
+    """
+    decoder = json.JSONDecoder(strict=False)
+    rest = text.strip()
+    while rest:
+        array, end = decoder.raw_decode(rest)
+        yield from (found for found in array if found)
+        rest = rest[end:].lstrip()
 
 
 def _link(raw: dict) -> Link:  # type: ignore[type-arg]
@@ -87,21 +95,29 @@ def _link(raw: dict) -> Link:  # type: ignore[type-arg]
     )
 
 
-def _route(raw: dict) -> Route | None:  # type: ignore[type-arg]
+def _route(raw: dict) -> Iterator[Route]:  # type: ignore[type-arg]
     destination = str(raw["dst"])
-    if raw.get("type") in ("multicast", "broadcast"):
-        return None
+    kind, table = str(raw.get("type", "unicast")), str(raw.get("table", "main"))
+    if kind in ("multicast", "broadcast"):
+        return
     default = "::/0" if ":" in str(raw.get("gateway", "")) else "0.0.0.0/0"
     network: IPNetwork = ipaddress.ip_network(default if destination == "default" else destination, strict=False)
-    words = [str(raw["type"]) if "type" in raw else "", destination]
-    words += [f"{key} {raw[key]}" for key in ("gateway", "dev", "table") if key in raw]
-    words = [word.replace("gateway", "via") for word in words]
-    return Route(
+    words = [*([kind] if kind != "unicast" else []), destination]
+    words += [f"{word} {raw[key]}" for key, word in (("gateway", "via"), ("dev", "dev")) if key in raw]
+    words += [f"table {table}"] if table != "main" else []
+    yield Route(
         network,
         str(raw.get("gateway", "")),
         str(raw.get("dev", "")),
-        " ".join(filter(None, words)),
-        str(raw.get("type", "unicast")),
+        " ".join(words),
+        kind,
         str(raw.get("prefsrc", "")),
-        str(raw.get("table", "main")),
+        table,
     )
+
+
+def _lookup(raw: dict) -> Iterator[Lookup]:  # type: ignore[type-arg]
+    """A rule as far as it is about a source address."""
+    priority = int(str(raw["priority"]))
+    if raw.get("src") not in (None, "all") and "table" in raw:
+        yield Lookup(priority, str(raw["src"]), str(raw["table"]))

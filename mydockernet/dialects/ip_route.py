@@ -78,9 +78,6 @@ class SourceLookup(Fact):
     def holds(self, seen: Observed) -> bool:
         return self._lookup in seen.at(self.netns).lookups
 
-    def lookups(self) -> bool:
-        return True
-
     def do(self, seen: Observed) -> tuple[Step, ...]:
         why = (
             f"Send what has the source {self.source} by the network that the address is of. The host drops what comes "

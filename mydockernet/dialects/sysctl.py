@@ -1,8 +1,12 @@
 """The dialect of `sysctl`: facts about the kernel's switches. Format: sysctl(8), proc_sys_net(5)."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from mydockernet.dialects.fact import Argv, Fact, Observed, Step, inside, place
+
+FOLDER = Path("/proc/sys")
 
 
 class Sysctl(Fact):
@@ -60,6 +64,21 @@ def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
 def foldable(argv: Argv) -> bool:
     """Whether a command is one of ours that sets a switch."""
     return argv[:2] == ("sysctl", "-w") and len(argv) == 3
+
+
+def interface(key: str) -> str:
+    """The interface that a key belongs to, as eth0 of net/ipv6/conf/eth0/autoconf; empty where it is nobody's own."""
+    parts = key.split("/")
+    return parts[3] if parts[2:3] in (["conf"], ["neigh"]) and parts[3] not in ("all", "default") else ""
+
+
+def read_files(keys: Iterable[str]) -> dict[str, str]:
+    """The values of this network namespace's own sysctls, from /proc/sys; a key that does not exist has none."""
+    values = {}
+    for key in keys:
+        with contextlib.suppress(OSError):
+            values[key] = (FOLDER / key).read_text().strip()
+    return values
 
 
 def read_command(keys: Iterable[str]) -> Argv:

@@ -16,7 +16,7 @@ FIRST_TABLE = 28000
 
 
 def bridge_facts(network: Network) -> Iterator[Fact]:
-    """The bridge of a network, with its addresses."""
+    """The bridge of a network, with its addresses; it forwards nothing until `bridge_start`."""
     yield ip.Bridge(network.bridge, network.owner, _group(network), network.mac)
     yield ip.Alias(network.bridge, network.owner)
     if network.mac:
@@ -24,13 +24,6 @@ def bridge_facts(network: Network) -> Iterator[Fact]:
     yield ip.LinkGroup(network.bridge, _group(network))
     if network.mtu:
         yield ip.Mtu(network.bridge, network.mtu)
-    yield Sysctl(
-        f"net/ipv6/conf/{network.bridge}/disable_ipv6",
-        "1",
-        "Disable IPv6 on the bridge, as the network has none: a container that enables it on its own would reach the "
-        "host past all rules, or become its default route.",
-        dev=network.bridge,
-    )
     for subnet in network.subnets:
         yield ip.InterfaceAddress(
             network.bridge,
@@ -38,11 +31,10 @@ def bridge_facts(network: Network) -> Iterator[Fact]:
             f"Give the host its address on {network.name}: the gateway of its containers. The prefix length also "
             f"makes the route to {subnet.network}.",
         )
-    yield ip.Up(network.bridge, "Enable the bridge. Until then it forwards no frames.")
 
 
-def translation_facts(network: Network) -> Iterator[Fact]:
-    """How what leaves a network, or comes to its published ports, is translated."""
+def rule_facts(network: Network) -> Iterator[Fact]:
+    """The rules of one network: which senders it accepts, and which addresses are translated."""
     mappings = [mapping for _, endpoint in attached([network]) for mapping in endpoint.ports]
     for subnet in network.subnets:
         yield from ruleset.source_guard(network.owner, subnet.network, network.bridge)
@@ -53,20 +45,21 @@ def translation_facts(network: Network) -> Iterator[Fact]:
         for subnet in network.subnets:
             yield ruleset.hairpin(network.owner, subnet.network, network.bridge)
     if any(mapping.on_loopback for mapping in mappings):
-        yield Sysctl(
-            f"net/ipv4/conf/{network.bridge}/route_localnet",
-            "1",
-            "Allow packets from the host's 127.0.0.1 to leave by this bridge; the kernel drops them otherwise.",
-            dev=network.bridge,
-            otherwise="0",
-        )
         yield ruleset.from_loopback(network.owner, network.bridge)
 
 
-def endpoint_facts(
-    network: Network, endpoint: Endpoint, places: Collection[tuple[Network, Endpoint]]
-) -> Iterator[Fact]:
-    """The cable from a container to a bridge, and what is set at its ends. `places` are all that the container has."""
+def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
+    """The rules that publish ports of a container."""
+    for mapping in endpoint.ports:
+        for address in endpoint.addresses:
+            yield from ruleset.published(network.owner, endpoint.name, mapping, address)
+
+
+def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
+    """The cable from a container to a bridge, and its end on the host.
+
+    That end may be up from the start: it carries nothing until the container's end is up, too.
+    """
     veth, dev = endpoint.veth, endpoint.interface
     netns, name = endpoint.namespace.path, endpoint.name
     if endpoint.namespace.own:
@@ -79,7 +72,6 @@ def endpoint_facts(
     yield ip.LinkGroup(veth, _group(network))
     if network.mtu:
         yield ip.Mtu(veth, network.mtu)
-        yield ip.Mtu(dev, network.mtu, netns=netns, cable=veth)
     yield ip.Master(veth, network.bridge)
     # The filter of a network from before bridges had MAC addresses does not keep neighbors apart.
     isolated = ip.Isolated if network.mac else ip.PortFlag
@@ -96,8 +88,43 @@ def endpoint_facts(
         bool(endpoint.ports),
         "Allow frames to leave by the port they came from: the container may use its own published ports.",
     )
-    yield Sysctl(f"net/ipv6/conf/{veth}/disable_ipv6", "1", "Disable IPv6 on the host's end too.", dev=veth)
     yield ip.Up(veth, "Enable the host's end.")
+
+
+def bridge_switches(network: Network) -> Iterator[Fact]:
+    """The sysctls of a bridge."""
+    yield Sysctl(
+        f"net/ipv6/conf/{network.bridge}/disable_ipv6",
+        "1",
+        "Disable IPv6 on the bridge, as the network has none: a container that enables it on its own would reach the "
+        "host past all rules, or become its default route.",
+        dev=network.bridge,
+    )
+    if any(mapping.on_loopback for _, endpoint in attached([network]) for mapping in endpoint.ports):
+        yield Sysctl(
+            f"net/ipv4/conf/{network.bridge}/route_localnet",
+            "1",
+            "Allow packets from the host's 127.0.0.1 to leave by this bridge; the kernel drops them otherwise.",
+            dev=network.bridge,
+            otherwise="0",
+        )
+
+
+def cable_switches(endpoint: Endpoint) -> Iterator[Fact]:
+    """The sysctls of the host's end of a cable."""
+    veth = endpoint.veth
+    yield Sysctl(f"net/ipv6/conf/{veth}/disable_ipv6", "1", "Disable IPv6 on the host's end too.", dev=veth)
+
+
+def bridge_start(network: Network) -> Iterator[Fact]:
+    """What makes a bridge forward."""
+    yield ip.Up(network.bridge, "Enable the bridge. Until then it forwards no frames.")
+
+
+def container_switches(endpoint: Endpoint, places: Collection[tuple[Network, Endpoint]]) -> Iterator[Fact]:
+    """The sysctls of the container's end of its cable. `places` are all that the container has."""
+    veth, dev = endpoint.veth, endpoint.interface
+    netns, name = endpoint.namespace.path, endpoint.name
     for key, value, why in (
         ("disable_ipv6", "1", f"Disable IPv6 in {name}, as its network has none and nothing filters it."),
         ("accept_ra", "0", "Ignore router advertisements."),
@@ -112,6 +139,16 @@ def endpoint_facts(
             dev=veth,
             netns=netns,
         )
+
+
+def container_facts(
+    network: Network, endpoint: Endpoint, places: Collection[tuple[Network, Endpoint]]
+) -> Iterator[Fact]:
+    """The container's end of its cable, with its addresses and routes. `places` are all that the container has."""
+    veth, dev = endpoint.veth, endpoint.interface
+    netns, name = endpoint.namespace.path, endpoint.name
+    if network.mtu:
+        yield ip.Mtu(dev, network.mtu, netns=netns, cable=veth)
     yield ip.HardwareAddress(dev, endpoint.mac, netns=netns, cable=veth)
     for subnet, address in placed(network, endpoint):
         yield ip.InterfaceAddress(
@@ -135,13 +172,6 @@ def _source_routing(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
         if endpoint.default_route and not network.internal:
             yield ip_route.TableRoute(dev, "default", table, str(subnet.gateway), netns=netns, cable=veth)
         yield ip_route.SourceLookup(str(address), table, netns=netns)
-
-
-def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
-    """What leads published ports to a container."""
-    for mapping in endpoint.ports:
-        for address in endpoint.addresses:
-            yield from ruleset.published(network.owner, endpoint.name, mapping, address)
 
 
 def _group(network: Network) -> str:

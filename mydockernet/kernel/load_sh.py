@@ -4,18 +4,41 @@ While it is imported, stand-ins are in the place of these modules. One that is a
 Where sh does not take that, as a later version may not, it is imported the plain way.
 """
 
+import os
 import sys
 from types import ModuleType
 
 # asyncio: sh asks it for the running loop at each command; where nothing has loaded it, there is none.
-LATE = ("asyncio", "importlib.metadata", "inspect", "getpass")
+LATE = (
+    "asyncio",
+    "importlib.metadata",
+    "inspect",
+    "getpass",
+    "logging",
+    "platform",
+    "traceback",
+    "textwrap",
+    "typing",
+)
 
 
 # What sh asks for as it is loaded, or at each command.
 ASKED: dict[str, dict[str, object]] = {
     "asyncio": {"Queue": None, "get_running_loop": lambda: _no_loop()},
     "importlib.metadata": {"version": lambda _: "", "PackageNotFoundError": LookupError},
+    "logging": {"getLogger": lambda _: _Silent()},
+    "platform": {"system": lambda: os.uname().sysname},
+    "typing": {"Any": object},
 }
+
+
+class _Silent:
+    """A logger of a program that has not set up logging: none of sh's messages is an error."""
+
+    def debug(self, *_: object) -> None:
+        """Say nothing."""
+
+    info = error = exception = debug
 
 
 class _Late(ModuleType):

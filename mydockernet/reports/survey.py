@@ -60,7 +60,6 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
     every = [*shared, *(fact for group in owned.values() for fact in group)]
     wanted = {(fact.netns, fact.sysctl()) for fact in every if fact.sysctl()}
     seen = context.kernel.observe_sysctls(seen, wanted, lenient=True)
-    seen = context.kernel.observe_lookups(seen, {fact.netns for fact in every if fact.lookups()}, lenient=True)
     if any(fact.frames() for fact in every):
         seen = context.kernel.observe_frames(seen, lenient=True)
     found = tuple(_rules(every, seen))

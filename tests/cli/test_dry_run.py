@@ -158,7 +158,7 @@ def test_several_names_are_one_plan(web):
 
 def test_a_change_that_was_killed_is_taken_back_first(web):
     before = web.snapshot()
-    web.mydockernet("create late", env=web.break_programs('"$real" "$@"; kill -9 $PPID', 7), check=False)
+    web.mydockernet("create late", env=web.break_programs('"$real" "$@"; kill -9 $PPID', 5), check=False)
     assert web.snapshot() != before
     done = web.mydockernet("rm --ignore nothing -n")
     assert "mydockernet: note: a change was interrupted; this plan takes it back first\n" in done.stderr

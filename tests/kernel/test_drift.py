@@ -399,7 +399,7 @@ def test_a_foreign_interface_in_the_way_of_a_repair_is_told(host):
 def test_check_names_a_change_that_was_killed_and_repair_takes_it_back(host):
     host.sh(SETUP)
     before = host.everything()
-    host.mydockernet("create late", env=host.break_programs('"$real" "$@"; kill -9 $PPID', 7), check=False)
+    host.mydockernet("create late", env=host.break_programs('"$real" "$@"; kill -9 $PPID', 5), check=False)
     check = host.mydockernet("check", check=False)
     assert "late: unfinished: " in check.stdout
     host.mydockernet("repair")

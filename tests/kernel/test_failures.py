@@ -92,7 +92,7 @@ def test_after_kill_9_the_next_verb_brings_it_to_before_or_after(host, verb, mom
 def test_kill_9_during_recovery_is_recovered_from(host):
     before = host.everything()
     for at in range(1, 30):
-        host.mydockernet("create web", env=host.break_programs('"$real" "$@"; kill -9 $PPID', 7), check=False)
+        host.mydockernet("create web", env=host.break_programs('"$real" "$@"; kill -9 $PPID', 5), check=False)
         host.mydockernet("rm --ignore x", env=host.break_programs('"$real" "$@"; kill -9 $PPID', at), check=False)
         if host.calls() < at:
             break

@@ -62,8 +62,8 @@ def refused_or_read(read, *arguments):
 @fuzz
 @given(JSON.map(json.dumps) | st.text(max_size=30))
 def test_json_of_ip(text):
-    refused_or_read(ip_json.read_links, text)
-    refused_or_read(ip_json.read_routes, text)
+    refused_or_read(ip_json.read, text)
+    refused_or_read(ip_json.read_route, text)
 
 
 @fuzz

@@ -27,6 +27,7 @@ ORDER = [
     "dialects.ip_route",
     "dialects.ip_json",
     "dialects.ss",
+    "dialects.proc_net",
     "dialects.iptables",
     "dialects.ebtables",
     "dialects.sysctl",
@@ -70,10 +71,11 @@ ORDER = [
     "cli.main",
     "__main__",
 ]
+OTHER_DIALECTS = "dialects.ip_json dialects.ss dialects.proc_net dialects.iptables dialects.ebtables dialects.sysctl"
 # Siblings: none of these knows another one of its line. What all dialects speak of is in dialects.fact.
 SIBLINGS = (
-    "dialects.ip dialects.ip_json dialects.ss dialects.iptables dialects.ebtables dialects.sysctl",
-    "dialects.ip_route dialects.ip_json dialects.ss dialects.iptables dialects.ebtables dialects.sysctl",
+    f"dialects.ip {OTHER_DIALECTS}",
+    f"dialects.ip_route {OTHER_DIALECTS}",
     "drivers.bridge",
     "reports.who reports.survey reports.doctor",
     "cli.networks cli.listing cli.containers cli.upkeep cli.questions",

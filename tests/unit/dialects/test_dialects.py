@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mydockernet.dialects import ip, ip_json, iptables, ss, sysctl
-from mydockernet.dialects.fact import Chain, Link, Observed, Rule, Socket
+from mydockernet.dialects import ip, ip_json, iptables, proc_net, ss, sysctl
+from mydockernet.dialects.fact import Chain, Link, Lookup, Observed, Rule, Socket
 from mydockernet.errors import Failed
 
 CHAIN = Chain(4, "filter", "FORWARD")
@@ -33,23 +33,23 @@ LINKS = [
 
 
 def test_links_are_read():
-    found = ip_json.read_links(json.dumps(LINKS))
+    found = ip_json.read(json.dumps(LINKS)).links
     web, veth = found["web"], found["c1-0102"]
     assert (web.kind, web.group, web.alias, web.mtu, web.up) == ("bridge", "28004", "mydockernet:web", 1400, True)
     assert web.addresses == {"10.1.0.1/24"}
     assert (veth.master, veth.flags, veth.up, veth.group) == ("web", {"hairpin"}, False, "default")
-    assert ip_json.read_links("") == {}
+    assert ip_json.read("") == Observed()
 
 
 def test_routes_are_read():
     text = [
-        {"dst": "default", "gateway": "10.0.0.1", "dev": "eth0"},
+        {"type": "unicast", "dst": "default", "gateway": "10.0.0.1", "dev": "eth0", "table": "main"},
         {"dst": "10.1.0.0/24", "dev": "web", "prefsrc": "10.1.0.1"},
         {"type": "unreachable", "dst": "198.51.100.7"},
         {"type": "broadcast", "dst": "10.1.0.255", "dev": "web", "table": "local"},
         {"type": "local", "dst": "10.1.0.1", "dev": "web", "table": "local"},
     ]
-    default, net, blocked, own = ip_json.read_routes(json.dumps(text))
+    default, net, blocked, own = ip_json.read(json.dumps(text)).routes
     assert (default.default, default.line) == (True, "default via 10.0.0.1 dev eth0")
     assert (str(net.destination), net.source, net.default) == ("10.1.0.0/24", "10.1.0.1", False)
     assert (blocked.kind, blocked.line) == ("unreachable", "unreachable 198.51.100.7")
@@ -59,7 +59,80 @@ def test_routes_are_read():
 @pytest.mark.parametrize("text", ["{", "[1]", '[{"ifname": 3, "mtu": "x"}]', '{"a": 1}', "null"])
 def test_what_is_not_ips_json_is_an_error_that_names_the_command(text):
     with pytest.raises(Failed, match="can't read what `ip -json"):
-        ip_json.read_links(text)
+        ip_json.read(text)
+
+
+def test_a_batch_prints_an_array_per_line():
+    rules = [
+        {"priority": 0, "src": "all", "table": "local"},
+        {"priority": 28001, "src": "10.1.0.2", "table": "28001", "protocol": "28"},
+        {"priority": 30000, "src": "10.9.0.0", "srclen": 24, "action": "unreachable"},
+    ]
+    route = {"type": "unicast", "dst": "default", "gateway": "10.1.0.1", "dev": "eth0", "table": "main"}
+    text = "\n".join(json.dumps(part) for part in (LINKS, [route], [route], rules)) + "\n"
+    seen = ip_json.read(text)
+    assert [*seen.links] == ["web", "c1-0102"]
+    assert [found.line for found in seen.routes] == ["default via 10.1.0.1 dev eth0"]
+    assert seen.lookups == {Lookup(28001, "10.1.0.2", "28001")}
+
+
+TCP = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:0035 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0000 100 0 0 10 0
+   1: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0000 100 0 0 10 0
+   2: 0100007F:0036 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 1 1 0000 100 0 0 10 0
+"""
+TCP6 = """\
+  sl  local_address                         remote_address                        st tx_queue rx_queue
+   0: 00000000000000000000000001000000:0277 00000000000000000000000000000000:0000 0A 00000000:00000000
+   1: B80D0120000000000000000001000000:0278 00000000000000000000000000000000:0000 0A 00000000:00000000
+"""
+
+
+def test_listening_sockets_are_read_without_a_process(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.byteorder", "little")
+    monkeypatch.setattr(proc_net, "FOLDER", tmp_path)
+    for name, text in {"tcp": TCP, "tcp6": TCP6, "udp": TCP.replace(" 0A ", " 07 ")}.items():
+        (tmp_path / name).write_text(text)
+    assert [(s.protocol, str(s.address), s.port) for s in proc_net.read_listening()] == [
+        ("tcp", "127.0.0.1", 53),
+        ("tcp", "None", 8080),
+        ("tcp", "::1", 631),
+        ("tcp", "2001:db8::1", 632),
+        ("udp", "127.0.0.1", 53),
+        ("udp", "None", 8080),
+    ]
+
+
+def test_what_proc_does_not_tell_has_to_be_asked(monkeypatch, tmp_path):
+    monkeypatch.setattr(proc_net, "FOLDER", tmp_path)
+    (tmp_path / "tcp").mkdir()
+    assert proc_net.read_listening() is None
+    (tmp_path / "tcp").rmdir()
+    assert proc_net.read_listening() == ()
+    (tmp_path / "sctp").mkdir()
+    assert proc_net.read_listening() is None
+
+
+def test_sysctls_of_the_host_are_read_without_a_process(monkeypatch, tmp_path):
+    monkeypatch.setattr(sysctl, "FOLDER", tmp_path)
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/a.b").write_text("1\n")
+    assert sysctl.read_files(["net/a.b", "net/none", "net"]) == {"net/a.b": "1"}
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("net/ipv4/conf/br0.1/forwarding", "br0.1"),
+        ("net/ipv6/neigh/eth0/mcast_solicit", "eth0"),
+        ("net/ipv4/conf/all/forwarding", ""),
+        ("net/ipv4/ip_forward", ""),
+        ("net/ipv4", ""),
+    ],
+)
+def test_the_interface_of_a_sysctl(key, name):
+    assert sysctl.interface(key) == name
 
 
 def test_sockets_are_read():

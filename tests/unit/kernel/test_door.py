@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import shutil
 import subprocess
 import sys
 from ipaddress import ip_network
@@ -15,6 +14,7 @@ from mydockernet.dialects.fact import Chain, Link, Observed, Route, Socket, Step
 from mydockernet.dialects.iptables import read_rules
 from mydockernet.errors import CommandFailed, Failed
 from mydockernet.kernel.door import Batch, Kernel, fold
+from mydockernet.value import replace
 
 RULE = ("-j", "DROP", "--wait")
 IP_BATCH, RESTORE = ("ip", "-batch", "-"), ("iptables-restore", "--noflush", "--wait")
@@ -229,6 +229,9 @@ SAVED = """\
 [3:180] -A OURS -s 10.1.0.2/32 -m comment --comment "mydockernet:web" -j DROP
 COMMIT
 """
+READ = ("ip", "-json", "-details", "-batch", "-")
+HOST = "address show\nroute show table all\n"
+CONTAINER = "address show\nroute show table all default\nroute show table all protocol 28\nrule show\n"
 INPUT, OURS = Chain(4, "filter", "INPUT"), Chain(4, "filter", "OURS")
 SOCKETS = 'tcp LISTEN 0 128 127.0.0.1%lo:53 0.0.0.0:* users:(("named",pid=7,fd=3))\nodd line\n'
 SS = ("ss", "--no-header", "--listening", "--numeric", "--tcp", "--udp", "--sctp", "--processes")
@@ -238,38 +241,34 @@ SS = ("ss", "--no-header", "--listening", "--numeric", "--tcp", "--udp", "--sctp
 def shown(calls):
     """The commands of an observation, inside a namespace where a path is given; options for each."""
 
-    def show(path="", links=None, routes=None, saved=None):
+    def show(path="", links=None, saved=None):
         enter = ("nsenter", f"--net={path}") if path else ()
-        calls(*enter, "ip", "-json", "-details", "address", "show", **(links or {"stdout": json.dumps(LINKS)}))
-        only = ("default",) if enter else ()
-        calls(
-            *enter, "ip", "-json", "route", "show", "table", "all", *only, **(routes or {"stdout": json.dumps(ROUTES)})
-        )
+        calls(*enter, *READ, **(links or {"stdout": f"{json.dumps(LINKS)}\n{json.dumps(ROUTES)}\n"}))
         calls(*enter, "iptables-save", "--counters", **(saved or {"stdout": SAVED}))
 
     return show
 
 
-@pytest.mark.parametrize("conntrack", [None, "/usr/sbin/conntrack"])
-def test_an_observation_is_three_commands(shown, calls, kernel, monkeypatch, conntrack):
-    monkeypatch.setattr(shutil, "which", lambda name, path: conntrack)
+@pytest.mark.parametrize("conntrack", ["", "/usr/sbin/conntrack"])
+def test_an_observation_is_two_commands(shown, calls, kernel, monkeypatch, conntrack):
+    monkeypatch.setattr("mydockernet.kernel.door.where", lambda program: conntrack)
     shown()
     seen = kernel.observe()
-    assert [argv[0] for argv, _ in calls.ran] == ["ip", "ip", "iptables-save"]
+    assert calls.ran == [(READ, HOST), (("iptables-save", "--counters"), "")]
     assert seen == Observed(
         links={"web": WEB, "c1-1": CABLE},
         routes=(DEFAULT,),
         chains=read_rules(4, SAVED),
         policies={INPUT: "ACCEPT"},
         ipv6=seen.ipv6,
-        conntrack=conntrack is not None,
+        conntrack=bool(conntrack),
     )
     (rule,) = seen.chains[OURS]
     assert (rule.comment, rule.packets, rule.bytes) == ("mydockernet:web", 3, 180)
 
 
 def test_a_kernel_with_nothing_to_show_is_read(shown, kernel):
-    shown(links={"stdout": ""}, routes={"stdout": "[]"}, saved={"stdout": ""})
+    shown(links={"stdout": "[]\n"}, saved={"stdout": ""})
     seen = kernel.observe()
     assert (seen.links, seen.routes, seen.chains, seen.unread) == ({}, (), {}, ())
 
@@ -277,7 +276,7 @@ def test_a_kernel_with_nothing_to_show_is_read(shown, kernel):
 @pytest.mark.parametrize("text", ["{", "[1]", '"x"', '[{"no": "name"}]', "7", '[{"ifname": "a", "addr_info": 7}]'])
 def test_what_can_not_be_read_names_the_command(shown, kernel, text):
     shown(links={"stdout": text})
-    with pytest.raises(Failed, match="can't read what `ip -json -details address show` printed"):
+    with pytest.raises(Failed, match="can't read what `ip -json -details -batch -` printed"):
         kernel.observe()
 
 
@@ -305,7 +304,7 @@ def test_namespaces_are_looked_into_once_where_they_are_there(shown, calls, kern
     here, gone = str(tmp_path / "c1"), str(tmp_path / "gone")
     shown(here)
     seen = kernel.observe_inside(kernel.observe_inside(Observed(), [here, gone, here]), [here])
-    assert [argv[:3] for argv, _ in calls.ran] == [("nsenter", f"--net={here}", "ip")] * 2
+    assert calls.ran == [(("nsenter", f"--net={here}", *READ), CONTAINER)]
     assert {path: inside.links for path, inside in seen.inside.items()} == {here: {"web": WEB, "c1-1": CABLE}}
 
 
@@ -356,15 +355,28 @@ def test_sockets_of_the_host(calls, kernel):
     assert kernel.observe_sockets(Observed()).sockets == (Socket("udp", None, 68, "a program"),)
 
 
-def test_sysctls_are_read_by_one_command_a_namespace(calls, kernel):
-    seen = Observed(inside={"/n": Observed()})
-    calls("sysctl", "-e", "net.ipv4.conf.br0/1.forwarding", "net.ipv4.ip_forward", stdout="net.ipv4.ip_forward = 1\n")
-    calls("nsenter", "--net=/n", "sysctl", "-e", "a.b", stdout="a.b = x y\n")
-    wanted = [("", "net/ipv4/ip_forward"), ("/n", "a/b"), ("", "net/ipv4/conf/br0.1/forwarding"), ("/unseen", "c/d")]
+@pytest.mark.parametrize(("ports", "asked"), [(None, True), ({8080, 53}, True), ({80}, False), (set(), False)])
+def test_ss_is_asked_only_where_a_port_may_be_taken(calls, kernel, monkeypatch, ports, asked):
+    listening = (Socket("tcp", None, 53, "a program"),)
+    monkeypatch.setattr("mydockernet.dialects.proc_net.read_listening", lambda: listening)
+    calls(*SS, stdout=SOCKETS)
+    programs = {socket.program for socket in kernel.observe_sockets(Observed(), ports).sockets}
+    assert programs == ({"named"} if asked else {"a program"})
+    assert len(calls.ran) == asked
+
+
+def test_sysctls_of_a_namespace_are_read_by_one_command_and_those_of_no_interface_by_none(calls, kernel, monkeypatch):
+    monkeypatch.setattr("mydockernet.dialects.sysctl.read_files", lambda keys: dict.fromkeys(keys, "1"))
+    there = Observed(links={"eth0": Link("eth0")})
+    seen = Observed(inside={"/n": there, "/empty": Observed()})
+    calls("nsenter", "--net=/n", "sysctl", "-e", "net.a", "net.ipv4.conf.eth0.b", stdout="net.a = x y\n")
+    keys = ("net/ipv4/conf/eth0/b", "net/ipv4/conf/eth1/b")
+    wanted = [("", "net/ipv4/ip_forward"), ("/n", "net/a"), ("/unseen", "net/a")]
+    wanted += [(path, key) for path in ("/n", "/empty") for key in keys]
     seen = kernel.observe_sysctls(seen, wanted)
     assert seen.sysctls == {"net/ipv4/ip_forward": "1"}
-    assert seen.inside["/n"].sysctls == {"a/b": "x y"}
-    assert len(calls.ran) == 2
+    assert seen.inside == {"/n": replace(there, sysctls={"net/a": "x y"}), "/empty": Observed()}
+    assert len(calls.ran) == 1
 
 
 GET = ("ip", "-json", "route", "get", "10.1.0.2")

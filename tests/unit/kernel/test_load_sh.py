@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from mydockernet.kernel import load_sh
+
 
 def python(code):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -19,10 +21,13 @@ OWN = "own = sh.Command.__init__.__globals__\n"
 
 def test_what_is_slow_to_load_is_not_loaded():
     run = LOAD + "print(sh.Command('echo')('hi', _return_cmd=True).stdout)\n"
-    assert python(run + "print({'asyncio', 'inspect', 'importlib.metadata'} & {*sys.modules})") == "b'hi\\n'\nset()\n"
+    assert (
+        python(run + "from mydockernet.kernel.load_sh import LATE; print({*LATE} & {*sys.modules})")
+        == "b'hi\\n'\nset()\n"
+    )
 
 
-@pytest.mark.parametrize("name", ["asyncio", "inspect", "getpass", "importlib.metadata"])
+@pytest.mark.parametrize("name", load_sh.LATE)
 def test_what_is_asked_for_afterwards_is_the_real_module(name):
     assert python(LOAD + f"import {name}; print({name}.__name__, {name}.__file__ != '')") == f"{name} True\n"
 
