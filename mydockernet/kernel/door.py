@@ -60,7 +60,7 @@ def environment() -> Mapping[str, str]:
 def where(program: str) -> str:
     """The path of a program on PATH; empty where there is none. shutil has this too, and takes 2 ms to load."""
     paths = (Path(folder, program) for folder in environment()["PATH"].split(os.pathsep))
-    return next((str(path) for path in paths if path.is_file() and os.access(path, os.X_OK)), "")
+    return next((str(path) for path in paths if os.access(path, os.X_OK) and path.is_file()), "")
 
 
 def spawn(command: Command) -> Completed:

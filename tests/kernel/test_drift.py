@@ -538,7 +538,7 @@ def test_check_fails_where_root_could_not_read_all_that_it_asks_for(host):
     rights = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "mydockernet", "check")
     assert "taken to be right" in host.run(*rights, env=unread, check=False).stderr
     host.sh(
-        'rm /run/fake/*; printf \'#!/bin/sh\\ncase $* in --net=*"address show"*) exit 9;; esac\\n'
+        "rm /run/fake/*; printf '#!/bin/sh\\ncase $* in --net=*-json*) exit 9;; esac\\n"
         'exec /usr/bin/nsenter "$@"\\n\' > /run/fake/nsenter; chmod +x /run/fake/*'
     )
     done = host.mydockernet("check", env=unread, check=False)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mydockernet.dialects.fact import Chain, Link, Observed, Route, Socket, Step
 from mydockernet.dialects.iptables import read_rules
 from mydockernet.errors import CommandFailed, Failed
-from mydockernet.kernel.door import Batch, Kernel, fold
+from mydockernet.kernel.door import Batch, Kernel, fold, where
 from mydockernet.value import replace
 
 RULE = ("-j", "DROP", "--wait")
@@ -265,6 +265,17 @@ def test_an_observation_is_two_commands(shown, calls, kernel, monkeypatch, connt
     )
     (rule,) = seen.chains[OURS]
     assert (rule.comment, rule.packets, rule.bytes) == ("mydockernet:web", 3, 180)
+
+
+def test_a_program_is_looked_for_on_path(monkeypatch, tmp_path):
+    (tmp_path / "folder/tool").mkdir(parents=True)
+    for place in ("plain/tool", "good/tool"):
+        (tmp_path / place).parent.mkdir()
+        (tmp_path / place).touch()
+    (tmp_path / "good/tool").chmod(0o755)
+    monkeypatch.setenv("PATH", ":".join(f"{tmp_path}/{name}" for name in ("none", "folder", "plain", "good")))
+    assert where("tool") == f"{tmp_path}/good/tool"
+    assert where("tools") == ""
 
 
 def test_a_kernel_with_nothing_to_show_is_read(shown, kernel):
