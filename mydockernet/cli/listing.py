@@ -22,7 +22,8 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         default="table",
         metavar="table|json|TEMPLATE",
-        help="Output format, as in {{.Name}}\\t{{.State}} (default: table)",
+        help="Output format: table, json, a Go template such as '{{.Name}}\\t{{.State}}', "
+        "or 'table TEMPLATE', which adds headers (default: table)",
     )
     parser.add_argument("--no-trunc", action="store_true", help="Do not truncate in a terminal")
 
@@ -41,7 +42,7 @@ def run_list(args: argparse.Namespace) -> int:
         errors = found.errors
         records = [views.list_record(each) for each in found.networks if wanted(each.network)]
         if render is not None:
-            sys.stdout.write("".join(map(render, records)))
+            sys.stdout.write(render(records, terminal_width()))
         elif args.format == "json":
             sys.stdout.write(views.json_lines(records))
         else:
@@ -53,7 +54,11 @@ def inspect_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `inspect`."""
     parser.add_argument("names", metavar="NAME", nargs="+")
     parser.add_argument(
-        "-f", "--format", default="json", metavar="json|table|TEMPLATE", help="Output format (default: json)"
+        "-f",
+        "--format",
+        default="json",
+        metavar="json|table|TEMPLATE",
+        help="Output format: json, table, or a Go template such as '{{len .Containers}}' (default: json)",
     )
 
 
@@ -68,7 +73,7 @@ def run_inspect(args: argparse.Namespace) -> int:
     unknown = [no_network(name) for name in args.names if name not in by_name]
     records = [views.inspect_record(by_name[name]) for name in args.names if name in by_name]
     if render is not None:
-        sys.stdout.write("".join(map(render, records)))
+        sys.stdout.write(render(records, terminal_width()))
     elif args.format == "json":
         sys.stdout.write(views.json_array(records))
     else:
@@ -95,7 +100,8 @@ def rules_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         default="table",
         metavar="table|json|TEMPLATE",
-        help="Output format, as in {{.Owner}}\\t{{.Rule}} (default: table)",
+        help="Output format: table, json, a Go template such as '{{.Owner}}\\t{{.Rule}}', "
+        "or 'table TEMPLATE', which adds headers (default: table)",
     )
 
 
@@ -112,7 +118,7 @@ def run_rules(args: argparse.Namespace) -> int:
     owners = {SHARED, *(known[name] for name in args.names if name in known)}
     records = [views.rule_record(rule) for rule in found.rules if not args.names or rule.owner in owners]
     if render is not None:
-        sys.stdout.write("".join(map(render, records)))
+        sys.stdout.write(render(records, terminal_width()))
     elif args.format == "json":
         sys.stdout.write(views.json_lines(records))
     else:

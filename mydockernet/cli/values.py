@@ -29,13 +29,13 @@ def read_labels(words: Iterable[str], problems: list[str]) -> tuple[tuple[str, s
     return tuple(sorted(labels.items()))
 
 
-def read_template(text: str) -> Callable[[dict[str, Any]], str] | None:
-    """Read the value of --format; None for table and json. Raises Invalid."""
+def read_template(text: str) -> Callable[[Sequence[dict[str, Any]], int | None], str] | None:
+    """Read the value of --format: what prints records with a template; None for table and json. Raises Invalid."""
     if text in ("json", "table"):
         return None
-    from mydockernet.cli import views
+    from mydockernet.cli import template
 
-    return views.template(text)
+    return template.read(text)
 
 
 def terminal_width() -> int | None:

@@ -1,14 +1,13 @@
-"""What a user sees of values: JSON, templates, tables. The only importer of rich."""
+"""Records as JSON and as tables. The only importer of rich."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from io import StringIO
 
 from mydockernet.dialects.fact import Link
-from mydockernet.errors import Invalid, printable
+from mydockernet.errors import printable
 from mydockernet.model import Endpoint, Network
 from mydockernet.reports.survey import OwnedRule, Shown
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 RULE_FIELDS = ("Owner", "Table", "Chain", "Number", "Packets", "Rule", "Why")
 _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
 LIST_FIELDS = ("Name", "Subnet", "Gateway", "Driver", "Containers", "State")
-_FIELD = re.compile(r"\{\{\s*(?:(json)\s+)?\.(\w*)\s*\}\}")
-_ESCAPES = {r"\t": "\t", r"\n": "\n"}
 
 
 def list_record(shown: Shown) -> dict[str, Any]:
@@ -87,7 +84,7 @@ def rule_record(owned: OwnedRule) -> dict[str, Any]:
 
 def rules_table(records: Sequence[dict[str, Any]], width: int | None) -> str:
     """Rules as a table, each on a line of its own where it goes into a pipe."""
-    return _table(
+    return table(
         [field.upper() for field in RULE_FIELDS], [[str(r[f]) for f in RULE_FIELDS] for r in records], width, False
     )
 
@@ -124,6 +121,7 @@ def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict
     inside = shown.seen.inside.get(endpoint.namespace.path)
     link = inside.links.get(endpoint.interface) if inside else None
     return {
+        "Name": endpoint.name,
         "Addresses": [str(address) for address in endpoint.addresses],
         "MAC": endpoint.mac,
         "Interface": endpoint.interface,
@@ -152,55 +150,31 @@ def _link_record(link: Link) -> dict[str, Any]:
 
 def json_lines(records: Iterable[dict[str, Any]]) -> str:
     """One JSON object a line."""
-    return "".join(_json(record) + "\n" for record in records)
+    return "".join(json_text(record) + "\n" for record in records)
 
 
 def json_array(records: Iterable[dict[str, Any]]) -> str:
     """A JSON array, for people and programs."""
-    return _json(list(records), indent=2) + "\n"
-
-
-def template(text: str) -> Callable[[dict[str, Any]], str]:
-    r"""A format such as `{{.Name}}\t{{.Subnet}}`; `{{json .Labels}}` gives a field, `{{json .}}` all, as JSON.
-
-    Raises Invalid for what is no template, at once, and for a field that a record does not have, when used.
-    """
-    pattern = re.sub(r"\\[tn]", lambda found: _ESCAPES[found.group()], text)
-    rest = _FIELD.sub("", pattern)
-    if "{{" in rest or "}}" in rest or not _FIELD.search(pattern):
-        raise Invalid(f"--format: {text!r} is neither table nor json, nor a template such as {{{{.Name}}}}")
-
-    def render(record: dict[str, Any]) -> str:
-        def value(found: re.Match[str]) -> str:
-            as_json, field = found.groups()
-            if field not in record and (field or not as_json):
-                raise Invalid(f"--format: there is no field {field!r}; there are: {', '.join(record)}")
-            item = record[field] if field else record
-            plain = isinstance(item, str | int) and not isinstance(item, bool) and not as_json
-            return printable(str(item)) if plain else _json(item)
-
-        return _FIELD.sub(value, pattern) + "\n"
-
-    return render
+    return json_text(list(records), indent=2) + "\n"
 
 
 def list_table(records: Sequence[dict[str, Any]], width: int | None, trunc: bool = True) -> str:
     """Networks as a table. `width` is the terminal's; None for a pipe, where each stays on one plain line."""
     rows = [[str(record[field]) for field in LIST_FIELDS] for record in records]
-    return _table([field.upper() for field in LIST_FIELDS], rows, width, trunc)
+    return table([field.upper() for field in LIST_FIELDS], rows, width, trunc)
 
 
 def inspect_tables(record: dict[str, Any], width: int | None) -> str:
     """A network as a table of its values, one of who reaches its containers, port by port, and one of its rules."""
     values = [[key, _words(value)] for key, value in record.items() if key not in ("Rules", "Containers")]
     rules = [[str(rule[key]) for key in RULE_FIELDS[1:]] for rule in record["Rules"]]
-    tables = _table(["FIELD", "VALUE"], values, width, trunc=False)
+    tables = table(["FIELD", "VALUE"], values, width, trunc=False)
     if record["Containers"]:
-        tables += "\n" + _table(
+        tables += "\n" + table(
             ["CONTAINER", "ADDRESS", "PORT", "REACHED FROM", "AS"], _reach(record), width, trunc=False
         )
     if rules:
-        tables += "\n" + _table([field.upper() for field in RULE_FIELDS[1:]], rules, width, trunc=False)
+        tables += "\n" + table([field.upper() for field in RULE_FIELDS[1:]], rules, width, trunc=False)
     return tables
 
 
@@ -226,7 +200,7 @@ def _reach(record: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _json(value: Any, indent: int | None = None) -> str:
+def json_text(value: Any, indent: int | None = None) -> str:
     """JSON with the letters of all languages as they are, and all that is not printable escaped."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     if text.replace("\n", "").isprintable():
@@ -242,7 +216,8 @@ def _words(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, trunc: bool) -> str:
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, trunc: bool = False) -> str:
+    """A table: in a terminal of this width with borders, for a pipe (None) plain, each row on a line."""
     lines = [headers, *([printable(cell) for cell in row] for row in rows)]
     return _plain(lines) if width is None else _boxed(lines, width, trunc)
 
@@ -260,12 +235,12 @@ def _boxed(lines: Sequence[Sequence[str]], width: int, trunc: bool) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.ROUNDED)
+    drawn = Table(box=box.ROUNDED)
     headers, *rows = lines
     for header in headers:
-        table.add_column(header, no_wrap=trunc, overflow="ellipsis" if trunc else "fold")
+        drawn.add_column(header, no_wrap=trunc, overflow="ellipsis" if trunc else "fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        drawn.add_row(*map(Text, row))
     out = StringIO()
-    Console(file=out, width=width, force_terminal=True, color_system="auto").print(table)
+    Console(file=out, width=width, force_terminal=True, color_system="auto").print(drawn)
     return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())

@@ -74,6 +74,21 @@ def test_a_template_knows_the_fields(three):
     three.fails(["list", "--format", "nonsense"], 2, "--format: 'nonsense' is neither table nor json")
 
 
+def test_a_template_of_docker_works_as_it_is_typed(three):
+    for words, out in {
+        ("inspect", "a", "-f", "{{range .Containers}}{{.Name}} {{.Addresses}}{{end}}"): 'c1 ["10.208.0.2"]\n',
+        ("inspect", "a", "-f", "{{range $k, $v := .Containers}}{{$k}}{{end}} {{len .Containers}}"): "c1 1\n",
+        ("inspect", "a", "-f", '{{index .Labels "k"}} {{(index .Subnets 0).Gateway}}'): "1 10.208.0.1\n",
+        ("inspect", "a", "-f", "{{join .Containers.c1.Addresses `,`}}"): "10.208.0.2\n",
+        ("ls", "--format", "{{if .Internal}}{{.Name}} is internal{{else}}-{{end}}"): "-\n-\nccc is internal\n",
+        ("ls", "--format", r"table {{.Name}}\t{{.State}}"): "NAME  STATE\na     up\nbb    up\nccc   up\n",
+    }.items():
+        assert three.mydockernet(words).stdout == out
+    chains = three.mydockernet(["rules", "ccc", "--format", "{{if eq .Owner `ccc`}}{{.Chain}}{{end}}"]).stdout.split()
+    assert chains == ["MYDOCKERNET-PREROUTING"]
+    three.fails(["ls", "--format", "{{range .Labels}}"], 2, "--format: {{range .Labels}} has no {{end}}")
+
+
 def test_inspect_tells_intent_and_kernel(three):
     (record,) = json.loads(three.mydockernet("inspect a").stdout)
     assert record["Subnets"] == [{"Subnet": "10.208.0.0/24", "Gateway": "10.208.0.1", "IPRanges": [], "Reserved": {}}]

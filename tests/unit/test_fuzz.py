@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mydockernet import ports
+from mydockernet.cli import template
 from mydockernet.dialects import ip_json, iptables, ss, sysctl
 from mydockernet.dialects.fact import Link, Observed, Route
 from mydockernet.errors import MydockernetError
@@ -118,3 +119,13 @@ def test_json_of_nft(text):
 def test_words_of_a_user(text):
     refused_or_read(ports.read_specs, [text], "SPEC")
     who.owners(text, intent(network("web", "10.1.0.0/24", endpoint(ports=(mapping(),)))), Observed())
+
+
+PARTS = '{{ }} . .Name $ $x := | ( ) , if range else end with index len json eq "a" 0 -1 {{end}} {{else}} {{.Name}} {{-'
+
+
+@fuzz
+@given(st.lists(st.sampled_from(PARTS.split()) | st.text(max_size=3), max_size=12).map(" ".join))
+def test_templates(text):
+    if render := refused_or_read(template.read, text):
+        refused_or_read(render, [{"Name": "web", "Labels": {"a": "b"}}], None)

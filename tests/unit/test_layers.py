@@ -59,6 +59,7 @@ ORDER = [
     "reports.survey",
     "reports.doctor",
     "cli.views",
+    "cli.template",
     "cli.messages",
     "cli.options",
     "cli.values",

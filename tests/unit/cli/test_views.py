@@ -1,30 +1,8 @@
-"""Templates and tables, as text."""
+"""Tables, as text."""
 
 import re
 
-import pytest
-
 from mydockernet.cli import views
-from mydockernet.errors import Invalid
-
-
-def test_a_template_gives_fields_and_json():
-    record = {"Name": "web", "Count": 2, "On": True, "Labels": {"a": "ü"}}
-    assert views.template(r"{{.Name}}\t{{ .Count }}\n{{.On}} {{json .Labels}} {{.Labels}}")(record) == (
-        'web\t2\ntrue {"a": "ü"} {"a": "ü"}\n'
-    )
-    assert views.template("{{json .}}")(record).startswith('{"Name": "web"')
-
-
-@pytest.mark.parametrize("text", ["", "web", "{{Name}}", "{{.Name}", "{{.Name}} {{", "{{.Name | upper}}"])
-def test_what_is_no_template_is_refused(text):
-    with pytest.raises(Invalid, match="is neither table nor json"):
-        views.template(text)
-
-
-def test_a_field_that_there_is_not_is_named_with_those_there_are():
-    with pytest.raises(Invalid, match="there is no field 'Nmae'; there are: Name"):
-        views.template("{{.Nmae}}")({"Name": "web"})
 
 
 def table(width, trunc=True, name="web"):
