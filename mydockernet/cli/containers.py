@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from mydockernet import addressing, model, ports, running, transitions
 from mydockernet.actions import Outcome
+from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, is_dry_run, print_plan
 from mydockernet.cli.messages import report_all, tell
 from mydockernet.cli.values import context_of, read_labels, store_of
@@ -49,6 +50,7 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", metavar="K[=V]", **many, help="Label of the container")
     parser.add_argument("--no-default-route", action="store_true", help="Do not add a default route")
     parser.add_argument("--name", metavar="NAME", help="Name of the container here (default: that of its namespace)")
+    docker_options.connect_arguments(parser)
 
 
 def run_connect(args: argparse.Namespace) -> int:

@@ -86,12 +86,15 @@ def _run(words: list[str]) -> int:
     )
     top.add_argument("-V", "--version", action="version", version=f"mydockernet {__version__}")
     common_options(top)
-    top.add_argument("verb", metavar="VERB", help=argparse.SUPPRESS)
-    top.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    for name, nargs in (("verb", None), ("rest", argparse.REMAINDER)):
+        top.add_argument(name, nargs=nargs, help=argparse.SUPPRESS).required = False
     if not words:
         top.print_help(sys.stderr)
         return Invalid.exit_code
-    given = top.parse_args(words)
+    given, unknown = top.parse_known_args(words)
+    _refuse(unknown, top.prog)
+    if given.verb is None:
+        raise Invalid("no verb is given", hint="mydockernet --help")
     # As docker's fingers have it: `network ls`, `help ls`, `version`.
     if given.verb == "network":
         given.verb, *given.rest = given.rest or ["help"]
@@ -123,8 +126,18 @@ def _run(words: list[str]) -> int:
         cut = rest.index("--")
         rest, given.command = rest[:cut], rest[cut + 1 :]
     del given.verb, given.rest
-    code: int = getattr(room, f"run_{name}")(parser.parse_intermixed_args(rest, given))
+    given, unknown = parser.parse_known_intermixed_args(rest, given)
+    _refuse(unknown, parser.prog)
+    code: int = getattr(room, f"run_{name}")(given)
     return code
+
+
+def _refuse(words: Sequence[str], prog: str) -> None:
+    """Raise Invalid for words that no verb takes. Of the words behind an unknown option, any may be its value."""
+    options = [word.partition("=")[0] for word in words if word.startswith("-")]
+    if words:
+        messages = [f"unknown option: {option}" for option in options] or [f"unexpected argument: {' '.join(words)}"]
+        raise Invalid(*messages, hint=f"{prog} --help")
 
 
 VERBS = {

@@ -4,6 +4,7 @@ import argparse
 import os
 
 from mydockernet import addressing, model, transitions
+from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, names_of
 from mydockernet.cli.messages import report_all
 from mydockernet.cli.values import filter_argument, read_filters, read_labels, store_of
@@ -57,6 +58,7 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--label", metavar="K[=V]", **many, help="Label of the network, for --filter")
     parser.add_argument("--ignore", action="store_true", help="Succeed if an identical network exists")
+    docker_options.create_arguments(parser)
 
 
 def run_create(args: argparse.Namespace) -> int:
@@ -66,7 +68,7 @@ def run_create(args: argparse.Namespace) -> int:
 
 def _wish(args: argparse.Namespace) -> Wish:
     """Read the values of create's options. Raises Invalid with all that is wrong with them."""
-    problems = [*model.name_problems(args.name), *model.driver_problems(args.driver)]
+    problems = [*docker_options.apply_keys(args), *model.name_problems(args.name), *model.driver_problems(args.driver)]
     if args.bridge_name is not None:
         problems += model.interface_problems(args.bridge_name)
     if args.ipv6:

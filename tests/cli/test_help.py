@@ -92,6 +92,26 @@ def test_a_wrong_word_gets_one_line_and_a_hint(capsys):
     assert cli.main([]) == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "errors"),
+    [
+        ("create --nope value foo", "unknown option: --nope"),
+        ("create foo --nope=value --gone -x", "unknown option: --nope; unknown option: --gone; unknown option: -x"),
+        ("create --ipam-opt a=b --reserve 10.0.0.1 foo", "unknown option: --ipam-opt"),
+        ("--nope ls", "unknown option: --nope"),
+        ("--nope", "unknown option: --nope"),
+        ("-v", "no verb is given"),
+        ("ls a b", "unexpected argument: a b"),
+        ("create foo --scope swarm", "argument --scope: invalid choice: 'swarm' (choose from 'local')"),
+    ],
+)
+def test_an_error_blames_the_wrong_word_only(capsys, words, errors):
+    assert cli.main(words.split()) == 2
+    *found, hint = capsys.readouterr().err.splitlines()
+    assert found == [f"mydockernet: error: {error}" for error in errors.split("; ")]
+    assert hint.startswith("hint: mydockernet ")
+
+
 def test_a_verb_that_is_nearly_one_is_guessed(capsys):
     cli.main(["creat", "web"])
     assert capsys.readouterr().err.endswith("hint: mydockernet create\n")

@@ -195,6 +195,23 @@ def test_old_fingers_find_their_words(host):
         host.mydockernet(words)
 
 
+def test_the_options_of_docker_make_the_network_that_they_make_there(host):
+    host.mydockernet(
+        "network create --driver bridge --attachable --scope local --ipam-driver default --subnet 10.9.0.0/24 "
+        "--aux-address router=10.9.0.5 -o com.docker.network.bridge.name=br9 --opt com.docker.network.driver.mtu=1400 "
+        "-o com.docker.network.bridge.enable_icc=false -o com.docker.network.bridge.enable_ip_masquerade=false foo"
+    )
+    (record,) = json.loads(host.mydockernet("inspect foo").stdout)
+    assert record["Subnets"][0]["Reserved"] == {"router": "10.9.0.5"}
+    assert [record[key] for key in ("Bridge", "MTU", "ICC", "Masquerade")] == ["br9", 1400, False, False]
+    host.fails(
+        "create bar -o mtu=big -o nope=1",
+        2,
+        "--opt: there is no option with the key 'nope'",
+        "--mtu: 'big' is not a number",
+    )
+
+
 def test_options_stand_before_or_after_names(host):
     host.mydockernet("create web --subnet 10.1.0.0/24")
     host.mydockernet("--state-dir /run/x create --subnet 10.2.0.0/24 web2")

@@ -63,6 +63,7 @@ ORDER = [
     "cli.messages",
     "cli.options",
     "cli.values",
+    "cli.docker_options",
     "cli.change",
     "cli.networks",
     "cli.listing",

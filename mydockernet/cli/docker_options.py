@@ -1,0 +1,108 @@
+"""The options of `docker network` and `podman network` that mean the same as one of mydockernet's: all in one place.
+
+An option with no counterpart is not here: it is an unknown option.
+"""
+
+import argparse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Another name, and the attribute of the option that it names.
+CREATE = {"--aux-address": "reserve", "--interface-name": "bridge_name"}
+CONNECT = {"--mac-address": "mac"}
+APPENDED = {"reserve"}
+
+# Options that ask for what every network here is, with the values that do; a flag has none.
+GRANTED = {
+    "--attachable": (),
+    "--disable-dns": (),
+    "--ipv4": (),
+    "--ipam-driver": ("default", "host-local"),
+    "--scope": ("local",),
+}
+
+# The keys of --opt KEY=VALUE: the attribute of the option that they set. A key that disables something sets a flag.
+KEYS = {
+    "com.docker.network.bridge.name": "bridge_name",
+    "com.docker.network.driver.mtu": "mtu",
+    "mtu": "mtu",
+    "com.docker.network.bridge.enable_icc": "no_icc",
+    "com.docker.network.bridge.enable_ip_masquerade": "no_masquerade",
+}
+# Keys that ask for what every network here is, with the values that do.
+GRANTED_KEYS = {
+    "com.docker.network.bridge.gateway_mode_ipv4": ("nat",),
+    "isolate": ("true", "1", "strict"),
+}
+# Keys for which there is another way.
+ADVICE = {
+    "com.docker.network.bridge.host_binding_ipv4": "use an address in --publish IP:PORT:PORT of connect",
+    "com.docker.network.container_iface_prefix": "use --ifname of connect",
+    "no_default_route": "use --no-default-route of connect",
+}
+_SWITCH = {"true": False, "1": False, "false": True, "0": True}
+
+
+def create_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of docker and podman for `create`. Only --opt is shown in the help."""
+    _other_names(parser, CREATE)
+    for option, values in GRANTED.items():
+        if values:
+            parser.add_argument(option, choices=values, help=argparse.SUPPRESS)
+        else:
+            parser.add_argument(option, action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "-o",
+        "--opt",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="Option by its key in docker or podman, such as com.docker.network.driver.mtu=1400 for --mtu 1400",
+    )
+
+
+def connect_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of docker and podman for `connect`, which the help does not show."""
+    _other_names(parser, CONNECT)
+
+
+def _other_names(parser: argparse.ArgumentParser, names: dict[str, str]) -> None:
+    for name, attribute in names.items():
+        more: dict[str, Any] = {"action": "append", "default": []} if attribute in APPENDED else {}
+        parser.add_argument(name, dest=attribute, metavar="VALUE", help=argparse.SUPPRESS, **more)
+
+
+def apply_keys(args: argparse.Namespace) -> list[str]:
+    """Set the options that the keys of --opt stand for; returns what is wrong with them."""
+    problems = []
+    for word in args.opt:
+        key, equals, value = word.partition("=")
+        if not equals:
+            problems.append(f"--opt: {word!r} is not KEY=VALUE")
+        elif key in ADVICE:
+            problems.append(f"--opt: {key} is not supported: {ADVICE[key]}")
+        elif key in GRANTED_KEYS:
+            if value not in GRANTED_KEYS[key]:
+                problems.append(f"--opt: {key} can only be {' or '.join(GRANTED_KEYS[key])}, not {value!r}")
+        elif key not in KEYS:
+            problems.append(f"--opt: there is no option with the key {key!r}")
+        else:
+            problems += _set(args, KEYS[key], word)
+    return problems
+
+
+def _set(args: argparse.Namespace, attribute: str, word: str) -> list[str]:
+    key, _, text = word.partition("=")
+    value: str | bool | None = text
+    if attribute.startswith("no_"):
+        value = _SWITCH.get(text.lower())
+        if value is None:
+            return [f"--opt: {key} is true or false, not {text!r}"]
+    given = getattr(args, attribute)
+    if given not in (None, False, value):
+        option = "--" + attribute.replace("_", "-")
+        return [f"--opt: {word} contradicts {option}" + ("" if given is True else f" {given}")]
+    setattr(args, attribute, value)
+    return []
