@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `list`."""
     parser.add_argument("-q", "--quiet", action="store_true", help="Print only the names")
-    filter_argument(parser)
+    filter_argument(parser, "-f", "--filter")
     parser.add_argument(
         "--format",
         default="table",

@@ -113,19 +113,23 @@ def _wish(args: argparse.Namespace) -> Wish:
 def remove_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `remove`."""
     parser.add_argument("names", metavar="NAME", nargs="+")
-    parser.add_argument("-f", "--force", action="store_true", help="Disconnect the containers on it first")
+    parser.add_argument("-f", "--force", action="store_true", help="Disconnect its containers first; implies --ignore")
     parser.add_argument("--ignore", action="store_true", help="Succeed if there is no such network")
 
 
 def run_remove(args: argparse.Namespace) -> int:
     """Run `remove`; returns the exit code."""
     names = dict.fromkeys(args.names)
-    return change(args, [(names_of, transitions.remove(name, args.force, args.ignore)) for name in names])
+    ignore = args.ignore or args.force  # As with docker and podman.
+    return change(args, [(names_of, transitions.remove(name, args.force, ignore)) for name in names])
 
 
 def prune_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `prune`."""
-    filter_argument(parser)
+    parser.add_argument(
+        "-f", "--force", action="store_true", help="Accepted as in docker: nothing asks for confirmation here"
+    )
+    filter_argument(parser, "--filter")
 
 
 def run_prune(args: argparse.Namespace) -> int:

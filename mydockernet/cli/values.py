@@ -45,11 +45,10 @@ def terminal_width() -> int | None:
     return os.get_terminal_size(sys.stdout.fileno()).columns or 80  # A terminal that does not know.
 
 
-def filter_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare --filter."""
+def filter_argument(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Declare --filter; -f is its short name for `list` only, as in docker."""
     parser.add_argument(
-        "-f",
-        "--filter",
+        *names,
         action="append",
         default=[],
         metavar="KEY=VALUE",

@@ -212,6 +212,16 @@ def test_the_options_of_docker_make_the_network_that_they_make_there(host):
     )
 
 
+def test_force_means_what_it_means_in_docker(three):
+    assert three.mydockernet("rm -f nosuch").stdout == ""
+    assert three.mydockernet("rm -f nosuch bb").stdout == "bb\n"
+    assert three.mydockernet("rm -f nosuch", check=False).stderr == ""
+    three.fails("rm nosuch", 3, "no network is named 'nosuch'")
+    assert three.mydockernet("prune -f --filter name=nosuch").stdout == ""
+    assert three.mydockernet("network prune -f").stdout == "ccc\n"
+    assert three.mydockernet("ls -q -f name=a").stdout == "a\n"
+
+
 def test_options_stand_before_or_after_names(host):
     host.mydockernet("create web --subnet 10.1.0.0/24")
     host.mydockernet("--state-dir /run/x create --subnet 10.2.0.0/24 web2")
