@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterable, Sequence
 from io import StringIO
 
-from mydockernet.dialects.fact import Link
+from mydockernet.dialects.fact import TAG, Link
 from mydockernet.errors import printable
 from mydockernet.model import Endpoint, Network
 from mydockernet.reports.survey import OwnedRule, Shown
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 RULE_FIELDS = ("Owner", "Table", "Chain", "Number", "Packets", "Rule", "Why")
 _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
+# Columns with short cells. In a narrow terminal only the others are made narrower, and keep LEAST characters.
+FIRM = {"CONTAINERS", "DRIVER", "FIELD", "NUMBER", "PACKETS", "PORT", "STATE", "TABLE"}
+LEAST = 8
 LIST_FIELDS = ("Name", "Subnet", "Gateway", "Driver", "Containers", "State")
 
 
@@ -83,10 +87,24 @@ def rule_record(owned: OwnedRule) -> dict[str, Any]:
 
 
 def rules_table(records: Sequence[dict[str, Any]], width: int | None) -> str:
-    """Rules as a table, each on a line of its own where it goes into a pipe."""
-    return table(
-        [field.upper() for field in RULE_FIELDS], [[str(r[f]) for f in RULE_FIELDS] for r in records], width, False
-    )
+    """Rules: in a pipe as a table with one line per rule, in a terminal as a list, since a table would be too wide."""
+    if width is None:
+        return table([f.upper() for f in RULE_FIELDS], [[str(r[f]) for f in RULE_FIELDS] for r in records], None)
+    return "".join(f"{_rule_block(record, width)}\n" for record in records)
+
+
+def _rule_block(record: dict[str, Any], width: int) -> str:
+    """A rule for a terminal: its place, as `who` reads it, its owner and counter; the rule; its reason."""
+    owner, packets = record["Owner"], record["Packets"]
+    place = f"{record['Table']}/{record['Chain']}/{record['Number']}"
+    lines = [f"{place}  {owner}  {packets} packet{'' if packets == 1 else 's'}"]
+    # The owner is told already.
+    rule = record["Rule"].replace(f'-m comment --comment "{TAG}{owner}" ', "")
+    for text in (rule, record["Why"]):
+        lines += textwrap.wrap(
+            text, width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False, break_long_words=False
+        )
+    return "\n".join(map(printable, lines))
 
 
 def hops(found: Iterable[Hop]) -> str:
@@ -167,15 +185,16 @@ def list_table(records: Sequence[dict[str, Any]], width: int | None, trunc: bool
 def inspect_tables(record: dict[str, Any], width: int | None) -> str:
     """A network as a table of its values, one of who reaches its containers, port by port, and one of its rules."""
     values = [[key, _words(value)] for key, value in record.items() if key not in ("Rules", "Containers")]
-    rules = [[str(rule[key]) for key in RULE_FIELDS[1:]] for rule in record["Rules"]]
-    tables = table(["FIELD", "VALUE"], values, width, trunc=False)
+    tables = table(["FIELD", "VALUE"], values, width)
     if record["Containers"]:
-        tables += "\n" + table(
-            ["CONTAINER", "ADDRESS", "PORT", "REACHED FROM", "AS"], _reach(record), width, trunc=False
-        )
-    if rules:
-        tables += "\n" + table([field.upper() for field in RULE_FIELDS[1:]], rules, width, trunc=False)
-    return tables
+        tables += "\n" + table(["CONTAINER", "ADDRESS", "PORT", "REACHED FROM", "AS"], _reach(record), width)
+    if not record["Rules"]:
+        return tables
+    if width is None:
+        rules = [[str(rule[key]) for key in RULE_FIELDS[1:]] for rule in record["Rules"]]
+        return tables + "\n" + table([field.upper() for field in RULE_FIELDS[1:]], rules, None)
+    blocks = [[_rule_block(rule, width - len("│  │"))] for rule in record["Rules"]]
+    return tables + "\n" + _boxed([["RULES"], *blocks], width, trunc=False)
 
 
 def _reach(record: dict[str, Any]) -> list[list[str]]:
@@ -219,11 +238,20 @@ def _words(value: Any) -> str:
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, trunc: bool = False) -> str:
     """A table: in a terminal of this width with borders, for a pipe (None) plain, each row on a line."""
     lines = [headers, *([printable(cell) for cell in row] for row in rows)]
-    return _plain(lines) if width is None else _boxed(lines, width, trunc)
+    if width is None or width < _least(lines):
+        return _plain(lines)
+    return _boxed(lines, width, trunc)
+
+
+def _least(lines: Sequence[Sequence[str]]) -> int:
+    """The width that a table with borders needs at least."""
+    columns = list(zip(*lines, strict=True))
+    widths = (max(map(len, column)) for column in columns)
+    return 1 + sum(3 + (w if c[0] in FIRM else min(w, LEAST)) for c, w in zip(columns, widths, strict=True))
 
 
 def _plain(lines: Sequence[Sequence[str]]) -> str:
-    """In a pipe a record is one line, however long."""
+    """Without borders, each record on one line, however long."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     return "".join(line.rstrip() + "\n" for line in padded)
@@ -238,9 +266,11 @@ def _boxed(lines: Sequence[Sequence[str]], width: int, trunc: bool) -> str:
     drawn = Table(box=box.ROUNDED)
     headers, *rows = lines
     for header in headers:
-        drawn.add_column(header, no_wrap=trunc, overflow="ellipsis" if trunc else "fold")
+        # A column that may wrap is made narrower, the widest one first.
+        drawn.add_column(header, no_wrap=header in FIRM, overflow="fold")
+    cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"} if trunc else {}
     for row in rows:
-        drawn.add_row(*map(Text, row))
+        drawn.add_row(*(Text(cell, **cut) for cell in row))
     out = StringIO()
     Console(file=out, width=width, force_terminal=True, color_system="auto").print(drawn)
     return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())

@@ -1,9 +1,12 @@
 """What is printed: results on stdout, one record a line; the rest on stderr, one line an error; the exit codes."""
 
+import contextlib
 import json
 import os
 import pty
+import re
 import subprocess
+import termios
 
 import pytest
 
@@ -34,12 +37,39 @@ def test_a_name_is_never_cut_in_a_pipe(host):
     assert host.mydockernet("list", env={"COLUMNS": "40"}).stdout.splitlines()[1].startswith(f"{name} ")
 
 
-def test_a_table_in_a_terminal_has_borders(three):
+def in_terminal(host, *words, columns=80):
+    """What is printed to a terminal that is this wide, without colors."""
     reader, writer = pty.openpty()
-    subprocess.run([*three.enter, "mydockernet", "list"], env=three.env, stdout=writer, check=True)
-    os.close(writer)
-    assert "╭" in os.read(reader, 100_000).decode()
+    termios.tcsetwinsize(writer, (24, columns))
+    out = b""
+    with subprocess.Popen([*host.enter, "mydockernet", *words], env=host.env, stdout=writer) as process:
+        os.close(writer)
+        with contextlib.suppress(OSError):  # It has ended.
+            while more := os.read(reader, 100_000):
+                out += more
     os.close(reader)
+    assert process.returncode == 0
+    return re.sub(r"\x1b\[[\d;]*m", "", out.decode()).replace("\r", "")
+
+
+def test_a_table_in_a_terminal_has_borders(three):
+    assert in_terminal(three, "list").startswith("╭")
+
+
+def test_at_80_columns_a_long_name_leaves_the_state_whole(host):
+    host.mydockernet(["create", "n" * 42])
+    lines = in_terminal(host, "list").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[3].endswith("│ bridge │ 0          │ up    │")
+
+
+def test_at_80_columns_rules_take_a_few_lines_each(three):
+    out = in_terminal(three, "rules")
+    rules = len(three.mydockernet("rules --format json").stdout.splitlines())
+    assert len(out.splitlines()) < 4 * rules
+    assert max(map(len, out.splitlines())) <= 80
+    place = out.split(maxsplit=1)[0]
+    assert three.mydockernet(["who", place]).stdout.startswith(f"{place}: all networks: ")
 
 
 @pytest.mark.parametrize(
