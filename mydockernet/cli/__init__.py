@@ -1,1 +1,1 @@
-"""The command line: words → one action; its result → what is printed, and the exit code."""
+"""The command line: from the arguments to one action; from its result to the output and the exit code."""

@@ -1,4 +1,4 @@
-"""Carry out changes, or print their plan; tell what went wrong."""
+"""Make changes, or print their plan, and report errors."""
 
 import argparse
 import sys
@@ -12,14 +12,14 @@ from mydockernet.errors import Invalid, MydockernetError, printable
 from mydockernet.record import script
 from mydockernet.transitions import Transition
 
-# Says, of what was done, what is printed: lines, or nothing for an empty one.
+# What to print of a change that was made; an empty string prints nothing.
 Result = Callable[[Outcome], str]
 
 CHANGES_PENDING = 5
 
 
 def change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]]) -> int:
-    """Make changes one by one, or print the plan of all; the exit code is the first failure's."""
+    """Make changes one by one, or print the plan of all. The exit code is that of the first failure."""
     wanted = list(wanted)
     context = context_of(args)
     if is_dry_run(args):
@@ -39,15 +39,15 @@ def change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]]
 
 
 def is_dry_run(args: argparse.Namespace) -> bool:
-    """Whether it is a dry run. Raises Invalid for options that go with nothing else."""
+    """Whether this is a dry run. Raises Invalid for options that require one."""
     for option, given in (("--format", args.format), ("--exit-code", args.exit_code)):
         if given and not args.dry_run:
-            raise Invalid(f"{option} goes with --dry-run")
+            raise Invalid(f"{option} requires --dry-run")
     return bool(args.dry_run)
 
 
 def print_plan(args: argparse.Namespace, found: actions.Preview) -> int:
-    """Print the plan of a dry run; returns the exit code."""
+    """Print the plan of a dry run and return the exit code."""
     tell(found.notes)
     code = report_all(found.errors)
     steps = script.whole(found.steps, found.record)
@@ -57,5 +57,5 @@ def print_plan(args: argparse.Namespace, found: actions.Preview) -> int:
 
 
 def names_of(outcome: Outcome) -> str:
-    """The names of the networks that changed, one a line."""
+    """The names of the networks that changed, one per line."""
     return "\n".join(outcome.change.after)

@@ -10,6 +10,7 @@ from mydockernet.actions import Outcome
 from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, is_dry_run, print_plan
 from mydockernet.cli.messages import report_all, tell
+from mydockernet.cli.options import example
 from mydockernet.cli.values import context_of, read_labels, store_of
 from mydockernet.errors import Invalid, NotFound, no_network
 from mydockernet.kernel import namespaces
@@ -19,24 +20,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+CONTAINER = "Name of the container, or the namespace that was given to connect"
+SPEC = "[HOSTIP:]HOSTPORT[-…]:PORT[-…][/tcp|udp|sctp], HOSTIP::PORT, or PORT, which chooses a free host port"
+CONNECTED = ("ip netns add c1", "mydockernet create web", "mydockernet connect web c1 --publish 8080:80")
+
 
 def connect_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `connect`."""
-    parser.add_argument("network", metavar="NETWORK")
+    parser.add_argument("network", metavar="NETWORK", help="Name of the network")
     parser.add_argument(
         "container",
         metavar="CONTAINER",
         help="Name of a network namespace (ip netns), pid, or path of a namespace file",
     )
     _endpoint_arguments(parser)
+    example(parser, *CONNECTED)
 
 
 def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of an endpoint, as connect and run have them."""
+    """Declare the options of an endpoint, which connect and run share."""
     many: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument("--ip", metavar="IP", help="Address (default: the next free one)")
     parser.add_argument("--ip6", metavar="IP", help="Not supported yet")
-    parser.add_argument("--mac", metavar="MAC", help="MAC address (default: 02:42 and the bytes of the IPv4 address)")
+    parser.add_argument("--mac", metavar="MAC", help="MAC address (default: 02:42 and the IPv4 address)")
     parser.add_argument(
         "--ifname", metavar="IF", help="Name of the interface inside the container (default: the first free ethN)"
     )
@@ -45,16 +51,18 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
         "--publish",
         metavar="SPEC",
         **many,
-        help="Publish host ports: [HOSTIP:]HOSTPORT[-…]:PORT[-…][/PROTOCOL], HOSTIP::PORT, PORT",
+        help=f"Publish host ports: {SPEC}",
     )
     parser.add_argument("--label", metavar="K[=V]", **many, help="Label of the container")
     parser.add_argument("--no-default-route", action="store_true", help="Do not add a default route")
-    parser.add_argument("--name", metavar="NAME", help="Name of the container here (default: that of its namespace)")
+    parser.add_argument(
+        "--name", metavar="NAME", help="Name of the container in mydockernet (default: from its namespace)"
+    )
     docker_options.connect_arguments(parser)
 
 
 def run_connect(args: argparse.Namespace) -> int:
-    """Run `connect`; returns the exit code."""
+    """Run `connect` and return the exit code."""
     wish = _connection(args, args.name or "", model.Namespace(""))
 
     def result(outcome: Outcome) -> str:
@@ -65,14 +73,14 @@ def run_connect(args: argparse.Namespace) -> int:
 
 
 def _address(outcome: Outcome) -> str:
-    """The first address of the endpoint that is new."""
+    """The first address of the new endpoint."""
     before = [(network.name, e) for network, e in model.endpoints(outcome.change.before.values())]
     after = model.endpoints(outcome.change.after.values())
     return next((str(e.addresses[0]) for network, e in after if (network.name, e) not in before), "")
 
 
 def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace) -> Connection:
-    """Read the values of connect's options. Raises Invalid with all that is wrong with them."""
+    """Read the values of connect's options. Raises Invalid with everything that is wrong with them."""
     problems: list[str] = []
     if args.ip6:
         problems.append(f"--ip6: {addressing.IPV6_LATER}")
@@ -111,13 +119,14 @@ def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace)
 
 def disconnect_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `disconnect`."""
-    parser.add_argument("network", metavar="NETWORK")
-    parser.add_argument("container", metavar="CONTAINER", help="Name of the container here, or what connect was given")
+    parser.add_argument("network", metavar="NETWORK", help="Name of the network")
+    parser.add_argument("container", metavar="CONTAINER", help=CONTAINER)
     parser.add_argument("-f", "--force", action="store_true", help="Succeed if it is not connected")
+    example(parser, *CONNECTED, "mydockernet disconnect web c1")
 
 
 def run_disconnect(args: argparse.Namespace) -> int:
-    """Run `disconnect`; returns the exit code."""
+    """Run `disconnect` and return the exit code."""
     return change(args, [(_nothing, transitions.disconnect(args.network, args.container, args.force))])
 
 
@@ -127,22 +136,23 @@ def _nothing(_: Outcome) -> str:
 
 def publish_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `publish`."""
-    parser.add_argument("network", metavar="NETWORK")
-    parser.add_argument("container", metavar="CONTAINER", help="Name of the container here, or what connect was given")
-    parser.add_argument(
-        "specs",
-        metavar="SPEC",
-        nargs="+",
-        help="[HOSTIP:]HOSTPORT[-…]:PORT[-…][/tcp|udp|sctp], HOSTIP::PORT, or PORT (any host port)",
-    )
+    _port_arguments(parser, f"Host ports to publish: {SPEC}")
+    example(parser, *CONNECTED, "mydockernet publish web c1 127.0.0.1:5353:53/udp")
+
+
+def _port_arguments(parser: argparse.ArgumentParser, specs: str) -> None:
+    """Declare the arguments that publish and unpublish share."""
+    parser.add_argument("network", metavar="NETWORK", help="Name of the network")
+    parser.add_argument("container", metavar="CONTAINER", help=CONTAINER)
+    parser.add_argument("specs", metavar="SPEC", nargs="+", help=specs)
 
 
 def run_publish(args: argparse.Namespace) -> int:
-    """Run `publish`; returns the exit code."""
+    """Run `publish` and return the exit code."""
     wishes = ports.read_specs(args.specs, "SPEC")
 
     def result(outcome: Outcome) -> str:
-        """The host's side of each new mapping, ready to be asked: 0.0.0.0:8080."""
+        """The host address and ports of each new mapping, as in 0.0.0.0:8080."""
         _tell_chosen(outcome, wishes)
         return "\n".join(f"{mapping.host_ip or '0.0.0.0'}:{mapping.host_ports}" for mapping in _published(outcome))
 
@@ -162,7 +172,7 @@ def _published(outcome: Outcome) -> list[model.PortMapping]:
 
 
 def _tell_chosen(outcome: Outcome, wishes: Iterable[ports.PortWish]) -> None:
-    """Say which ports of the host were chosen, where that was left open."""
+    """Print which host ports were chosen for the wishes that left them open."""
     chosen = [
         m
         for m in _published(outcome)
@@ -176,13 +186,14 @@ def _tell_chosen(outcome: Outcome, wishes: Iterable[ports.PortWish]) -> None:
 
 def port_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `port`."""
-    parser.add_argument("network", metavar="NETWORK")
-    parser.add_argument("container", metavar="CONTAINER", help="Name of the container here, or what connect was given")
+    parser.add_argument("network", metavar="NETWORK", help="Name of the network")
+    parser.add_argument("container", metavar="CONTAINER", help=CONTAINER)
     parser.add_argument("port", metavar="PORT[/PROTOCOL]", nargs="?", help="Print only where this port is published")
+    example(parser, *CONNECTED, "mydockernet port web c1")
 
 
 def run_port(args: argparse.Namespace) -> int:
-    """Run `port`; returns the exit code."""
+    """Run `port` and return the exit code."""
     inner = ports.read_inner(args.port) if args.port else None
     intent, errors = store_of(args).load_each()
     if errors and args.network not in intent:
@@ -192,30 +203,37 @@ def run_port(args: argparse.Namespace) -> int:
     lines = [*ports.shown(endpoint.ports, inner)]
     if inner and not lines:
         what = f"{inner[0]}/{inner[1]} is not published by {endpoint.name} on the network {network.name}"
-        raise NotFound(what, hint=f"mydockernet port {network.name} {endpoint.name} shows what is")
+        raise NotFound(what, hint=f"mydockernet port {network.name} {endpoint.name}")
     if endpoint.detached:
-        tell([f"{endpoint.name} is detached: its ports are kept for it, and nothing answers there now"])
+        tell([f"{endpoint.name} is detached: its ports stay reserved, but nothing answers on them"])
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
 
 
+def unpublish_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `unpublish`."""
+    _port_arguments(parser, "Published ports, as they were given to publish, or as port prints them")
+    example(parser, *CONNECTED, "mydockernet unpublish web c1 8080:80")
+
+
 def run_unpublish(args: argparse.Namespace) -> int:
-    """Run `unpublish`; returns the exit code."""
+    """Run `unpublish` and return the exit code."""
     wishes = ports.read_specs(args.specs, "SPEC")
     return change(args, [(_nothing, transitions.unpublish(args.network, args.container, wishes))])
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `run`."""
-    parser.add_argument("network", metavar="NETWORK")
+    parser.add_argument("network", metavar="NETWORK", help="Name of the network")
     _endpoint_arguments(parser)
     parser.usage = "mydockernet run [options] NETWORK -- COMMAND…"
+    example(parser, "mydockernet create web", "mydockernet run web -- ip address show eth0")
 
 
 def run_run(args: argparse.Namespace) -> int:
-    """Run `run`; returns the exit code."""
+    """Run `run` and return the exit code."""
     if not args.command:
-        raise Invalid("there is no command to run", hint="mydockernet run NETWORK -- COMMAND…")
+        raise Invalid("no command follows --", hint="mydockernet run NETWORK -- COMMAND…")
     name = args.name or f"run-{os.getpid()}"
     wish = _connection(args, name, namespaces.own(name))
     context = context_of(args)

@@ -1,4 +1,4 @@
-"""The verbs that show what there is: list, inspect, rules."""
+"""The verbs that show networks and rules: list, inspect, rules."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from mydockernet.cli.messages import report_all, tell
+from mydockernet.cli.options import example
 from mydockernet.cli.values import context_of, filter_argument, read_filters, read_template, store_of, terminal_width
 
 TYPE_CHECKING = False
@@ -26,10 +27,11 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
         "or 'table TEMPLATE', which adds headers (default: table)",
     )
     parser.add_argument("--no-trunc", action="store_true", help="Do not truncate in a terminal")
+    example(parser, "mydockernet create web", r"mydockernet list --format 'table {{.Name}}\t{{.State}}'")
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Run `list`; returns the exit code."""
+    """Run `list` and return the exit code."""
     wanted = read_filters(args.filter)
     render = read_template(args.format)
     if args.quiet:
@@ -52,7 +54,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 def inspect_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `inspect`."""
-    parser.add_argument("names", metavar="NAME", nargs="+")
+    parser.add_argument("names", metavar="NAME", nargs="+", help="Network to show")
     parser.add_argument(
         "-f",
         "--format",
@@ -60,10 +62,11 @@ def inspect_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="json|table|TEMPLATE",
         help="Output format: json, table, or a Go template such as '{{len .Containers}}' (default: json)",
     )
+    example(parser, "mydockernet create web", "mydockernet inspect web --format '{{(index .Subnets 0).Gateway}}'")
 
 
 def run_inspect(args: argparse.Namespace) -> int:
-    """Run `inspect`; returns the exit code."""
+    """Run `inspect` and return the exit code."""
     from mydockernet.cli import views
     from mydockernet.errors import no_network
 
@@ -78,12 +81,12 @@ def run_inspect(args: argparse.Namespace) -> int:
         sys.stdout.write(views.json_array(records))
     else:
         sys.stdout.write("\n".join(views.inspect_tables(record, terminal_width()) for record in records))
-    # A broken file matters here only where it could be the one that was asked for.
+    # A broken file matters only if it could hold a network that was asked for.
     return report_all([*found.errors, *unknown] if unknown else [])
 
 
 def _survey(args: argparse.Namespace, inside: Sequence[str] = ()) -> Survey:
-    """What there is, and the kernel shows; what could not be read is told on stderr."""
+    """The networks with what the kernel shows of them. Prints on stderr what could not be read."""
     from mydockernet.reports import survey
 
     found = survey.survey(context_of(args), inside)
@@ -93,6 +96,7 @@ def _survey(args: argparse.Namespace, inside: Sequence[str] = ()) -> Survey:
 
 def rules_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `rules`."""
+    example(parser, "mydockernet create web", "mydockernet rules web")
     parser.add_argument(
         "names", metavar="NAME", nargs="*", help="Network (default: all); shared rules are always listed"
     )
@@ -106,7 +110,7 @@ def rules_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_rules(args: argparse.Namespace) -> int:
-    """Run `rules`; returns the exit code."""
+    """Run `rules` and return the exit code."""
     from mydockernet.cli import views
     from mydockernet.dialects.fact import SHARED
     from mydockernet.errors import no_network

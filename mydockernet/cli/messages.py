@@ -1,11 +1,11 @@
-"""What is told on stderr: notes and errors."""
+"""Notes and errors, on stderr."""
 
 import sys
 from collections.abc import Iterable
 
 from mydockernet.errors import MydockernetError, printable
 
-# What check, explain and doctor exit with that found what is wrong.
+# The exit code of check, explain and doctor if they find a problem.
 DRIFTED = 5
 
 
@@ -16,7 +16,7 @@ def tell(notes: Iterable[str]) -> None:
 
 
 def report(error: MydockernetError) -> int:
-    """Print an error to stderr; returns its exit code."""
+    """Print an error to stderr and return its exit code."""
     for message in error.messages:
         line = printable(" ".join(message.split()))
         print(f"mydockernet: error: {line}", file=sys.stderr)
@@ -26,5 +26,5 @@ def report(error: MydockernetError) -> int:
 
 
 def report_all(errors: Iterable[MydockernetError]) -> int:
-    """Print all errors; returns the exit code of the first, 0 for none."""
+    """Print all errors and return the exit code of the first, 0 if there are none."""
     return next(iter([report(error) for error in errors]), 0)

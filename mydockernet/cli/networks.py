@@ -1,4 +1,4 @@
-"""The verbs that make and remove networks: create, remove, prune."""
+"""The verbs that create and remove networks: create, remove, prune."""
 
 import argparse
 import os
@@ -7,6 +7,7 @@ from mydockernet import addressing, model, transitions
 from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, names_of
 from mydockernet.cli.messages import report_all
+from mydockernet.cli.options import example
 from mydockernet.cli.values import filter_argument, read_filters, read_labels, store_of
 from mydockernet.errors import Invalid
 from mydockernet.transitions import Wish
@@ -19,55 +20,56 @@ if TYPE_CHECKING:
 def create_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `create`."""
     many: dict[str, Any] = {"action": "append", "default": []}
-    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("name", metavar="NAME", help="Name of the network")
     parser.add_argument("-d", "--driver", default="bridge", help="Driver (default: bridge)")
     parser.add_argument(
         "--subnet",
         metavar="CIDR",
         **many,
-        help="Subnet; host bits, if set, give the gateway (default: a free /24 of the pools)",
+        help="Subnet; host bits, if set, give the gateway (default: a free /24 from the pools)",
     )
     parser.add_argument(
-        "--gateway", metavar="IP", **many, help="Address of the host on the network (default: the first one)"
+        "--gateway", metavar="IP", **many, help="Address of the host on the network (default: the first of the subnet)"
     )
     parser.add_argument(
         "--ip-range",
         metavar="RANGE",
         **many,
-        help="Range to choose addresses from: CIDR or FIRST-LAST (default: the subnet)",
+        help="Range to assign addresses from: CIDR or FIRST-LAST (default: the whole subnet)",
     )
-    parser.add_argument("--reserve", metavar="[NAME=]IP", **many, help="Address that no container is given")
+    parser.add_argument("--reserve", metavar="[NAME=]IP", **many, help="Never assign this address to a container")
     parser.add_argument("--ipv6", action="store_true", help="Not supported yet")
     parser.add_argument(
         "--internal", action="store_true", help="Isolate the network: no traffic to or from the outside"
     )
-    parser.add_argument("--no-icc", action="store_true", help="Isolate the containers from each other")
+    parser.add_argument("--no-icc", action="store_true", help="Isolate containers from each other")
     parser.add_argument(
         "--port-security",
         action="store_true",
-        help="Drop frames whose MAC or IP address is not the container's own (always with --no-icc)",
+        help="Let containers send from their own MAC and IP address only (implied by --no-icc)",
     )
     parser.add_argument(
-        "--no-masquerade", action="store_true", help="Do not masquerade: containers keep their addresses outside"
+        "--no-masquerade",
+        action="store_true",
+        help="Do not masquerade: packets leave the host with the container's address",
     )
-    parser.add_argument(
-        "--mtu", metavar="N", help=f"MTU in bytes, {model.MTU_MIN} to {model.MTU_MAX} (default: the kernel's, 1500)"
-    )
+    parser.add_argument("--mtu", metavar="N", help=f"MTU in bytes, {model.MTU_MIN} to {model.MTU_MAX} (default: 1500)")
     parser.add_argument(
         "--bridge-name", metavar="IF", help="Name of the bridge (default: the network's name, if valid)"
     )
-    parser.add_argument("--label", metavar="K[=V]", **many, help="Label of the network, for --filter")
+    parser.add_argument("--label", metavar="K[=V]", **many, help="Label, which --filter can select")
     parser.add_argument("--ignore", action="store_true", help="Succeed if an identical network exists")
     docker_options.create_arguments(parser)
+    example(parser, "mydockernet create web", "mydockernet create db --subnet 10.1.0.0/24 --internal --label team=a")
 
 
 def run_create(args: argparse.Namespace) -> int:
-    """Run `create`; returns the exit code."""
+    """Run `create` and return the exit code."""
     return change(args, [(lambda _: args.name, transitions.create(_wish(args), args.ignore))])
 
 
 def _wish(args: argparse.Namespace) -> Wish:
-    """Read the values of create's options. Raises Invalid with all that is wrong with them."""
+    """Read the values of create's options. Raises Invalid with everything that is wrong with them."""
     problems = [*docker_options.apply_keys(args), *model.name_problems(args.name), *model.driver_problems(args.driver)]
     if args.bridge_name is not None:
         problems += model.interface_problems(args.bridge_name)
@@ -112,13 +114,14 @@ def _wish(args: argparse.Namespace) -> Wish:
 
 def remove_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `remove`."""
-    parser.add_argument("names", metavar="NAME", nargs="+")
+    parser.add_argument("names", metavar="NAME", nargs="+", help="Network to remove")
     parser.add_argument("-f", "--force", action="store_true", help="Disconnect its containers first; implies --ignore")
     parser.add_argument("--ignore", action="store_true", help="Succeed if there is no such network")
+    example(parser, "mydockernet create web", "mydockernet remove web")
 
 
 def run_remove(args: argparse.Namespace) -> int:
-    """Run `remove`; returns the exit code."""
+    """Run `remove` and return the exit code."""
     names = dict.fromkeys(args.names)
     ignore = args.ignore or args.force  # As with docker and podman.
     return change(args, [(names_of, transitions.remove(name, args.force, ignore)) for name in names])
@@ -126,14 +129,13 @@ def run_remove(args: argparse.Namespace) -> int:
 
 def prune_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `prune`."""
-    parser.add_argument(
-        "-f", "--force", action="store_true", help="Accepted as in docker: nothing asks for confirmation here"
-    )
+    parser.add_argument("-f", "--force", action="store_true", help="Do nothing: prune never asks for confirmation")
     filter_argument(parser, "--filter")
+    example(parser, "mydockernet create web", "mydockernet prune --filter name=web")
 
 
 def run_prune(args: argparse.Namespace) -> int:
-    """Run `prune`; returns the exit code."""
+    """Run `prune` and return the exit code."""
     wanted = read_filters(args.filter)
     networks, errors = store_of(args).load_each()
     if errors:

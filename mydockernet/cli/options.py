@@ -1,4 +1,4 @@
-"""The options that several verbs share, and how their values are read."""
+"""Options and help that several verbs share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from mydockernet.record import DEFAULT_FOLDER
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+def help_option(parser: argparse.ArgumentParser) -> None:
+    """Declare --help."""
+    parser.add_argument("-h", "--help", action="help", help="Print this help and exit")
+
+
+def example(parser: argparse.ArgumentParser, *lines: str) -> None:
+    """Add an example to the help of a verb: commands that work on a host without networks, one after the other."""
+    parser.epilog = "\n".join(["example:", *(f"  {line}" for line in lines), "", parser.epilog or ""])
 
 
 def common_options(parser: argparse.ArgumentParser, default: Any = None) -> None:

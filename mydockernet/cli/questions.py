@@ -1,18 +1,25 @@
-"""The verbs that answer a question: explain, who, doctor."""
+"""The verbs that answer questions: explain, who, doctor."""
 
 import argparse
 import sys
 
 from mydockernet.cli.messages import DRIFTED, report_all, tell
+from mydockernet.cli.options import example
 from mydockernet.cli.values import context_of
 from mydockernet.errors import NotFound, printable
+
+TWO_CONTAINERS = (
+    *("ip netns add c1", "ip netns add c2", "mydockernet create web"),
+    *("mydockernet connect web c1", "mydockernet connect web c2"),
+)
 
 
 def explain_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `explain`."""
-    ends = "Container, host, or an address"
+    ends = "Container, IP address, or the word host"
     parser.add_argument("source", metavar="FROM", help=ends)
     parser.add_argument("target", metavar="TO[:PORT[/PROTOCOL]]", help=ends)
+    example(parser, *TWO_CONTAINERS, "mydockernet explain c1 c2")
     parser.add_argument(
         "--format",
         default="text",
@@ -22,7 +29,7 @@ def explain_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_explain(args: argparse.Namespace) -> int:
-    """Run `explain`; returns the exit code."""
+    """Run `explain` and return the exit code."""
     from mydockernet.cli import views
     from mydockernet.packets import explain
     from mydockernet.packets.hops import STOPS
@@ -39,12 +46,13 @@ def who_arguments(parser: argparse.ArgumentParser) -> None:
         "words",
         metavar="WORD",
         nargs="+",
-        help="Address, PORT[/PROTOCOL], interface, MAC address, or rule as [TABLE/]CHAIN/NUMBER",
+        help="IP address, PORT[/PROTOCOL], interface, MAC address, or rule as [TABLE/]CHAIN/NUMBER",
     )
+    example(parser, "mydockernet create web --subnet 10.1.0.0/24", "mydockernet who 10.1.0.1 web FORWARD/1")
 
 
 def run_who(args: argparse.Namespace) -> int:
-    """Run `who`; returns the exit code."""
+    """Run `who` and return the exit code."""
     from mydockernet.reports import who
 
     context = context_of(args)
@@ -55,12 +63,13 @@ def run_who(args: argparse.Namespace) -> int:
         found = who.owners(word, intent, seen)
         sys.stdout.write("".join(printable(f"{word}: {owner}") + "\n" for owner in found))
         if not found:
-            unknown.append(NotFound(f"{word!r} is nobody's here"))
+            unknown.append(NotFound(f"nothing here owns {word!r}"))
     return report_all([*errors, *unknown])
 
 
 def doctor_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `doctor`."""
+    example(parser, "mydockernet doctor")
     parser.add_argument(
         "--format",
         default="text",
@@ -70,7 +79,7 @@ def doctor_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_doctor(args: argparse.Namespace) -> int:
-    """Run `doctor`; returns the exit code."""
+    """Run `doctor` and return the exit code."""
     from mydockernet.cli import views
     from mydockernet.reports import doctor
 

@@ -1,4 +1,4 @@
-"""The verbs that hold the kernel against the record: check, repair."""
+"""The verbs that compare the kernel with the record: check, repair."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from mydockernet import actions, transitions
 from mydockernet.actions import Outcome
 from mydockernet.cli.change import change
 from mydockernet.cli.messages import DRIFTED, report_all, tell
-from mydockernet.cli.options import lock_timeout_option
+from mydockernet.cli.options import example, lock_timeout_option
 from mydockernet.cli.values import context_of
 from mydockernet.drift import Drift
 from mydockernet.errors import printable
@@ -25,10 +25,11 @@ def check_arguments(parser: argparse.ArgumentParser) -> None:
         help="Output format; json prints one object per line (default: text)",
     )
     lock_timeout_option(parser)
+    example(parser, "mydockernet create web", "mydockernet check")
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Run `check`; returns the exit code."""
+    """Run `check` and return the exit code."""
     context = context_of(args)
     found = actions.audit(context, Scope(tuple(args.names), context.store.realm))
     tell(found.notes)
@@ -47,13 +48,14 @@ def _drifts(drifts: Iterable[Drift], as_json: bool) -> str:
 def repair_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `repair`."""
     parser.add_argument("names", metavar="NAME", nargs="*", help="Network (default: all)")
+    example(parser, "mydockernet create web", "ip link delete dev web", "mydockernet repair")
 
 
 def run_repair(args: argparse.Namespace) -> int:
-    """Run `repair`; returns the exit code."""
+    """Run `repair` and return the exit code."""
     scope = Scope(tuple(args.names), context_of(args).store.realm)
-    return change(args, [(_mended, transitions.repair(scope))])
+    return change(args, [(_repaired, transitions.repair(scope))])
 
 
-def _mended(outcome: Outcome) -> str:
+def _repaired(outcome: Outcome) -> str:
     return "\n".join(map(str, outcome.mended))

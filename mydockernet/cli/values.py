@@ -1,4 +1,4 @@
-"""How the values of options are read that several verbs have."""
+"""Read the values of options that several verbs share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def read_labels(words: Iterable[str], problems: list[str]) -> tuple[tuple[str, str], ...]:
-    """Read the values of --label; what is wrong with them is added to `problems`."""
+    """Read the values of --label; add what is wrong with them to `problems`."""
     labels = {}
     for word in words:
         key, _, value = word.partition("=")
@@ -30,7 +30,7 @@ def read_labels(words: Iterable[str], problems: list[str]) -> tuple[tuple[str, s
 
 
 def read_template(text: str) -> Callable[[Sequence[dict[str, Any]], int | None], str] | None:
-    """Read the value of --format: what prints records with a template; None for table and json. Raises Invalid."""
+    """Read the value of --format: a function that prints records, or None for table and json. Raises Invalid."""
     if text in ("json", "table"):
         return None
     from mydockernet.cli import template
@@ -39,10 +39,10 @@ def read_template(text: str) -> Callable[[Sequence[dict[str, Any]], int | None],
 
 
 def terminal_width() -> int | None:
-    """The columns of the terminal; None where stdout is none."""
+    """The width of the terminal, None if stdout is not one."""
     if not sys.stdout.isatty():
         return None
-    return os.get_terminal_size(sys.stdout.fileno()).columns or 80  # A terminal that does not know.
+    return os.get_terminal_size(sys.stdout.fileno()).columns or 80  # Some terminals report 0.
 
 
 def filter_argument(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -52,18 +52,21 @@ def filter_argument(parser: argparse.ArgumentParser, *names: str) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="Only networks with this name= (in part), driver= or label=K[=V]",
+        help="Only networks that match name=PART, driver=DRIVER or label=KEY[=VALUE]; can be repeated",
     )
 
 
 def read_filters(words: Sequence[str]) -> Callable[[model.Network], bool]:
-    """Networks that match every key given; of several values of one key, any. A name matches in part, as docker's."""
+    """Read the values of --filter: whether a network matches, as in docker. Raises Invalid.
+
+    A network must match every key that is given, and any one of its values, but all labels. A part of a name matches.
+    """
     problems = []
     wanted: dict[str, list[str]] = {}
     for word in words:
         key, equals, value = word.partition("=")
         if key not in ("name", "driver", "label") or not equals or not value:
-            problems.append(f"--filter: {word!r} is not name=, driver= or label= with a value")
+            problems.append(f"--filter: {word!r} is not name=PART, driver=DRIVER or label=KEY[=VALUE]")
         wanted.setdefault(key, []).append(value)
     if problems:
         raise Invalid(*problems)
@@ -80,14 +83,14 @@ def read_filters(words: Sequence[str]) -> Callable[[model.Network], bool]:
 
 
 def store_of(args: argparse.Namespace) -> JsonStore:
-    """The record that --state-dir names."""
+    """The record in --state-dir."""
     from mydockernet.record.store import JsonStore
 
     return JsonStore(Path(args.state_dir))
 
 
 def context_of(args: argparse.Namespace) -> Context:
-    """Where the verb works: the record and the kernel that its options name."""
+    """The record and the kernel that a verb works on."""
     from mydockernet.context import Context
     from mydockernet.errors import command_line, printable
     from mydockernet.kernel.door import Kernel

@@ -28,7 +28,7 @@ LIST_FIELDS = ("Name", "Subnet", "Gateway", "Driver", "Containers", "State")
 
 
 def list_record(shown: Shown) -> dict[str, Any]:
-    """A network as `list` tells of it."""
+    """A network as `list` shows it."""
     network = shown.network
     return {
         "Name": network.name,
@@ -44,7 +44,7 @@ def list_record(shown: Shown) -> dict[str, Any]:
 
 
 def inspect_record(shown: Shown) -> dict[str, Any]:
-    """A network as `inspect` tells of it: the intent, what is live of it, and its rules with their counters."""
+    """A network as `inspect` shows it: its record, its live bridge, its containers, and its rules with counters."""
     network = shown.network
     link = shown.seen.links.get(network.bridge)
     return {
@@ -73,7 +73,7 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
 
 
 def rule_record(owned: OwnedRule) -> dict[str, Any]:
-    """A rule as `rules` tells of it."""
+    """A rule as `rules` shows it."""
     return {
         "Owner": owned.owner,
         "Table": owned.table,
@@ -98,7 +98,7 @@ def _rule_block(record: dict[str, Any], width: int) -> str:
     owner, packets = record["Owner"], record["Packets"]
     place = f"{record['Table']}/{record['Chain']}/{record['Number']}"
     lines = [f"{place}  {owner}  {packets} packet{'' if packets == 1 else 's'}"]
-    # The owner is told already.
+    # The first line names the owner already.
     rule = record["Rule"].replace(f'-m comment --comment "{TAG}{owner}" ', "")
     for text in (rule, record["Why"]):
         lines += textwrap.wrap(
@@ -108,7 +108,7 @@ def _rule_block(record: dict[str, Any], width: int) -> str:
 
 
 def hops(found: Iterable[Hop]) -> str:
-    """A packet's way, a line a hop; below, indented, why, and the command that fixes it."""
+    """The path of a packet, one line per hop; below each, indented, the reason, and the command that fixes it."""
     lines = []
     for hop in found:
         lines.append(f"{_SIGNS[hop.state]}{hop.what}")
@@ -117,7 +117,7 @@ def hops(found: Iterable[Hop]) -> str:
 
 
 def findings(found: Iterable[Finding]) -> str:
-    """What doctor found: what it is; below, indented, what shows it, and the command that fixes it."""
+    """What doctor found, one line each; below it, indented, the evidence, and the command that fixes it."""
     lines = []
     for each in found:
         lines.append(f"{each.kind}: {each.what}")
@@ -131,7 +131,7 @@ def finding_records(found: Iterable[Finding]) -> list[dict[str, Any]]:
 
 
 def hop_records(found: Iterable[Hop]) -> list[dict[str, Any]]:
-    """A packet's way, for JSON."""
+    """The path of a packet, for JSON."""
     return [{"State": hop.state, "What": hop.what, "Why": hop.why, "Fix": hop.fix} for hop in found]
 
 
@@ -167,7 +167,7 @@ def _link_record(link: Link) -> dict[str, Any]:
 
 
 def json_lines(records: Iterable[dict[str, Any]]) -> str:
-    """One JSON object a line."""
+    """One JSON object per line."""
     return "".join(json_text(record) + "\n" for record in records)
 
 
@@ -177,13 +177,13 @@ def json_array(records: Iterable[dict[str, Any]]) -> str:
 
 
 def list_table(records: Sequence[dict[str, Any]], width: int | None, trunc: bool = True) -> str:
-    """Networks as a table. `width` is the terminal's; None for a pipe, where each stays on one plain line."""
+    """Networks as a table. `width` is that of the terminal, None in a pipe."""
     rows = [[str(record[field]) for field in LIST_FIELDS] for record in records]
     return table([field.upper() for field in LIST_FIELDS], rows, width, trunc)
 
 
 def inspect_tables(record: dict[str, Any], width: int | None) -> str:
-    """A network as a table of its values, one of who reaches its containers, port by port, and one of its rules."""
+    """A network as tables: its values, what can reach each port of its containers, and its rules."""
     values = [[key, _words(value)] for key, value in record.items() if key not in ("Rules", "Containers")]
     tables = table(["FIELD", "VALUE"], values, width)
     if record["Containers"]:
@@ -198,12 +198,12 @@ def inspect_tables(record: dict[str, Any], width: int | None) -> str:
 
 
 def _reach(record: dict[str, Any]) -> list[list[str]]:
-    """Who reaches the containers of a network: a row a container and port, with what to call it there."""
+    """What can reach the containers of a network, and at which address: one row per container and port."""
     rows = []
     for name, container in record["Containers"].items():
         addresses = ", ".join(container["Addresses"])
         if container["State"] == "detached":
-            rows.append([name, addresses, "none now", "nobody: the container is detached", ""])
+            rows.append([name, addresses, "-", "nothing: the container is detached", ""])
             continue
         near = f"the host; containers on {record['Name']}" if record["ICC"] else "the host"
         rows.append([name, addresses, "every port", near, addresses])
@@ -215,12 +215,12 @@ def _reach(record: dict[str, Any]) -> list[list[str]]:
             elif ip.startswith("127."):
                 rows.append([name, addresses, port, "the host", host])
             else:
-                rows.append([name, addresses, port, f"whoever reaches {ip}: the host, every container", host])
+                rows.append([name, addresses, port, f"anything that reaches {ip}: the host, every container", host])
     return rows
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """JSON with the letters of all languages as they are, and all that is not printable escaped."""
+    """JSON in which only characters that are not printable are escaped."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     if text.replace("\n", "").isprintable():
         return text
@@ -236,7 +236,7 @@ def _words(value: Any) -> str:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, trunc: bool = False) -> str:
-    """A table: in a terminal of this width with borders, for a pipe (None) plain, each row on a line."""
+    """A table: with borders in a terminal of this width, plain in a pipe (None)."""
     lines = [headers, *([printable(cell) for cell in row] for row in rows)]
     if width is None or width < _least(lines):
         return _plain(lines)

@@ -144,8 +144,8 @@ def test_its_exit_code_tells_whether_there_is_something_to_do(web):
 
 
 def test_what_only_a_dry_run_takes_is_refused_without(web):
-    web.fails("create new --exit-code", 2, "--exit-code goes with --dry-run")
-    web.fails("create new --format json", 2, "--format goes with --dry-run")
+    web.fails("create new --exit-code", 2, "--exit-code requires --dry-run")
+    web.fails("create new --format json", 2, "--format requires --dry-run")
 
 
 def test_several_names_are_one_plan(web):

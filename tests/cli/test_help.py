@@ -1,5 +1,6 @@
 """What --help and README say of the verbs."""
 
+import contextlib
 import re
 
 import pytest
@@ -50,10 +51,37 @@ def test_the_help_lists_each_verb_once(capsys):
         assert re.search(rf"^  {verb} +\S", text, re.MULTILINE), verb
 
 
-@pytest.mark.parametrize("words", [["network"], ["network", "--help"], ["help"], ["network", "help"]])
+@pytest.mark.parametrize(
+    "words", ["network", "network --help", "-h", "help", "help network", "network help", "network -v -h"]
+)
 def test_the_help_is_found_by_the_words_of_docker(capsys, words):
-    assert cli.main(words) == 0
-    assert capsys.readouterr().out.startswith("usage: mydockernet ")
+    with contextlib.suppress(SystemExit):
+        assert cli.main(words.split()) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: mydockernet [network] VERB [options] …\n")
+    assert "'mydockernet VERB --help'" in text
+    assert not re.search(r"\brest\b|REMAINDER", text)
+
+
+@pytest.mark.parametrize("verb", CONTRACT)
+def test_the_example_of_a_verb_works_as_it_stands(bare_host, verb):
+    text = bare_host.mydockernet(f"{verb} --help").stdout
+    (block,) = re.findall(r"^example:\n((?:  .+\n)+)", text, re.MULTILINE)
+    lines = [line.strip() for line in block.splitlines()]
+    assert lines[-1].startswith(f"mydockernet {verb}")
+    # Whether the host has problems is not up to the example.
+    done = bare_host.sh("\n".join(lines), check=verb != "doctor")
+    assert done.returncode in (0, 5)
+
+
+@pytest.mark.parametrize("verb", CONTRACT)
+def test_the_help_is_sentences(capsys, verb):
+    with pytest.raises(SystemExit):
+        cli.main([verb, "--help"])
+    text = capsys.readouterr().out.partition("\nexample:")[0]
+    helps = re.findall(r"^  (?:-|[A-Z]).*?(?:  +|\n {10,})(\S.*)$", text, re.MULTILINE)
+    assert len(helps) >= 3
+    assert all(words[0].isupper() or words[0] in "[-" for words in helps), helps
 
 
 def test_help_and_a_verb_are_the_help_of_the_verb(capsys):
@@ -62,23 +90,18 @@ def test_help_and_a_verb_are_the_help_of_the_verb(capsys):
     assert capsys.readouterr().out.startswith("usage: mydockernet connect ")
 
 
-@pytest.mark.parametrize("words", [["version"], ["network", "version"]])
-def test_version_is_a_verb_too(capsys, words):
-    assert cli.main(words) == 0
+@pytest.mark.parametrize("words", ["version", "-V", "--version", "network version", "network --version"])
+def test_the_version_is_found_by_the_words_of_docker(capsys, words):
+    with contextlib.suppress(SystemExit):
+        assert cli.main(words.split()) == 0
     assert capsys.readouterr().out == f"mydockernet {__version__}\n"
 
 
 def test_run_says_what_its_command_must_follow(capsys):
     assert cli.main(["run", "web", "sh", "-c", "id"]) == 2
-    assert capsys.readouterr().err == (
-        "mydockernet: error: the command must follow --\nhint: mydockernet run NETWORK [options] -- COMMAND…\n"
-    )
-
-
-def test_the_version(capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["--version"])
-    assert capsys.readouterr().out == f"mydockernet {__version__}\n"
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == "mydockernet: error: -- is missing: the command must follow --"
+    assert hint == "hint: mydockernet run NETWORK [options] -- COMMAND…"
 
 
 def test_a_wrong_word_gets_one_line_and_a_hint(capsys):
@@ -101,6 +124,10 @@ def test_a_wrong_word_gets_one_line_and_a_hint(capsys):
         ("--nope ls", "unknown option: --nope"),
         ("--nope", "unknown option: --nope"),
         ("-v", "no verb is given"),
+        ("network -v", "no verb is given"),
+        ("network --nope ls", "unknown option: --nope"),
+        ("network frobnicate", "there is no verb 'frobnicate'"),
+        ("help frobnicate", "there is no verb 'frobnicate'"),
         ("ls a b", "unexpected argument: a b"),
         ("create foo --scope swarm", "argument --scope: invalid choice: 'swarm' (choose from 'local')"),
     ],
@@ -147,5 +174,5 @@ def test_an_error_that_nobody_thought_of_is_one_line_too(capsys, monkeypatch):
     monkeypatch.setattr(cli, "_run", surprise)
     assert cli.main(["list"]) == 1
     error, hint = capsys.readouterr().err.splitlines()
-    assert error == "mydockernet: error: this should not have happened: RuntimeError: oh"
+    assert error == "mydockernet: error: internal error: RuntimeError: oh"
     assert "MYDOCKERNET_TRACEBACK=1" in hint

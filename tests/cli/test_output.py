@@ -181,7 +181,7 @@ def test_who_tells_whose_it_is(three):
         "filter/CANARY/1": "somebody else: ",
     }.items():
         assert three.mydockernet(["who", word]).stdout.startswith(f"{word}: {owner}"), word
-    three.fails("who 8080/udp", 3, "'8080/udp' is nobody's here")
+    three.fails("who 8080/udp", 3, "nothing here owns '8080/udp'")
 
 
 def test_doctor_tells_what_is_wrong_and_how_to_fix_it(three):
