@@ -205,7 +205,7 @@ def run_port(args: argparse.Namespace) -> int:
         what = f"{inner[0]}/{inner[1]} is not published by {endpoint.name} on the network {network.name}"
         raise NotFound(what, hint=f"mydockernet port {network.name} {endpoint.name}")
     if endpoint.detached:
-        tell([f"{endpoint.name} is detached: its ports stay reserved, but nothing answers on them"])
+        tell([f"{endpoint.name} is detached: its ports are kept for it, but nothing answers on them"])
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return 0
 
