@@ -92,7 +92,7 @@ class Facing(Value):
     def left(self) -> tuple[LeftOut, ...]:
         """An error for each container that a repair can't put right."""
         return tuple(
-            LeftOut(f"{network}: {what}", hint=f"see to it, and run mydockernet repair {network} again")
+            LeftOut(f"{network}: {what}", hint=f"fix the cause, then run mydockernet repair {network}")
             for network, what in cables.told(self.obstructed, self.target)
         )
 

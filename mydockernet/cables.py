@@ -45,7 +45,7 @@ def obstructed(target: Intent, had: Iterable[Fact], want: Iterable[Fact], seen: 
         if cable not in paths or cable in found:
             continue
         if paths[cable] not in seen.inside:
-            found[cable] = f"what is in {paths[cable]} can't be read"
+            found[cable] = f"cannot read the namespace {paths[cable]}"
         elif (fact not in known or not fact.holds(seen)) and (obstacle := fact.obstacle(seen)):
             found[cable] = obstacle
     return found
@@ -63,7 +63,7 @@ def at_fault(argv: Argv, target: Intent, want: Iterable[Fact], seen: Observed) -
 def told(left: Mapping[str, str], target: Intent) -> tuple[tuple[str, str], ...]:
     """The network of each cable that is left, and a sentence about it."""
     return tuple(
-        (network.name, f"the container {endpoint.name} is left as it is: {left[endpoint.veth]}")
+        (network.name, f"cannot repair container {endpoint.name}: {left[endpoint.veth]}")
         for network, endpoint in model.endpoints(target.values())
         if endpoint.veth in left
     )

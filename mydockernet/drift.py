@@ -1,4 +1,4 @@
-"""How the kernel differs from the intent, in words. Pure."""
+"""List the differences between the kernel and the record, in words. Pure."""
 
 from collections.abc import Collection, Iterator
 
@@ -12,10 +12,10 @@ from mydockernet.variants import Absent
 
 
 class Drift(Value):
-    """One thing that is not as it should be, and whose.
+    """One difference, and the network that it belongs to: NAME, NAME@REALM or @shared.
 
-    `state` is missing, misplaced, left over, unfinished; or, of a container: gone (it will be dropped from the record),
-    detached (it is remembered, or is back), blocked (something keeps repair from its work).
+    `state` is missing, misplaced, left over or unfinished. For a container it is gone (repair drops it from the
+    record), detached (repair detaches it, or attaches it again) or blocked (repair cannot repair it).
     """
 
     owner: str
@@ -23,7 +23,7 @@ class Drift(Value):
     what: str
 
     def __str__(self) -> str:
-        return f"{self.owner}: {self.state}: {self.what}"
+        return f"{self.owner}: {self.what}"
 
 
 def find(
@@ -34,9 +34,12 @@ def find(
     seen: Observed,
     unfinished: Collection[str] = (),
 ) -> tuple[Drift, ...]:
-    """What a plan from `had` to `want` would put right, and what it would drop of the intent to reach the target."""
+    """List what a plan from `had` to `want` repairs, and the containers that differ between `intent` and `target`.
+
+    `unfinished` are the names of networks in the journal of an interrupted change.
+    """
     return (
-        *(Drift(name, "unfinished", "a change that a process began, and did not end") for name in unfinished),
+        *(Drift(name, "unfinished", "interrupted change") for name in unfinished),
         *_gone(intent, target),
         *_missing(target, want, seen),
         *_left_over(intent, had, want, seen),
@@ -45,14 +48,13 @@ def find(
 
 def _gone(intent: Intent, target: Intent) -> Iterator[Drift]:
     for network, endpoint in plan.difference(intent, target).left:
-        yield Drift(network.name, "gone", f"the container {endpoint.name}, with {endpoint.namespace.path}")
+        yield Drift(network.name, "gone", f"container {endpoint.name} is gone: {endpoint.namespace.path}")
     known = {(net.name, e.name): e.namespace for net, e in model.endpoints(intent.values())}
     for network, endpoint in model.endpoints(target.values()):
         if known.get((network.name, endpoint.name), endpoint.namespace) == endpoint.namespace:
             continue
-        why = "there is no" if endpoint.detached else "there is another"
-        what = f"the container {endpoint.name}: {why} namespace at {endpoint.namespace.path}"
-        yield Drift(network.name, "detached", what)
+        why = "is detached: no namespace" if endpoint.detached else "has a new namespace"
+        yield Drift(network.name, "detached", f"container {endpoint.name} {why} at {endpoint.namespace.path}")
 
 
 def _missing(target: Intent, want: Collection[Fact], seen: Observed) -> Iterator[Drift]:
@@ -61,13 +63,13 @@ def _missing(target: Intent, want: Collection[Fact], seen: Observed) -> Iterator
         if plan.told(fact, seen) and not fact.holds(seen):
             state = "left over" if isinstance(fact, Absent) else "misplaced" if isinstance(fact, Order) else "missing"
             owner = fact.owner if isinstance(fact, Absent) else owners.get(fact, SHARED)
-            yield Drift(owner, state, fact.what)
+            yield Drift(owner, state, fact.difference)
 
 
 def _left_over(intent: Intent, had: Collection[Fact], want: Collection[Fact], seen: Observed) -> Iterator[Drift]:
-    # What a container that is gone has left is told with it.
+    # The line about a container that is gone stands for all that it left.
     known = {*want, *plan.facts(intent, plan.concern_of(intent.values()))}
     for fact in dict.fromkeys(had):
         if fact not in known and plan.told(fact, seen) and fact.holds(seen) and fact.undo(seen):
             owner = fact.owner if isinstance(fact, StrayLink | StrayRule | OwnRule) else SHARED
-            yield Drift(owner, "left over", fact.what)
+            yield Drift(owner, "left over", f"leftover {fact.what}")

@@ -38,9 +38,13 @@ class Absent(Fact):
 
     @property
     def what(self) -> str:
-        place = f"{self.chain.name} of {self.chain.table}, in {self.program}"
-        copies = f"{self.copies} times " if self.copies > 1 else ""
-        return f"the rule {' '.join(self.words)}, {copies}in {place}" if self.words else f"the chain {place}"
+        kind = "rule" if self.words else "chain"
+        copies = f" ({self.copies} copies)" if self.copies > 1 else ""
+        return f"{self.program} {kind}: {' '.join((self.chain.table, self.chain.name, *self.words))}{copies}"
+
+    @property
+    def difference(self) -> str:
+        return f"leftover {self.what}"
 
     def holds(self, seen: Observed) -> bool:
         if seen.other is None:

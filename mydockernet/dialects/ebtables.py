@@ -34,7 +34,11 @@ class PortFilter(Fact):
 
     @property
     def what(self) -> str:
-        return f"the filter of what {self.endpoint} sends by {self.veth}"
+        return f"ebtables chain: {self._chain}"
+
+    @property
+    def difference(self) -> str:
+        return f"ebtables chain {self._chain} of {self.endpoint} is missing or has changed"
 
     def holds(self, seen: Observed) -> bool:
         return self._chain in seen.frames and not self._wrong(seen)
@@ -113,7 +117,7 @@ class StrayFilter(Fact):
 
     @property
     def what(self) -> str:
-        return f"the chain {self.chain} of ebtables"
+        return f"ebtables chain: {self.chain}"
 
     def holds(self, seen: Observed) -> bool:
         return True  # It was made from what is seen.

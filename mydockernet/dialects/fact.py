@@ -198,7 +198,12 @@ class Fact(Value, ABC):
     @property
     @abstractmethod
     def what(self) -> str:
-        """What it is about, in a few words: `the address 10.1.0.1/24 of web`."""
+        """The thing itself, as KIND: DETAIL, as in `address: 10.1.0.1/24 on web`."""
+
+    @property
+    def difference(self) -> str:
+        """What `check` reports where this does not hold: `missing address: 10.1.0.1/24 on web`."""
+        return f"missing {self.what}"
 
     @abstractmethod
     def do(self, seen: Observed) -> tuple[Step, ...]:

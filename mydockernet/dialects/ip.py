@@ -46,7 +46,7 @@ class OwnNamespace(Fact):
 
     @property
     def what(self) -> str:
-        return f"the network namespace {self.name}"
+        return f"network namespace: {self.name}"
 
     def holds(self, seen: Observed) -> bool:
         return self.path in seen.inside
@@ -75,7 +75,7 @@ class Bridge(Fact):
 
     @property
     def what(self) -> str:
-        return f"the bridge {self.name}"
+        return f"bridge: {self.name}"
 
     def holds(self, seen: Observed) -> bool:
         return belongs(seen.links.get(self.name), self.owner)
@@ -117,7 +117,7 @@ class Veth(Fact):
 
     @property
     def what(self) -> str:
-        return f"the veth pair {self.name}, to {self.peer}{place(self.peer_netns)}"
+        return f"veth pair: {self.name} to {self.peer}{place(self.peer_netns)}"
 
     def holds(self, seen: Observed) -> bool:
         # Where nobody looked into the container, its end is taken to be there.
@@ -191,7 +191,7 @@ class Alias(Attribute):
 
     @property
     def what(self) -> str:
-        return f"the owner's mark on {self._name}"
+        return f"alias: {tag(self.owner)} on {self._name}"
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
@@ -213,7 +213,11 @@ class LinkGroup(Attribute):
 
     @property
     def what(self) -> str:
-        return f"the link group {self.group} of {self._name}"
+        return f"link group: {self.group} on {self._name}"
+
+    @property
+    def difference(self) -> str:
+        return f"interface {self._name} is not in link group {self.group}"
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
@@ -233,7 +237,11 @@ class Mtu(Attribute):
 
     @property
     def what(self) -> str:
-        return f"the MTU {self.mtu} of {self._name}"
+        return f"MTU: {self.mtu} on {self._name}"
+
+    @property
+    def difference(self) -> str:
+        return f"MTU of {self._name} is not {self.mtu}"
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
@@ -253,7 +261,7 @@ class StrayLink(Fact):
 
     @property
     def what(self) -> str:
-        return f"the interface {self.name}"
+        return f"interface: {self.name}"
 
     def holds(self, seen: Observed) -> bool:
         return self.name in seen.links and is_ours(seen.links[self.name])
@@ -284,7 +292,11 @@ class HardwareAddress(Attribute):
 
     @property
     def what(self) -> str:
-        return f"the MAC address {self.mac} of {self._name}"
+        return f"MAC address: {self.mac} on {self._name}"
+
+    @property
+    def difference(self) -> str:
+        return f"MAC address of {self._name} is not {self.mac}"
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
@@ -311,7 +323,11 @@ class Master(Attribute):
 
     @property
     def what(self) -> str:
-        return f"the place of {self.dev} on the bridge {self.bridge}"
+        return f"bridge port: {self.dev} on {self.bridge}"
+
+    @property
+    def difference(self) -> str:
+        return f"interface {self.dev} is not attached to bridge {self.bridge}"
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
@@ -339,7 +355,11 @@ class PortFlag(Attribute):
 
     @property
     def what(self) -> str:
-        return f"the switch {self.flag} of {self.dev}, {self._state}"
+        return f"bridge port flag: {self.flag} {self._state} on {self.dev}"
+
+    @property
+    def difference(self) -> str:
+        return f"bridge port {self.dev} does not have {self.flag} {self._state}"
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
@@ -387,7 +407,7 @@ class InterfaceAddress(Attribute):
 
     @property
     def what(self) -> str:
-        return f"the address {self.address} of {self._name}"
+        return f"address: {self.address} on {self._name}"
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)
@@ -412,7 +432,11 @@ class Up(Attribute):
 
     @property
     def what(self) -> str:
-        return f"the interface {self._name}, switched on"
+        return f"interface: {self._name}, up"
+
+    @property
+    def difference(self) -> str:
+        return f"interface {self._name} is down"
 
     def holds(self, seen: Observed) -> bool:
         link = self._link(seen)

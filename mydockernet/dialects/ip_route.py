@@ -14,7 +14,7 @@ class DefaultRoute(Attribute):
 
     @property
     def what(self) -> str:
-        return f"the default route via {self.gateway} by {self._name}"
+        return f"default route: via {self.gateway} dev {self._name}"
 
     def holds(self, seen: Observed) -> bool:
         routes = seen.at(self.netns).routes
@@ -41,7 +41,7 @@ class TableRoute(Attribute):
 
     @property
     def what(self) -> str:
-        return f"the route to {self.destination} by {self._name}, in table {self.table}"
+        return f"route: {self.destination} table {self.table} dev {self._name}"
 
     def holds(self, seen: Observed) -> bool:
         wanted = ("0.0.0.0/0" if self.destination == "default" else self.destination, self.gateway, self.dev)
@@ -73,7 +73,7 @@ class SourceLookup(Fact):
 
     @property
     def what(self) -> str:
-        return f"the lookup of table {self.table} for what is sent from {self.source}{place(self.netns)}"
+        return f"routing rule: from {self.source} lookup {self.table}{place(self.netns)}"
 
     def holds(self, seen: Observed) -> bool:
         return self._lookup in seen.at(self.netns).lookups

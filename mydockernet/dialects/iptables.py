@@ -37,7 +37,7 @@ class OwnChain(Fact):
 
     @property
     def what(self) -> str:
-        return f"the chain {self.chain.name} in {self.chain.table}"
+        return f"chain: {self.chain.table} {self.chain.name}"
 
     def holds(self, seen: Observed) -> bool:
         return self.chain in seen.chains
@@ -81,7 +81,7 @@ class OwnRule(Fact):
 
     @property
     def what(self) -> str:
-        return f"the rule {self.summary}, of {self.chain.table}"
+        return f"rule: {self.chain.table} {self.summary}"
 
     def holds(self, seen: Observed) -> bool:
         return self._place(seen) is not None
@@ -100,8 +100,8 @@ class OwnRule(Fact):
 
     @property
     def summary(self) -> str:
-        """The rule in short, for a sentence."""
-        return f"{' '.join(self.match) or 'everything'} to {' '.join(self.target)}, in {self.chain.name}"
+        """The rule without its comment: `FORWARD -j MYDOCKERNET-FORWARD`."""
+        return " ".join((self.chain.name, *self.match, "-j", *self.target))
 
     def _place(self, seen: Observed) -> int | None:
         return _place(self.words, seen.chains.get(self.chain, ()))
@@ -146,8 +146,14 @@ class Order(Fact):
 
     @property
     def what(self) -> str:
-        rules = self.rules[0].summary if len(self.rules) == 1 else f"the rules in {self._chain.name}"
-        return f"{rules}, of {self._chain.table}: once each, in order, before any rule of others"
+        if len(self.rules) == 1:
+            return f"{self.rules[0].what} (must be there once, before the rules of other programs)"
+        chain = f"{self._chain.table} {self._chain.name}"
+        return f"rules: {chain} (must be there once each, in order, before the rules of other programs)"
+
+    @property
+    def difference(self) -> str:
+        return f"misplaced {self.what}"
 
     def holds(self, seen: Observed) -> bool:
         places = [place for place in (rule._place(seen) for rule in self.rules) if place is not None]
@@ -184,8 +190,8 @@ class StrayRule(Fact):
 
     @property
     def what(self) -> str:
-        copies = f"{self.copies} times " if self.copies > 1 else ""
-        return f"the rule {' '.join(self.words)}, {copies}in {self.chain.name} of {self.chain.table}"
+        copies = f" ({self.copies} copies)" if self.copies > 1 else ""
+        return f"rule: {self.chain.table} {self.chain.name} {' '.join(self.words)}{copies}"
 
     def holds(self, seen: Observed) -> bool:
         return True  # It was made from what is seen.

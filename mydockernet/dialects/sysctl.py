@@ -23,7 +23,11 @@ class Sysctl(Fact):
 
     @property
     def what(self) -> str:
-        return f"the switch {dotted(self.key)}={self.value}{place(self.netns)}"
+        return f"sysctl: {dotted(self.key)}={self.value}{place(self.netns)}"
+
+    @property
+    def difference(self) -> str:
+        return f"sysctl {dotted(self.key)}{place(self.netns)} is not {self.value}"
 
     def within(self) -> str:
         return self.dev

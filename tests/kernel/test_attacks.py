@@ -156,7 +156,7 @@ def test_rules_of_others_before_ours_open_nothing(lab):
     assert lab.ask("d1", (HOST, 8080)) == ["a1 172.17.0.2"]
     done = lab.host.mydockernet("check", check=False)
     assert done.returncode == 5
-    assert "@shared: misplaced: everything to MYDOCKERNET-FORWARD, in FORWARD, of filter" in done.stdout
+    assert "@shared: misplaced rule: filter FORWARD -j MYDOCKERNET-FORWARD" in done.stdout
     lab.host.mydockernet("repair")
     lab.host.mydockernet("check")
     assert lab.ask("d1", *closed) == ["dropped"] * 3

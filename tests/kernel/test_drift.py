@@ -26,97 +26,112 @@ mydockernet inspect web | jq -r '.[0].Containers.c1.HostInterface' > /run/veth
 """
 VETH = "$(cat /run/veth)"
 LOSSES = {
-    "a bridge": ("ip link del web", "web: missing: the bridge web"),
-    "a veth": (f"ip link del {VETH}", "web: missing: the veth pair c1-"),
+    "a bridge": ("ip link del web", "web: missing bridge: web"),
+    "a veth": (f"ip link del {VETH}", "web: missing veth pair: c1-"),
     "a far end's name": (
         "ip -n c1 link set eth0 down; ip -n c1 link set eth0 name x",
-        "web: missing: the veth pair c1-",
+        "web: missing veth pair: c1-",
     ),
-    "a far end, moved": ("ip -n c1 link set eth0 netns c2 name lost", "web: missing: the veth pair c1-"),
-    "a master": (f"ip link set {VETH} nomaster", "web: missing: the place of c1-"),
-    "another master": (f"ip link set {VETH} master b", "web: missing: the place of c1-"),
-    "a gateway's address": ("ip addr flush dev web", "web: missing: the address 10.1.0.1/24 of web"),
-    "an address": ("ip -n c1 addr flush dev eth0", "web: missing: the address 10.1.0.2/24 of eth0 in /run/netns/c1"),
-    "a bridge's mark": ("ip link set web alias ''", "web: missing: the owner's mark on web"),
-    "a veth's mark": (f"ip link set {VETH} alias ''", "web: missing: the owner's mark on c1-"),
-    "a link group": ("ip link set web group 0", "web: missing: the link group 28004 of web"),
-    "a veth's link group": (f"ip link set {VETH} group 7", "web: missing: the link group 28004 of c1-"),
-    "an MTU": ("ip link set web mtu 1300", "web: missing: the MTU 1400 of web"),
-    "a far end's MTU": ("ip -n c1 link set eth0 mtu 1300", "web: missing: the MTU 1400 of eth0 in /run/netns/c1"),
+    "a far end, moved": ("ip -n c1 link set eth0 netns c2 name lost", "web: missing veth pair: c1-"),
+    "a master": (f"ip link set {VETH} nomaster", "web: interface c1-"),
+    "another master": (f"ip link set {VETH} master b", "web: interface c1-"),
+    "a gateway's address": ("ip addr flush dev web", "web: missing address: 10.1.0.1/24 on web"),
+    "an address": ("ip -n c1 addr flush dev eth0", "web: missing address: 10.1.0.2/24 on eth0 in /run/netns/c1"),
+    "a bridge's mark": ("ip link set web alias ''", "web: missing alias: mydockernet:web on web"),
+    "a veth's mark": (f"ip link set {VETH} alias ''", "web: missing alias: mydockernet:web on c1-"),
+    "a link group": ("ip link set web group 0", "web: interface web is not in link group 28004"),
+    "a veth's link group": (f"ip link set {VETH} group 7", "web: interface c1-"),
+    "an MTU": ("ip link set web mtu 1300", "web: MTU of web is not 1400"),
+    "a far end's MTU": ("ip -n c1 link set eth0 mtu 1300", "web: MTU of eth0 in /run/netns/c1 is not 1400"),
     "a MAC address": (
         "ip -n c1 link set eth0 address 02:00:00:00:00:99",
-        "web: missing: the MAC address 02:42:0a:01:00:02 of eth0 in /run/netns/c1",
+        "web: MAC address of eth0 in /run/netns/c1 is not 02:42:0a:01:00:02",
     ),
-    "up of a bridge": ("ip link set dev web down", "web: missing: the interface web, switched on"),
-    "up of a veth": (f"ip link set {VETH} down", "web: missing: the interface c1-"),
+    "up of a bridge": ("ip link set dev web down", "web: interface web is down"),
+    "up of a veth": (f"ip link set {VETH} down", "web: interface c1-"),
     "up of a far end": (
         "ip -n c1 link set eth0 down",
-        "the interface eth0 in /run/netns/c1, switched on",
+        "interface eth0 in /run/netns/c1 is down",
     ),
-    "up of loopback": ("ip -n c1 link set lo down", "missing: the interface lo in /run/netns/c1, switched on"),
-    "a default route": ("ip -n c1 route del default", "web: missing: the default route via 10.1.0.1 by eth0"),
-    "isolation": (f"bridge link set dev {VETH} isolated off", "web: missing: the switch isolated of c1-"),
+    "up of loopback": ("ip -n c1 link set lo down", "interface lo in /run/netns/c1 is down"),
+    "a default route": ("ip -n c1 route del default", "web: missing default route: via 10.1.0.1 dev eth0"),
+    "isolation": (f"bridge link set dev {VETH} isolated off", "web: bridge port c1-"),
     "a neighbour's isolation": (
         "bridge link set dev $(mydockernet inspect b | jq -r '.[0].Containers.c1.HostInterface') isolated on",
-        "b: missing: the switch isolated of c1-",
+        "b: bridge port c1-",
     ),
-    "hairpin": (f"bridge link set dev {VETH} hairpin off", "web: missing: the switch hairpin of c1-"),
-    "forwarding": ("sysctl -w net.ipv4.ip_forward=0", "@shared: missing: the switch net.ipv4.ip_forward=1"),
-    "IPv6 of a bridge": ("sysctl -w net.ipv6.conf.web.disable_ipv6=0", "the switch net.ipv6.conf.web.disable_ipv6=1"),
+    "hairpin": (f"bridge link set dev {VETH} hairpin off", "web: bridge port c1-"),
+    "forwarding": ("sysctl -w net.ipv4.ip_forward=0", "@shared: sysctl net.ipv4.ip_forward is not 1"),
+    "IPv6 of a bridge": (
+        "sysctl -w net.ipv6.conf.web.disable_ipv6=0",
+        "sysctl net.ipv6.conf.web.disable_ipv6 is not 1",
+    ),
     "a bridge's MAC address": (
         "ip link set dev web address 02:00:00:00:00:98",
-        "web: missing: the MAC address 02:6d:4b:5e:57:f6 of web",
+        "web: MAC address of web is not 02:6d:4b:5e:57:f6",
     ),
-    "broadcasts": (f"bridge link set dev {VETH} bcast_flood on", "web: missing: the switch bcast_flood of c1-"),
-    "a lookup": ("ip -n c1 rule del priority 28001", "web: missing: the lookup of table 28001 for what is sent from"),
-    "a table": ("ip -n c1 route flush table 28002", "b: missing: the route to 10.2.0.0/24 by eth1 in /run/netns/c1"),
-    "the rules of ebtables": ("ebtables -t nat -F", "web: missing: the filter of what c1 sends by c1-"),
+    "broadcasts": (f"bridge link set dev {VETH} bcast_flood on", "web: bridge port c1-"),
+    "a lookup": ("ip -n c1 rule del priority 28001", "web: missing routing rule: from 10.1.0.2 lookup 28001"),
+    "a table": (
+        "ip -n c1 route flush table 28002",
+        "b: missing route: 10.2.0.0/24 table 28002 dev eth1 in /run/netns/c1",
+    ),
+    "the rules of ebtables": ("ebtables -t nat -F", "web: ebtables chain MYDOCKERNET-c1-"),
     "one rule of ebtables": (
         "ebtables -t nat -D MYDOCKERNET-$(cat /run/veth) 1",
-        "web: missing: the filter of what c1 sends by c1-",
+        "web: ebtables chain MYDOCKERNET-c1-",
     ),
     "a rule of others before those of ebtables": (
         "ebtables -t nat -I PREROUTING -j ACCEPT",
-        "web: missing: the filter of what c1 sends by c1-",
+        "web: ebtables chain MYDOCKERNET-c1-",
         "ebtables -t nat -D PREROUTING -j ACCEPT",
     ),
     "a rule of others before our jump": (
         "iptables -I FORWARD -i lo -j ACCEPT",
-        "@shared: misplaced: everything to MYDOCKERNET-FORWARD, in FORWARD, of filter",
+        "@shared: misplaced rule: filter FORWARD -j MYDOCKERNET-FORWARD",
         "iptables -D FORWARD -i lo -j ACCEPT",
     ),
     "a rule of others in a chain of ours": (
         "iptables -t mangle -I MYDOCKERNET-PREROUTING -j ACCEPT",
-        "web: misplaced: -s 10.1.0.0/24 ! -i web to DROP, in MYDOCKERNET-PREROUTING, of mangle",
+        "web: misplaced rule: mangle MYDOCKERNET-PREROUTING -s 10.1.0.0/24 ! -i web -j DROP",
         "iptables -t mangle -D MYDOCKERNET-PREROUTING -j ACCEPT",
     ),
-    "route_localnet": ("sysctl -w net.ipv4.conf.web.route_localnet=0", "net.ipv4.conf.web.route_localnet=1"),
+    "route_localnet": (
+        "sysctl -w net.ipv4.conf.web.route_localnet=0",
+        "sysctl net.ipv4.conf.web.route_localnet is not 1",
+    ),
     "IPv6, off": (
         "nsenter --net=/run/netns/c1 sysctl -w net.ipv6.conf.eth0.disable_ipv6=0",
-        "the switch net.ipv6.conf.eth0.disable_ipv6=1 in /run/netns/c1",
+        "sysctl net.ipv6.conf.eth0.disable_ipv6 in /run/netns/c1 is not 1",
     ),
-    "rp_filter": ("nsenter --net=/run/netns/c1 sysctl -w net.ipv4.conf.eth1.rp_filter=1", "b: missing: the switch"),
-    "the filter table": ("iptables -F", "@shared: missing: the rule everything to MYDOCKERNET-FORWARD, in FORWARD"),
-    "the nat table": ("iptables -t nat -F; iptables -t nat -X MYDOCKERNET-PORTS", "@shared: missing: the chain"),
+    "rp_filter": (
+        "nsenter --net=/run/netns/c1 sysctl -w net.ipv4.conf.eth1.rp_filter=1",
+        "b: sysctl net.ipv4.conf.eth1.rp_filter",
+    ),
+    "the filter table": ("iptables -F", "@shared: missing rule: filter FORWARD -j MYDOCKERNET-FORWARD"),
+    "the nat table": (
+        "iptables -t nat -F; iptables -t nat -X MYDOCKERNET-PORTS",
+        "@shared: missing chain: nat MYDOCKERNET-PORTS",
+    ),
     "all tables": (
         "for t in raw mangle nat filter; do iptables -t $t -F; iptables -t $t -X; done",
-        "@shared: missing: the chain MYDOCKERNET-FORWARD in filter",
+        "@shared: missing chain: filter MYDOCKERNET-FORWARD",
     ),
     "the order of rules": (
         "eval iptables -I MYDOCKERNET-FORWARD $(iptables -S MYDOCKERNET-FORWARD | tail -1 | cut -d' ' -f3-)",
-        "@shared: misplaced: the rules in MYDOCKERNET-FORWARD, of filter",
+        "@shared: misplaced rules: filter MYDOCKERNET-FORWARD",
     ),
     "one rule, and the order": (
         "iptables -D MYDOCKERNET-FORWARD 4; iptables -D MYDOCKERNET-FORWARD 1;"
         "iptables -A MYDOCKERNET-FORWARD -m comment --comment mydockernet:@shared -j MYDOCKERNET-USER",
-        "@shared: misplaced: the rules in MYDOCKERNET-FORWARD, of filter",
+        "@shared: misplaced rules: filter MYDOCKERNET-FORWARD",
     ),
     "everything but containers": (
         f"ip link del web; ip link del dev b; ip link del {VETH} || true; for l in $(ip -br link show group 28004 |"
         " cut -d@ -f1); do ip link del dev $l || true; done;"
         "for t in raw mangle nat filter; do iptables -t $t -F; iptables -t $t -X; done;"
         "sysctl -w net.ipv4.ip_forward=0",
-        "b: missing: the bridge b",
+        "b: missing bridge: b",
     ),
 }
 
@@ -172,9 +187,9 @@ def test_each_rule_that_is_lost_or_doubled_is_named_and_restored(host):
         for (table, rule), (other_table, other) in pairs[part::4]:
             owner, other_owner = (re.search(r"mydockernet:([\w@]+)", text)[1] for text in (rule, other))
             damage += [f"iptables -t {table} {rule.replace('-A', '-D', 1)}", f"iptables -t {other_table} {other}"]
-            told += [f"{owner}: missing: the rule ", f"{other_owner}: "]
+            told += [f"{owner}: missing rule: ", f"{other_owner}: "]
         said = lose_and_repair(host, "; ".join(damage), *told)
-        assert said.count(": missing: ") == len(pairs[part::4])
+        assert said.count(": missing rule: ") == len(pairs[part::4])
 
 
 def test_what_carries_our_mark_and_belongs_to_nothing_is_removed(host):
@@ -186,10 +201,10 @@ def test_what_carries_our_mark_and_belongs_to_nothing_is_removed(host):
         "iptables -t nat -A POSTROUTING -s 10.9.0.0/24 -m comment --comment mydockernet:old -j MASQUERADE;"
         "iptables -t nat -A MYDOCKERNET-PORTS -p tcp --dport 99 -m comment --comment mydockernet:web"
         " -j DNAT --to-destination 10.1.0.9:99",
-        "old: left over: the interface old",
-        "web: left over: the interface old1",
-        "old: left over: the rule -s 10.9.0.0/24",
-        "web: left over: the rule -p tcp",
+        "old: leftover interface: old",
+        "web: leftover interface: old1",
+        "old: leftover rule: nat POSTROUTING -s 10.9.0.0/24",
+        "web: leftover rule: nat MYDOCKERNET-PORTS -p tcp",
     )
     assert said.count("\n") == 4
 
@@ -221,7 +236,7 @@ def test_a_container_whose_namespace_is_gone_is_detached_and_told(host):
     host.sh(SETUP + "ip netns del c1")
     check = host.mydockernet("check", check=False)
     gone = [line for line in check.stdout.splitlines() if "c1" in line]
-    assert gone == [f"{n}: detached: the container c1: there is no namespace at /run/netns/c1" for n in ("b", "web")]
+    assert gone == [f"{n}: container c1 is detached: no namespace at /run/netns/c1" for n in ("b", "web")]
     done = host.mydockernet("repair")
     assert done.stdout == check.stdout
     assert host.mydockernet(["list", "--format", "{{.Name}} {{.Containers}} {{.State}}"]).stdout == "b 1 up\nweb 2 up\n"
@@ -235,8 +250,8 @@ def test_after_a_reboot_the_networks_are_there_again(new_host):
     old.sh(SETUP)
     new.sh("tar -x -C /", stdin=old.sh("tar -c -C / var/lib/mydockernet").stdout)
     check = new.mydockernet("check", check=False).stdout
-    assert ": missing: the bridge web" in check
-    assert "web: detached: the container c1: there is no namespace at /run/netns/c1\n" in check
+    assert ": missing bridge: web" in check
+    assert "web: container c1 is detached: no namespace at /run/netns/c1\n" in check
     assert new.mydockernet("repair").stdout == check
     old.sh("mydockernet disconnect web c1; mydockernet disconnect b c1; mydockernet disconnect web c2")
     old.sh("ip netns del c1; ip netns del c2")
@@ -271,7 +286,7 @@ def test_after_a_reboot_one_repair_makes_everything_answer_as_before(lab, first)
     host.sh(TOPOLOGY.replace("outside neighbour a1 a2 b1 i1 i2", "outside neighbour i1 a2 a1") + ATTACKERS_LOOPBACK)
     check = host.mydockernet("check", check=False)
     assert check.returncode == 5
-    assert "b: detached: the container b1: there is another namespace at /run/netns/b1\n" in check.stdout
+    assert "b: container b1 has a new namespace at /run/netns/b1\n" in check.stdout
     assert host.mydockernet("repair").stdout == check.stdout
     assert host.mydockernet("check").stdout == ""
     host.sh("ip -n i1 route add default via 10.3.0.1; ip netns delete other")  # The test's own, not mydockernet's.
@@ -284,7 +299,7 @@ def test_a_detached_container_keeps_its_address_and_ports_but_no_rule(host):
     host.sh(SETUP + "ip netns add c3; mydockernet create other; ip netns del c1")
     assert states(host, "web") == "drifted c1 detached c2 up"
     check = host.mydockernet("check", check=False)
-    assert "web: detached: the container c1: there is no namespace at /run/netns/c1\n" in check.stdout
+    assert "web: container c1 is detached: no namespace at /run/netns/c1\n" in check.stdout
     assert host.mydockernet("repair").stdout == check.stdout
     # On record and nothing left over: a monitor need not hear of it every minute.
     assert host.mydockernet("check").stdout == ""
@@ -331,8 +346,8 @@ def test_a_detached_container_at_a_path_comes_back_and_a_pid_does_not(host):
         container.kill()
     host.sh("umount /run/ns; rm /run/ns")
     told = host.mydockernet("repair").stdout
-    assert f"d: gone: the container {pid}, with /proc/{pid}/ns/net\n" in told
-    assert "d: detached: the container db: there is no namespace at /run/ns\n" in told
+    assert f"d: container {pid} is gone: /proc/{pid}/ns/net\n" in told
+    assert "d: container db is detached: no namespace at /run/ns\n" in told
     assert states(host, "d") == "up db detached"
     host.sh("touch /run/ns; mount --bind /run/netns/c4 /run/ns; mydockernet repair")
     assert states(host, "d") == "up db up"
@@ -375,10 +390,10 @@ def test_after_a_repair_the_tables_of_reachability_and_attacks_hold_again(lab, d
 
 def test_one_network_alone_is_checked_and_repaired(host):
     host.sh(SETUP + "ip link set dev web down; ip link set dev b down")
-    assert host.mydockernet("check b", check=False).stdout == "b: missing: the interface b, switched on\n"
+    assert host.mydockernet("check b", check=False).stdout == "b: interface b is down\n"
     host.mydockernet("repair b")
     assert host.mydockernet("check b").returncode == 0
-    assert "web: missing: the interface web, switched on\n" in host.mydockernet("check web", check=False).stdout
+    assert "web: interface web is down\n" in host.mydockernet("check web", check=False).stdout
     host.fails("check nope", 3, "no network is named 'nope'")
     host.fails("repair nope b", 3, "no network is named 'nope'")
 
@@ -386,7 +401,7 @@ def test_one_network_alone_is_checked_and_repaired(host):
 def test_check_speaks_json(host):
     host.sh(SETUP + "ip link set dev web down")
     lines = host.mydockernet("check web --format json", check=False).stdout.splitlines()
-    assert json.loads(lines[0]) == {"Network": "web", "State": "missing", "What": "the interface web, switched on"}
+    assert json.loads(lines[0]) == {"Network": "web", "State": "missing", "What": "interface web is down"}
 
 
 def test_a_foreign_interface_in_the_way_of_a_repair_is_told(host):
@@ -401,7 +416,7 @@ def test_check_names_a_change_that_was_killed_and_repair_takes_it_back(host):
     before = host.everything()
     host.mydockernet("create late", env=host.break_programs('"$real" "$@"; kill -9 $PPID', 5), check=False)
     check = host.mydockernet("check", check=False)
-    assert "late: unfinished: " in check.stdout
+    assert "late: interrupted change" in check.stdout
     host.mydockernet("repair")
     assert host.everything() == before
 
@@ -543,12 +558,12 @@ def test_check_fails_where_root_could_not_read_all_that_it_asks_for(host):
     )
     done = host.mydockernet("check", env=unread, check=False)
     assert done.returncode == 5
-    assert "web: blocked: the container c1 is left as it is: what is in /run/netns/c1 can't be read" in done.stdout
+    assert "web: cannot repair container c1: cannot read the namespace /run/netns/c1" in done.stdout
     # A container that can't be looked into hides nothing of the host's.
     host.sh("iptables -F MYDOCKERNET-FORWARD")
     done = host.mydockernet("check", env=unread, check=False)
     assert done.returncode == 5
-    assert "@shared: missing: " in done.stdout
+    assert "@shared: missing rule: " in done.stdout
     host.sh("mydockernet repair; ip netns delete c1")
     assert host.mydockernet("check", env=unread, check=False).returncode == 5
 

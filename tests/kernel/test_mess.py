@@ -45,9 +45,9 @@ def test_repair_mends_the_others_and_tells_of_the_one(host, mess, tidy, why):
         done = host.mydockernet("repair", check=False)
         assert done.returncode == 5, done
         error, hint = done.stderr.splitlines()
-        assert error.startswith("mydockernet: error: web: the container evil is left as it is: ")
+        assert error.startswith("mydockernet: error: web: cannot repair container evil: ")
         assert why in error
-        assert hint == "hint: see to it, and run mydockernet repair web again"
+        assert hint == "hint: fix the cause, then run mydockernet repair web"
         assert [rule for body in host.rules().values() for rule in body if "mydockernet:" in rule] == rules
         assert states(host) == {
             ("web", "c1"): "up",
@@ -72,10 +72,10 @@ def test_what_can_not_be_read_is_told_and_keeps_no_other_from_being_repaired(hos
         'exec "$(PATH=${PATH#/run/fake:} command -v nsenter)" "$@"\n',
     )
     fake = {"PATH": f"/run/fake:{host.env['PATH']}"}
-    blocked = "the container evil is left as it is: what is in /run/netns/evil can't be read"
+    blocked = "cannot repair container evil: cannot read the namespace /run/netns/evil"
     check = host.mydockernet("check", env=fake, check=False)
     assert check.returncode == 5
-    assert check.stdout == f"b: blocked: {blocked}\nweb: blocked: {blocked}\n"
+    assert check.stdout == f"b: {blocked}\nweb: {blocked}\n"
     host.sh(DAMAGE)
     done = host.mydockernet("repair", env=fake, check=False)
     assert done.returncode == 5
@@ -89,7 +89,7 @@ def test_a_lost_cable_of_another_network_is_left_for_repair(host):
     host.mydockernet("disconnect web evil")
     assert host.sh("ip -br -n evil link").stdout.split()[0::3][:1] == ["lo"]
     assert "eth" not in host.sh("ip -br -n evil link").stdout
-    assert "b: missing: the veth pair evil-" in host.mydockernet("check", check=False).stdout
+    assert "b: missing veth pair: evil-" in host.mydockernet("check", check=False).stdout
     host.mydockernet("connect web evil")
     assert "eth1" not in host.sh("ip -br -n evil link").stdout
     host.mydockernet("repair")

@@ -146,7 +146,7 @@ PYTHON""")
     host.sh("umount /run/netns/c1")
     host.mydockernet("create new")
     host.mydockernet("publish web odd 80", check=False)
-    assert "other: detached: the container c1" in host.mydockernet("repair").stdout
+    assert "other: container c1 is detached" in host.mydockernet("repair").stdout
     host.mydockernet("check")
 
 

@@ -43,8 +43,7 @@ def test_what_the_old_variant_has_is_left_over_and_goes(switched, old):
     assert ours(host, old)
     done = host.mydockernet("check", env=env, check=False)
     assert done.returncode == 5
-    assert "left over: the rule -p tcp -m tcp --dport 8080 -m comment --comment mydockernet:a" in done.stdout
-    assert f"in iptables-{old}" in done.stdout
+    assert f"leftover iptables-{old} rule: nat MYDOCKERNET-PORTS -p tcp -m tcp --dport 8080" in done.stdout
     done = host.mydockernet("doctor", env=env, check=False)
     assert done.returncode == 5
     assert f"iptables-{old} still has rules of mydockernet" in done.stdout

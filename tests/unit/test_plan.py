@@ -339,7 +339,7 @@ def test_each_word_of_a_command_is_one(made):
     facts = plan.facts(made, concern_of(made.values()))
     assert all(len(fact.makes()) <= 15 for fact in facts)
     assert all(len(fact.chain.name) <= 28 for fact in facts if isinstance(fact, iptables.OwnRule | iptables.OwnChain))
-    assert all(fact.what for fact in facts)
+    assert all(fact.what and fact.difference for fact in facts)
 
 
 @given(intents(), st.data())
