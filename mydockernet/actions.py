@@ -14,7 +14,16 @@ from mydockernet.dialects import ebtables, ip
 from mydockernet.dialects.fact import Fact, Observed, Step
 from mydockernet.dialects.iptables import OwnRule, read_spec
 from mydockernet.drift import Drift
-from mydockernet.errors import CommandFailed, Failed, Interrupted, LeftOut, MydockernetError, NoSpace, NotPermitted
+from mydockernet.errors import (
+    CommandFailed,
+    Failed,
+    Interrupted,
+    LeftOut,
+    MydockernetError,
+    NoSpace,
+    NotPermitted,
+    quoted,
+)
 from mydockernet.kernel import namespaces
 from mydockernet.kernel.door import Kernel
 from mydockernet.model import Endpoint, Intent, Network
@@ -123,7 +132,7 @@ def perform(context: Context, transition: Transition) -> Outcome:
             # Where nothing is but taken away, the record holds what is left until it is all gone.
             if any(change.after.values()) or not change:
                 raise
-            notes = (*notes, f"{full}; removed without a journal")
+            notes = (*notes, f"{full}; the removal continues without a journal")
         try:
             reached = _reach(goal, facing, context.kernel, stop_if_told)
             stop_if_told()
@@ -149,18 +158,18 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
     try:
         pending, before = store.journal(), store.load()
     except NotPermitted as error:
-        notes.append(f"{error}; taken as empty")
+        notes.append(f"{error}; assumed empty")
     seen = context.kernel.observe(lenient=True)
     unread = len(seen.unread)
-    notes += [f"can't be read: {why}; taken as absent" for why in seen.unread]
+    notes += [f"cannot read everything: {why}; assumed absent" for why in seen.unread]
     if notes and (before or any(ip.is_ours(link) for link in seen.links.values())):
         raise NotPermitted(
-            f"this plan would depend on what could not be read: {notes[0].partition('; taken')[0]}",
+            f"the plan depends on what this user cannot read: {notes[0].partition('; assumed')[0]}",
             hint="sudo mydockernet … --dry-run",
         )
     begun: tuple[Intent, ...] = (before,)
     if pending and Change(*pending).done(before) != before:
-        notes.append("a change was interrupted; this plan takes it back first")
+        notes.append("an earlier change was interrupted; this plan rolls it back first")
         begun = (Change(*pending).undone(before), Change(*pending).done(before))
     after = begun[0]
     for unresolved in wanted:
@@ -170,7 +179,7 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
             after = transition.move(after, seen)
         except MydockernetError as error:
             errors.append(error)
-    notes += [f"can't be read: {why}; taken as absent" for why in seen.unread[unread:]]
+    notes += [f"cannot read everything: {why}; assumed absent" for why in seen.unread[unread:]]
     mends = None if errors else next((transition.mends for transition in wanted if transition.mends), None)
     goal = _goal(begun, after, mends)
     files = store.files(plan.difference(before, after).after)
@@ -203,7 +212,7 @@ def audit(context: Context, scope: Scope) -> Audit:
         try:
             locked.enter_context(context.kernel.lock(context.lock_timeout, shared=True))
         except NotPermitted:
-            unlocked = ("looked without the lock, which only root may take: a change may be under way",)
+            unlocked = ("checked without the lock, which only root can take: a change may be in progress",)
         intent, errors = context.store.load_each()
         pending = None if errors else context.store.journal()
         seen = context.kernel.observe(lenient=True)
@@ -216,9 +225,10 @@ def audit(context: Context, scope: Scope) -> Audit:
     if context.kernel.may_change():
         # Nobody who may look at everything takes half a look for a whole one. A container's mess is a drift.
         whole = [why for why in unread if why in seen.unread or facing.seen.frameless]
-        errors = (*errors, *(Failed(f"can't be checked: {why}") for why in whole))
+        errors = (*errors, *(Failed(f"cannot check everything: {why}") for why in whole))
         unread = tuple(why for why in unread if why not in whole)
-    return Audit(found, (*unlocked, *(f"can't be read: {why}; taken to be right" for why in unread)), errors)
+    assumed = (f"cannot read everything: {why}; assumed to match the record" for why in unread)
+    return Audit(found, (*unlocked, *assumed), errors)
 
 
 def _goal(begun: tuple[Intent, ...], target: Intent, mends: Scope | None = None) -> Goal:
@@ -340,11 +350,11 @@ def _missing(network: Network, endpoint: Endpoint, seen: Observed) -> Iterator[s
     if endpoint.detached:
         return
     if not namespaces.alive(endpoint.namespace):
-        yield f"the namespace of {endpoint.name} was gone: {endpoint.namespace.path}"
+        yield f"the namespace of container {quoted(endpoint.name)} was already gone: {endpoint.namespace.path}"
     if endpoint.veth not in seen.links:
-        yield f"the interface of {endpoint.name} was gone: {endpoint.veth}"
+        yield f"the interface of container {quoted(endpoint.name)} was already gone: {endpoint.veth}"
     if network.bridge not in seen.links:
-        yield f"the bridge of {network.name} was gone: {network.bridge}"
+        yield f"the bridge of network {quoted(network.name)} was already gone: {network.bridge}"
 
 
 def _roll_back(context: Context, change: Change) -> None:
@@ -364,9 +374,9 @@ def _roll_back_after(failure: BaseException, context: Context, change: Change, l
     except MydockernetError as again:
         raise Failed(
             str(failure),
-            f"and taking it back failed too: {again}",
-            hint=f"what is left of the change to {', '.join(change.after)} is in the journal; "
-            "the next verb that changes something undoes it first",
+            f"the rollback failed too: {again}",
+            hint=f"the journal holds the change to {', '.join(map(quoted, change.after))}; "
+            "the next command that changes something rolls it back first",
         ) from failure
 
 
@@ -380,7 +390,7 @@ def _signals() -> Iterator[Callable[[], None]]:
 
     def stop_if_told() -> None:
         if received:
-            raise Interrupted(f"stopped by {signal.Signals(received[0]).name}; all is as it was before")
+            raise Interrupted(f"interrupted by {signal.Signals(received[0]).name}; nothing has changed")
 
     # One that is ignored already, as SIGHUP is under nohup, stays so.
     told = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

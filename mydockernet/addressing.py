@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from mydockernet.errors import Conflict, Invalid
+from mydockernet.errors import Conflict, Invalid, quoted
 from mydockernet.model import Address, AddressRange, IPNetwork, Reservation, Subnet
 from mydockernet.value import Value, replace
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # RFC 1122 3.2.1.3: "this network", loopback; RFC 5771: multicast; RFC 1112: class E.
 UNUSABLE = tuple(ipaddress.ip_network(block) for block in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4"))
-IPV6_LATER = "IPv6 is not built yet; leave it out"
+NO_HOSTS = "includes loopback, multicast or reserved addresses"
+IPV6_LATER = "IPv6 is not supported yet"
 
 
 class Pool(Value):
@@ -55,7 +56,7 @@ def read_subnets(
             continue
         clash = next((s for s in found if s.network.overlaps(subnet.network)), None)
         if clash:
-            problems.append(f"--subnet: {word} overlaps {clash.network}, given as well")
+            problems.append(f"--subnet: {word} overlaps {clash.network}, which is given as well")
             continue
         if ipaddress.ip_interface(word).ip != subnet.network.network_address:
             named_gateways.add(subnet.network)
@@ -68,7 +69,7 @@ def read_subnets(
             if address in subnet.network:
                 return index
         if not subnets:
-            problems.append(f"{option}: {word} needs a --subnet that it is in")
+            problems.append(f"{option}: {word} needs a --subnet that contains it")
         elif complete:
             problems.append(f"{option}: {word} is not in {' or '.join(str(s.network) for s in found)}")
         return None
@@ -80,9 +81,9 @@ def read_subnets(
             continue
         subnet = found[index]
         if subnet.network in named_gateways and subnet.gateway != gateway:
-            problems.append(f"--gateway: {subnet.network} has the gateway {subnet.gateway} already, not {word}")
+            problems.append(f"--gateway: {word}: {subnet.network} already has the gateway {subnet.gateway}")
         elif gateway in _edges(subnet.network):
-            problems.append(f"--gateway: {word} is the network's or the broadcast address of {subnet.network}")
+            problems.append(f"--gateway: {word} is the network or broadcast address of {subnet.network}")
         else:
             named_gateways.add(subnet.network)
             found[index] = replace(subnet, gateway=gateway)
@@ -93,7 +94,7 @@ def read_subnets(
             continue
         subnet = found[index]
         if span.last not in subnet.network:
-            problems.append(f"--ip-range: {word} reaches outside {subnet.network}")
+            problems.append(f"--ip-range: {word} is not within {subnet.network}")
         else:
             found[index] = replace(subnet, ranges=(*subnet.ranges, span))
     for word in reserved:
@@ -124,12 +125,12 @@ def read_pools(text: str) -> tuple[Pool, ...]:
         if block.version == 6:
             raise Invalid(f"MYDOCKERNET_POOLS: {word}: {IPV6_LATER}")
         if not block.prefixlen <= prefixlen <= 30:
-            raise Invalid(f"MYDOCKERNET_POOLS: {word}: a piece must be from /{block.prefixlen} to /30")
+            raise Invalid(f"MYDOCKERNET_POOLS: {word}: the prefix length must be from {block.prefixlen} to 30")
         if any(block.overlaps(unusable) for unusable in UNUSABLE):
-            raise Invalid(f"MYDOCKERNET_POOLS: {word}: not a block for hosts")
+            raise Invalid(f"MYDOCKERNET_POOLS: {word} {NO_HOSTS}")
         pools.append(Pool(block, prefixlen))
     if not pools:
-        raise Invalid("MYDOCKERNET_POOLS: names no pool")
+        raise Invalid("MYDOCKERNET_POOLS: no pool given")
     return tuple(pools)
 
 
@@ -156,7 +157,7 @@ def free_subnet(pools: Iterable[Pool], taken: Iterable[Taken]) -> Subnet:
             network = ipaddress.ip_network((start, pool.prefixlen))
             return Subnet(network, network.network_address + 1)
     blocks = ", ".join(str(pool.block) for pool in pools)
-    raise Conflict(f"no free subnet is left in {blocks}", hint="name one with --subnet, or set MYDOCKERNET_POOLS")
+    raise Conflict(f"no free subnet is left in {blocks}", hint="choose one with --subnet, or set MYDOCKERNET_POOLS")
 
 
 def free_address(subnet: Subnet, used: Collection[Address]) -> Address | None:
@@ -190,7 +191,7 @@ def capacity(subnet: Subnet) -> int:
 def unusable(subnet: Subnet, address: Address) -> str:
     """Why an address of a subnet is nobody's to have, in words; empty where there is no reason."""
     if address in _edges(subnet.network):
-        return f"the network's or the broadcast address of {subnet.network}"
+        return f"the network or broadcast address of {subnet.network}"
     if address == subnet.gateway:
         return f"the gateway of {subnet.network}"
     kept = next((r for r in subnet.reserved if r.address == address), None)
@@ -212,17 +213,17 @@ def _try(read: Callable[[str], T], option: str, word: str, problems: list[str]) 
 
 def _subnet(word: str) -> Subnet:
     if "/" not in word:
-        raise ValueError(f"{word!r} has no prefix length, as in 192.168.10.0/24")
+        raise ValueError(f"{quoted(word)} has no prefix length: write it as in 192.168.10.0/24")
     interface = ipaddress.ip_interface(word)
     network = interface.network
     if network.version == 6:
         raise ValueError(f"{word}: {IPV6_LATER}")
     if network.prefixlen > 31:
-        raise ValueError(f"{word} has no room for a gateway and a container; /31 is the smallest")
+        raise ValueError(f"{word} has no room for a gateway and a container: use /31 or larger")
     if any(network.overlaps(block) for block in UNUSABLE):
-        raise ValueError(f"{word} is not a block for hosts (loopback, multicast or reserved)")
+        raise ValueError(f"{word} {NO_HOSTS}")
     if interface.ip != network.network_address and interface.ip in _edges(network):
-        raise ValueError(f"{word}: the gateway that it names is the broadcast address")
+        raise ValueError(f"{word}: the gateway is the broadcast address")
     named = interface.ip != network.network_address
     first = next(iter(network.hosts()))
     return Subnet(network, interface.ip if named else first)
@@ -242,17 +243,17 @@ def _range(word: str) -> AddressRange:
         return AddressRange(read_address(str(block.network_address)), read_address(str(block.broadcast_address)))
     first, dash, last = word.partition("-")
     if not dash:
-        raise ValueError(f"{word!r} is neither CIDR nor FIRST-LAST")
+        raise ValueError(f"{quoted(word)} is neither CIDR nor FIRST-LAST")
     span = AddressRange(read_address(first), read_address(last))
     if int(span.first) > int(span.last):
-        raise ValueError(f"{word} is reversed: the first address is after the last")
+        raise ValueError(f"{word}: the first address is higher than the last")
     return span
 
 
 def _reservation(word: str) -> Reservation:
     name, _, address = word.rpartition("=")
     if name and not re.fullmatch(r"[\w.-]{1,64}", name, re.ASCII):
-        raise ValueError(f"{word!r}: the name may hold letters, digits, _ . -")
+        raise ValueError(f"{quoted(word)}: a name may contain only letters, digits, _ . -")
     return Reservation(read_address(address), name)
 
 

@@ -19,6 +19,11 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
+def quoted(word: str) -> str:
+    r"""A name or a word of the user in double quotes, for a message; control characters are escaped, as in \n."""
+    return f'"{printable(word)}"'
+
+
 class MydockernetError(Exception):
     """An error that a user sees: one line a message, at most one hint, never a traceback."""
 
@@ -84,7 +89,7 @@ class CommandFailed(Failed):
         self.stderr = stderr.strip()
         ended = f"was killed by signal {-status}" if status < 0 else f"failed with status {status}"
         said = "; ".join(line.strip() for line in self.stderr.splitlines() if line.strip())
-        super().__init__(f"{command_line(self.argv)}: {ended}: {said or '(it said nothing)'}", hint=hint)
+        super().__init__(f"{command_line(self.argv)}: {ended}: {said or '(no message)'}", hint=hint)
 
 
 class Interrupted(Failed):
@@ -93,4 +98,4 @@ class Interrupted(Failed):
 
 def no_network(name: str) -> NotFound:
     """The error for a name that no network has."""
-    return NotFound(f"no network is named {name!r}", hint="mydockernet list shows those there are")
+    return NotFound(f"network {quoted(name)} not found", hint="mydockernet list shows all networks")

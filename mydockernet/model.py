@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from mydockernet.errors import Invalid
+from mydockernet.errors import Invalid, quoted
 from mydockernet.value import Value
 
 Address = IPv4Address | IPv6Address
@@ -81,7 +81,7 @@ class PortRange(Value):
 
     def __post_init__(self) -> None:
         if not PORT_MIN <= self.first <= self.last <= PORT_MAX:
-            raise Invalid(f"{self}: ports go from {PORT_MIN} to {PORT_MAX}, the lower one first")
+            raise Invalid(f"{self}: ports must be from {PORT_MIN} to {PORT_MAX}, the lower one first")
 
     def __len__(self) -> int:
         return self.last - self.first + 1
@@ -104,9 +104,10 @@ class PortMapping(Value):
 
     def __post_init__(self) -> None:
         if len(self.host_ports) != len(self.container_ports):
-            raise Invalid(f"{self}: {len(self.host_ports)} ports can't lead to {len(self.container_ports)}")
+            sizes = f"{len(self.host_ports)} and {len(self.container_ports)}"
+            raise Invalid(f"{self}: the port ranges differ in size ({sizes})")
         if self.protocol not in PROTOCOLS:
-            raise Invalid(f"{self}: the protocol is one of {', '.join(PROTOCOLS)}")
+            raise Invalid(f"{self}: the protocol must be one of {', '.join(PROTOCOLS)}")
 
     def __str__(self) -> str:
         host = f"{self.host_ip}:" if self.host_ip else ""
@@ -237,7 +238,7 @@ class Network(Value):
             if subnet.gateway not in subnet.network:
                 problems.append(f"--gateway: {subnet.gateway} is not in {subnet.network}")
         if not REALM.fullmatch(self.realm):
-            problems.append(f"{self.realm!r} is no realm")
+            problems.append(f"invalid realm {quoted(self.realm)}")
         if problems:
             raise Invalid(*problems)
 
@@ -273,17 +274,16 @@ def name_problems(name: str, option: str = "NAME") -> list[str]:
     """What is wrong with the name of a network or an endpoint; nothing, for a good one."""
     if NAME.fullmatch(name):
         return []
-    return [f"{option}: {name!r} is not a name: a letter or digit, then letters, digits, _ . -, at most 64"]
+    return [f"{option}: invalid name {quoted(name)}: use a letter or digit, then letters, digits, _ . -, at most 64"]
 
 
 def interface_problems(name: str, option: str = "--bridge-name") -> list[str]:
     """What is wrong with the name of an interface. The bound of 15 is the kernel's IFNAMSIZ less its NUL."""
     if not INTERFACE.fullmatch(name):
-        return [
-            f"{option}: {name!r} is not an interface name: a letter or digit, then letters, digits, _ . -, at most 15"
-        ]
+        rule = "use a letter or digit, then letters, digits, _ . -, at most 15"
+        return [f"{option}: invalid interface name {quoted(name)}: {rule}"]
     if name in SYSCTL_NAMES:
-        return [f"{option}: the kernel keeps the name {name!r} for itself"]
+        return [f"{option}: the kernel reserves the name {quoted(name)}"]
     return []
 
 
@@ -291,25 +291,25 @@ def mac_problems(mac: str) -> list[str]:
     """What is wrong with a MAC address, in lower case: of one station, not of a group (IEEE 802)."""
     if MAC.fullmatch(mac) and not int(mac[:2], 16) & 1 and mac != "00:00:00:00:00:00":
         return []
-    return [f"--mac: {mac!r} is not the MAC address of one interface, as in 02:42:0a:01:00:02"]
+    return [f"--mac: invalid MAC address {quoted(mac)}: use a unicast address, such as 02:42:0a:01:00:02"]
 
 
 def mtu_problems(mtu: int | None) -> list[str]:
     """What is wrong with an MTU, in bytes; None leaves it to the kernel."""
     if mtu is None or MTU_MIN <= mtu <= MTU_MAX:
         return []
-    return [f"--mtu: {mtu} is not from {MTU_MIN} to {MTU_MAX}"]
+    return [f"--mtu: {mtu} is out of range: use {MTU_MIN} to {MTU_MAX}"]
 
 
 def driver_problems(driver: str) -> list[str]:
     """What is wrong with the name of a driver."""
     if driver in DRIVERS:
         return []
-    return [f"--driver: {driver!r} is not known; there is: {', '.join(DRIVERS)}"]
+    return [f"--driver: unknown driver {quoted(driver)}: use {', '.join(DRIVERS)}"]
 
 
 def label_problems(key: str, value: str) -> list[str]:
     """What is wrong with a label; control characters could play tricks with a terminal."""
     if key and (key + value).isprintable():
         return []
-    return [f"--label: {f'{key}={value}'!r} needs a key, and printable characters only"]
+    return [f"--label: invalid label {quoted(f'{key}={value}')}: it needs a key, and printable characters only"]

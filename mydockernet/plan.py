@@ -228,7 +228,9 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
     new = (fact for fact in want if fact not in known or not fact.holds(seen))
     obstacles = list(filter(None, (fact.obstacle(seen) for fact in new)))
     if obstacles:
-        raise Conflict(*obstacles, hint="nothing of others is taken over; rename or remove it, and try again")
+        raise Conflict(
+            *obstacles, hint="mydockernet does not take over what it did not create: rename it, or use another name"
+        )
     goes = [fact for fact in reversed(_going(had, want)) if fact.holds(seen)]
     remade = {fact.makes() for fact in want if not fact.holds(seen)} - {""}
     missing = [fact for fact in want if not fact.holds(seen) or fact.within() in remade]

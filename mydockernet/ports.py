@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from mydockernet.addressing import IPV6_LATER
 from mydockernet.dialects.fact import Socket
-from mydockernet.errors import Conflict, Invalid
+from mydockernet.errors import Conflict, Invalid, quoted
 from mydockernet.model import PROTOCOLS, Address, PortMapping, PortRange
 from mydockernet.value import Value
 
@@ -58,7 +58,7 @@ def read_specs(words: Iterable[str], option: str) -> tuple[PortWish, ...]:
         try:
             wishes.append(_read(word))
         except Invalid as error:
-            problems += [f"{option}: {word!r}: {message}" for message in error.messages]
+            problems += [f"{option}: {quoted(word)}: {message}" for message in error.messages]
     if problems:
         raise Invalid(*problems)
     return tuple(wishes)
@@ -77,7 +77,7 @@ def choose(wishes: Sequence[PortWish], taken: Iterable[Taken], addresses: Iterab
         host_ports = _host_ports(wish, taken)
         mapping = PortMapping(wish.host_ip, host_ports, wish.container_ports, wish.protocol)
         mappings.append(mapping)
-        taken.append(held(mapping, "the same command"))
+        taken.append(held(mapping, "this same command"))
     return tuple(mappings)
 
 
@@ -91,7 +91,7 @@ def read_inner(word: str) -> tuple[int, str]:
     """Read a container's `PORT[/PROTOCOL]`. Raises Invalid."""
     port, _, protocol = word.partition("/")
     if not port.isdecimal() or (protocol or "tcp") not in PROTOCOLS:
-        raise Invalid(f"PORT: {word!r} is not PORT[/{'|'.join(PROTOCOLS)}]")
+        raise Invalid(f"PORT: {quoted(word)} is not PORT[/{'|'.join(PROTOCOLS)}]")
     return PortRange(int(port), int(port)).first, protocol or "tcp"
 
 
@@ -121,7 +121,7 @@ def listened(socket: Socket) -> Taken:
 def _read(word: str) -> PortWish:
     found = _SPEC.fullmatch(word)
     if found is None:
-        raise Invalid("not [HOSTIP:]HOSTPORT[-HOSTPORT]:PORT[-PORT][/tcp|udp|sctp], HOSTIP::PORT or PORT")
+        raise Invalid("expected [HOSTIP:]HOSTPORT[-HOSTPORT]:PORT[-PORT][/tcp|udp|sctp], HOSTIP::PORT or PORT")
     host, host_ports, container_ports, protocol = found.groups()
     wish = PortWish(
         word,
@@ -140,7 +140,7 @@ def _host_ip(word: str) -> Address | None:
     try:
         address = ipaddress.ip_address(word.strip("[]"))
     except ValueError:
-        raise Invalid(f"{word!r} is not an IP address") from None
+        raise Invalid(f"{quoted(word)} is not an IP address") from None
     if address.version == 6:
         raise Invalid(IPV6_LATER)
     return None if address.is_unspecified else address
@@ -158,7 +158,7 @@ def _host_ports(wish: PortWish, taken: Iterable[Taken]) -> PortRange:
     if wish.host_ports and len(wish.host_ports) == size:
         holder = next((t for t in concern if t.ports.overlaps(wish.host_ports)), None)
         if holder:
-            raise Conflict(f"{wish.word}: port {holder.ports}/{wish.protocol} is taken by {holder.holder}")
+            raise Conflict(f"{wish.word}: port {holder.ports}/{wish.protocol} is already in use by {holder.holder}")
         return wish.host_ports
     room = wish.host_ports or CHOICE
     start = room.first
@@ -167,7 +167,8 @@ def _host_ports(wish: PortWish, taken: Iterable[Taken]) -> PortRange:
             break
         start = max(start, span.last + 1)
     if start + size - 1 > room.last:
-        raise Conflict(f"{wish.word}: no {size} free {wish.protocol} ports are left in {room}")
+        needed = f"{size} free {wish.protocol} ports in a row" if size > 1 else f"free {wish.protocol} port"
+        raise Conflict(f"{wish.word}: no {needed} left in {room}")
     return PortRange(start, start + size - 1)
 
 

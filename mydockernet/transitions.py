@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from mydockernet import addressing, ports
 from mydockernet.addressing import DEFAULT_POOLS, Pool
 from mydockernet.dialects.fact import Observed
-from mydockernet.errors import Conflict, Invalid, NotFound, no_network
+from mydockernet.errors import Conflict, Invalid, NotFound, no_network, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.model import (
     DETACHED,
@@ -75,8 +75,11 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
         if existing is not None:
             if ignore and _satisfies(existing, wish):
                 return intent
-            what = "a different network" if ignore else "a network"
-            raise Conflict(f"{what} named {wish.name} exists already", hint=f"mydockernet inspect {wish.name}")
+            if ignore:
+                shows = f"mydockernet inspect {wish.name} shows its settings"
+                raise Conflict(f"network {quoted(wish.name)} already exists, with other settings", hint=shows)
+            choices = "choose another name, or use --ignore to accept an identical network"
+            raise Conflict(f"network {quoted(wish.name)} already exists", hint=choices)
         network = Network(
             name=wish.name,
             bridge=wish.bridge or _bridge_name(wish.name, intent, seen),
@@ -93,7 +96,7 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
         network = replace(network, mac=_bridge_mac(network.owner))
         holder = next((n.name for n in intent.values() if n.bridge == network.bridge), None)
         if holder:
-            raise Conflict(f"--bridge-name: {network.bridge} is the bridge of the network {holder}")
+            raise Conflict(f"--bridge-name: {network.bridge} is already the bridge of network {quoted(holder)}")
         return {**intent, network.name: network}
 
     return Transition(move)
@@ -115,7 +118,8 @@ def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
         in_use = [e.name for e in network.endpoints if not force and plugged(e, seen)]
         if in_use:
             raise Conflict(
-                f"the network {name} is in use by {', '.join(in_use)}", hint=f"mydockernet inspect {name} shows them"
+                f"network {quoted(name)} is in use by {', '.join(map(quoted, in_use))}",
+                hint=f"mydockernet inspect {name} shows its containers",
             )
         return {other: kept for other, kept in intent.items() if other != name}
 
@@ -149,13 +153,15 @@ def connect(network_name: str, wish: Connection) -> Transition:
         )
         back = there is not None and there.name == wish.name and _may_return(there)
         if there and not back:
-            gone = "" if namespaces.alive(there.namespace) else ", though its namespace is gone"
+            gone = "" if namespaces.alive(there.namespace) else ", but its namespace is gone"
             raise Conflict(
-                f"the container {there.name} is on the network {network.name} already{gone}",
-                hint=f"mydockernet {'repair' if gone else 'inspect'} {network.name}",
+                f"container {quoted(there.name)} is already on network {quoted(network.name)}{gone}",
+                hint=f"mydockernet repair {network.name} updates the record"
+                if gone
+                else f"mydockernet inspect {network.name} shows its containers",
             )
         if sum(link.master == network.bridge for link in seen.links.values()) >= MAX_PORTS:
-            raise Conflict(f"the network {network.name} is full: a bridge has {MAX_PORTS} ports")
+            raise Conflict(f"network {quoted(network.name)} is full: a bridge has {MAX_PORTS} ports")
         # One that is detached will be back, with its interface and its place among the networks.
         away = [e for _, e in endpoints(intent.values()) if e.detached and e.namespace.path == wish.namespace.path]
         mine = [*(endpoint for _, endpoint in places), *(e for e in away if e != there)]
@@ -166,7 +172,7 @@ def connect(network_name: str, wish: Connection) -> Transition:
             addresses = _choose_addresses(network, wish.ip)
             mac = wish.mac or _mac(addresses[0])
             if holder := next((e.name for e in network.endpoints if e.mac == mac), None):
-                raise Conflict(f"--mac: {mac} is the MAC address of {holder}")
+                raise Conflict(f"--mac: {mac} is already in use by container {quoted(holder)}")
             endpoint = Endpoint(
                 name=wish.name,
                 namespace=wish.namespace,
@@ -179,12 +185,13 @@ def connect(network_name: str, wish: Connection) -> Transition:
                 labels=wish.labels,
             )
         if endpoint.interface in used:
-            raise Conflict(f"--ifname: {endpoint.name} has an interface named {endpoint.interface} already")
+            holder = f"container {quoted(endpoint.name)}"
+            raise Conflict(f"--ifname: interface {quoted(endpoint.interface)} already exists in {holder}")
         foreign = next((route for route in inside.routes if route.default and route.table == "main"), None)
         if foreign and not way_out(places) and way_out([(network, endpoint)]):
             raise Conflict(
-                f"the container {endpoint.name} has a default route already: {foreign.line}",
-                hint="--no-default-route leaves it as it is",
+                f"container {quoted(endpoint.name)} already has a default route: {foreign.line}",
+                hint="use --no-default-route to keep that route",
             )
         if there:
             others = tuple(endpoint if e == there else e for e in network.endpoints)
@@ -209,7 +216,7 @@ def connect_word(network_name: str, wish: Connection, word: str) -> Transition:
     def resolve() -> Transition:
         name, namespace = namespaces.find(word)
         if not wish.name and name_problems(name):
-            raise Invalid(f"CONTAINER: {name!r} can't be a name here", hint="give it one with --name")
+            raise Invalid(f"CONTAINER: {quoted(name)} is not a valid name", hint="choose one with --name")
         return connect(network_name, replace(wish, name=wish.name or name, namespace=namespace))
 
     return Transition(lambda intent, seen: resolve().move(intent, seen), resolve=resolve)
@@ -239,9 +246,10 @@ def publish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> 
         network = find_network(intent, network_name)
         endpoint = find_endpoint(network, container)
         if not namespaces.alive(endpoint.namespace):
-            again = "attaches it again, once it is back" if endpoint.namespace.returns else "drops it from the record"
+            again = "attaches it again once it is back" if endpoint.namespace.returns else "updates the record"
             raise Conflict(
-                f"the namespace of {endpoint.name} is gone", hint=f"mydockernet repair {network.name} {again}"
+                f"the namespace of container {quoted(endpoint.name)} is gone",
+                hint=f"mydockernet repair {network.name} {again}",
             )
         added = _choose_ports(network, wishes, intent, seen)
         return _with_ports(intent, network, endpoint, (*endpoint.ports, *added))
@@ -266,10 +274,11 @@ def unpublish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -
             ]
             kept = [mapping for mapping in kept if mapping not in found]
             if not found:
-                unknown.append(f"{wish.word} is not published by {endpoint.name} on the network {network.name}")
+                place = f"container {quoted(endpoint.name)} on network {quoted(network.name)}"
+                unknown.append(f"{wish.word} is not published by {place}")
         if unknown:
-            shows = f"mydockernet port {network.name} {endpoint.name} shows what is"
-            raise NotFound(*unknown, hint=f"{', '.join(near)} is; name it like that" if near else shows)
+            shows = f"mydockernet port {network.name} {endpoint.name} shows its published ports"
+            raise NotFound(*unknown, hint=f"published: {', '.join(near)}" if near else shows)
         return _with_ports(intent, network, endpoint, tuple(kept))
 
     return Transition(move)
@@ -330,9 +339,9 @@ def _returned(network: Network, endpoint: Endpoint, wish: Connection) -> Endpoin
     ]
     if differs:
         raise Conflict(
-            f"the container {endpoint.name} is on the network {network.name} already, detached, "
-            f"with another {', '.join(differs)}",
-            hint=f"mydockernet inspect {network.name} shows them; without these options, they stay",
+            f"container {quoted(endpoint.name)} is already on network {quoted(network.name)}, detached, "
+            f"with a different {', '.join(differs)}",
+            hint=f"without these options it is attached as it was; mydockernet inspect {network.name} shows how",
         )
     return replace(endpoint, namespace=wish.namespace, labels=wish.labels or endpoint.labels)
 
@@ -357,8 +366,8 @@ def find_endpoint(network: Network, container: str | Namespace) -> Endpoint:
         if endpoint.namespace.key == key and namespaces.alive(endpoint.namespace):
             return endpoint
     raise NotFound(
-        f"no container {str(container)!r} is on the network {network.name}",
-        hint=f"mydockernet inspect {network.name} shows those that are",
+        f"container {quoted(str(container))} is not on network {quoted(network.name)}",
+        hint=f"mydockernet inspect {network.name} shows its containers",
     )
 
 
@@ -377,7 +386,7 @@ def _bridge_name(name: str, intent: Intent, seen: Observed) -> str:
 
 def _choose_subnets(wish: Wish, intent: Intent, seen: Observed) -> tuple[Subnet, ...]:
     taken = [
-        *(addressing.Taken(s.network, f"the network {n.name}") for n in intent.values() for s in n.subnets),
+        *(addressing.Taken(s.network, f"network {quoted(n.name)}") for n in intent.values() for s in n.subnets),
         *(
             addressing.Taken(route.destination, f"the host's route `{route.line}`")
             for route in seen.routes
@@ -387,9 +396,9 @@ def _choose_subnets(wish: Wish, intent: Intent, seen: Observed) -> tuple[Subnet,
     if not wish.subnets:
         return (addressing.free_subnet(wish.pools, taken),)
     clashes = [(s.network, addressing.overlap(s.network, taken)) for s in wish.subnets]
-    problems = [f"--subnet: {network} overlaps {clash.block}, of {clash.owner}" for network, clash in clashes if clash]
+    problems = [f"--subnet: {network} overlaps {clash.block} of {clash.owner}" for network, clash in clashes if clash]
     if problems:
-        raise Conflict(*problems, hint="without --subnet, a free one is chosen")
+        raise Conflict(*problems, hint="omit --subnet to choose a free one")
     return wish.subnets
 
 
@@ -412,9 +421,10 @@ def _choose_addresses(network: Network, ip: Address | None) -> tuple[Address, ..
         subnet = next((s for s in network.subnets if ip in s.network), None)
         if subnet is None:
             raise Invalid(f"--ip: {ip} is not in {' or '.join(str(s.network) for s in network.subnets)}")
-        holder = used.get(ip) or addressing.unusable(subnet, ip)
-        if holder:
-            raise Conflict(f"--ip: {ip} is {holder if ip not in used else f'the address of {holder}'}")
+        if ip in used:
+            raise Conflict(f"--ip: {ip} is already in use by container {quoted(used[ip])}")
+        if reason := addressing.unusable(subnet, ip):
+            raise Conflict(f"--ip: {ip} is {reason}")
         return (ip,)
     for subnet in network.subnets:
         address = addressing.free_address(subnet, used)
@@ -422,17 +432,17 @@ def _choose_addresses(network: Network, ip: Address | None) -> tuple[Address, ..
             return (address,)
     room = sum(addressing.capacity(subnet) for subnet in network.subnets)
     where = " or ".join(str(span) for s in network.subnets for span in s.ranges or (s.network,))
-    raise Conflict(f"the network {network.name} is full: all {room} addresses of {where} are in use")
+    raise Conflict(f"network {quoted(network.name)} is full: all {room} addresses of {where} are in use")
 
 
 def _choose_ports(
     network: Network, wishes: tuple[PortWish, ...], intent: Intent, seen: Observed
 ) -> tuple[PortMapping, ...]:
     if wishes and network.internal:
-        raise Invalid(f"{wishes[0].word}: the network {network.name} is internal, and nothing comes in from outside")
+        raise Invalid(f"{wishes[0].word}: network {quoted(network.name)} is internal: it cannot publish ports")
     taken = [
         *(
-            ports.held(mapping, f"{endpoint.name} on the network {net.name}")
+            ports.held(mapping, f"container {quoted(endpoint.name)} on network {quoted(net.name)}")
             for net, endpoint in endpoints(intent.values())
             for mapping in endpoint.ports
         ),

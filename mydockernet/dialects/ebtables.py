@@ -165,7 +165,7 @@ def read_frames(text: str) -> dict[str, tuple[FrameRule, ...]]:
         elif table == "nat" and line.startswith("-A "):
             _, chain, *words = line.split()
             if chain not in chains:
-                raise Failed(f"can't read this line of ebtables-save: {line!r}")
+                raise Failed(f"cannot parse this line of ebtables-save: {line!r}")
             chains[chain].append(_spec(words))
     return {chain: tuple(rules) for chain, rules in chains.items()}
 

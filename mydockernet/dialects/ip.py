@@ -20,6 +20,7 @@ from mydockernet.dialects.fact import (
     place,
     tag,
 )
+from mydockernet.errors import quoted
 from mydockernet.value import field
 
 
@@ -59,7 +60,7 @@ class OwnNamespace(Fact):
         return (Step("Delete the namespace.", ("ip", "netns", "delete", self.name)),)
 
     def obstacle(self, seen: Observed) -> str:
-        return f"a network namespace named {self.name} exists already" if self.path in seen.inside else ""
+        return f"network namespace {quoted(self.name)} already exists" if self.path in seen.inside else ""
 
     def looks_into(self) -> str:
         return self.path
@@ -99,7 +100,7 @@ class Bridge(Fact):
         )
 
     def obstacle(self, seen: Observed) -> str:
-        return f"an interface named {self.name} exists already" if self.name in seen.links else ""
+        return f"interface {quoted(self.name)} already exists" if self.name in seen.links else ""
 
     def makes(self) -> str:
         return self.name
@@ -146,9 +147,9 @@ class Veth(Fact):
 
     def obstacle(self, seen: Observed) -> str:
         if self.name in seen.links and not self._ours(seen):
-            return f"an interface named {self.name} exists already"
+            return f"interface {quoted(self.name)} already exists"
         if self.peer in seen.at(self.peer_netns).links:
-            return f"an interface named {self.peer} exists already in {self.endpoint}"
+            return f"interface {quoted(self.peer)} already exists in container {quoted(self.endpoint)}"
         return ""
 
     def makes(self) -> str:

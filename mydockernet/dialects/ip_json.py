@@ -52,7 +52,7 @@ def read(text: str) -> Observed:
             else:
                 lookups += _lookup(raw)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Failed(f"can't read what `{' '.join(READ)}` printed: {error!r}") from None
+        raise Failed(f"cannot parse the output of `{' '.join(READ)}`: {error!r}") from None
     return Observed(links=links, routes=tuple(dict.fromkeys(routes)), lookups=frozenset(lookups))
 
 
@@ -61,7 +61,7 @@ def read_route(text: str) -> Route:
     try:
         (route,) = (route for raw in _objects(text) for route in _route(raw))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Failed(f"can't read what `ip -json route get` printed: {error!r}") from None
+        raise Failed(f"cannot parse the output of `ip -json route get`: {error!r}") from None
     return route
 
 

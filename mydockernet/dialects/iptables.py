@@ -19,7 +19,7 @@ from mydockernet.dialects.fact import (
     marked,
     tag,
 )
-from mydockernet.errors import Failed
+from mydockernet.errors import Failed, quoted
 from mydockernet.value import replace
 
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
@@ -56,7 +56,7 @@ class OwnChain(Fact):
         rules = (*seen.chains.get(self.chain, ()), *_leading_to(self.chain, seen))
         if self.for_admin or self.chain not in seen.chains or any(map(is_ours, rules)):
             return ""
-        return f"an iptables chain named {self.chain.name} exists already in {self.chain.table}, and is not ours"
+        return f"chain {quoted(self.chain.name)} of another program already exists in table {self.chain.table}"
 
 
 class OwnRule(Fact):
@@ -270,7 +270,7 @@ def read_rules(family: int, text: str) -> dict[Chain, tuple[Rule, ...]]:
             try:
                 chain, rule = _read_rule(line)
             except ValueError:
-                raise Failed(f"can't read this line of {PROGRAMS[family]}-save: {line!r}") from None
+                raise Failed(f"cannot parse this line of {PROGRAMS[family]}-save: {line!r}") from None
             chains.setdefault(Chain(family, table, chain), []).append(rule)
     return {chain: tuple(rules) for chain, rules in chains.items()}
 

@@ -5,7 +5,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from mydockernet.errors import Failed, Invalid, MydockernetError, NotFound, NotPermitted
+from mydockernet.errors import Failed, Invalid, MydockernetError, NotFound, NotPermitted, quoted
 from mydockernet.model import Namespace
 
 NAMED = Path("/run/netns")  # ip-netns(8)
@@ -29,12 +29,14 @@ def find(word: str) -> tuple[str, Namespace]:
     elif word.isdecimal():
         path, name = PROC / word / "ns/net", word
     else:
-        raise NotFound(f"no container is named {word!r}", hint="a name that ip netns list shows, a pid, or a path")
+        raise NotFound(
+            f"container {quoted(word)} not found", hint="use a name that ip netns list shows, a pid or a path"
+        )
     pid = int(path.parts[2]) if path.is_relative_to(PROC) and path.parts[2].isdecimal() else None
     since = None if pid is None else started(pid)
     inode = _inode(path)
     if inode == _inode(PROC / "self/ns/net"):
-        raise Invalid(f"CONTAINER: {word} is in the host's own network namespace, and has none of its own")
+        raise Invalid(f"CONTAINER: {quoted(word)} is in the host's own network namespace")
     return name, Namespace(str(path), inode, pid, since)
 
 
@@ -48,13 +50,13 @@ def open_same(namespace: Namespace) -> int:
     except NotPermitted:
         raise
     except MydockernetError:
-        raise NotFound(f"no container is at {namespace.path} any more") from None
+        raise NotFound(f"the network namespace at {namespace.path} is gone") from None
     # If the process of this number is the same one before and after, it is not another one's namespace.
     same_process = namespace.pid is None or started(namespace.pid) == namespace.started
     if same_process and _number(os.fstat(handle)) == namespace.inode != _inode(PROC / "self/ns/net"):
         return handle
     os.close(handle)
-    raise NotFound(f"{namespace.path} leads to another namespace than a moment ago; nothing is done in it")
+    raise NotFound(f"{namespace.path} now leads to another namespace, which is left alone")
 
 
 def is_one(path: str) -> bool:
@@ -124,20 +126,22 @@ def _open(path: Path) -> int:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise NotFound(f"no container is at {path}") from None
+        raise NotFound(f"no network namespace at {path}") from None
     except PermissionError:
-        raise NotPermitted(f"can't look at {path}: permission denied") from None
+        raise NotPermitted(f"cannot open {path}: Permission denied") from None
     except OSError as error:
         if error.errno == errno.EMFILE:
             raise
-        raise Failed(f"can't look at {path}: {error.strerror}") from None
+        raise Failed(f"cannot open {path}: {error.strerror}") from None
     try:
         if fcntl.ioctl(handle, NS_GET_NSTYPE) == CLONE_NEWNET:
             return handle
-        problem: MydockernetError = Invalid(f"CONTAINER: {path} is a namespace, but not of a network")
+        problem: MydockernetError = Invalid(
+            f"CONTAINER: {path} is a namespace of another type, not a network namespace"
+        )
     except OSError as error:
-        problem = Failed(f"can't look at {path}: {error.strerror}")
+        problem = Failed(f"cannot tell what {path} is: {error.strerror}")
         if error.errno in (errno.ENOTTY, errno.EINVAL, errno.EISDIR):
-            problem = Invalid(f"CONTAINER: {path} is no network namespace")
+            problem = Invalid(f"CONTAINER: {path} is not a network namespace")
     os.close(handle)
     raise problem

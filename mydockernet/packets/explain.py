@@ -7,7 +7,7 @@ from mydockernet import model
 from mydockernet.addressing import read_address
 from mydockernet.context import Context
 from mydockernet.dialects.fact import Observed, inside
-from mydockernet.errors import Invalid, NotFound
+from mydockernet.errors import Invalid, NotFound, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.model import PORT_MAX, PORT_MIN, Intent
 from mydockernet.packets import nft
@@ -58,9 +58,9 @@ def read_question(source: str, target: str, intent: Intent, seen: Observed) -> Q
     name, colon, rest = target.rpartition(":")
     port, slash, protocol = rest.partition("/")
     if colon and not (port.isdecimal() and PORT_MIN <= int(port) <= PORT_MAX):
-        raise Invalid(f"TO: {target!r}: {port!r} is not a port")
+        raise Invalid(f"TO: {quoted(target)}: {quoted(port)} is not a port")
     if colon and slash and protocol not in ("tcp", "udp", "sctp"):
-        raise Invalid(f"TO: {target!r}: the protocol is tcp, udp or sctp")
+        raise Invalid(f"TO: {quoted(target)}: the protocol must be tcp, udp or sctp")
     if not colon:
         return Question(_party("FROM", source, intent, seen), _party("TO", target, intent, seen))
     ends = _party("FROM", source, intent, seen), _party("TO", name, intent, seen)
@@ -90,14 +90,16 @@ def _party(option: str, word: str, intent: Intent, seen: Observed) -> Party:
             key = namespaces.find(word)[1].key
         except (NotFound, Invalid):
             raise NotFound(
-                f"{option}: {word!r} is no container on a network", hint="a container's name, host, or an address"
+                f"{option}: {quoted(word)} is not a container on a network",
+                hint="use the name of a container, host, or an address",
             ) from None
         found = [place for place in everywhere if place[1].namespace.key == key]
     keys = {endpoint.namespace.key for _, endpoint in found}
     if len(keys) > 1:
-        raise Invalid(f"{option}: {word!r} is several containers", hint="say which, with NETWORK/NAME")
+        raise Invalid(f"{option}: {quoted(word)} matches several containers", hint="use NETWORK/NAME")
     if not found:
-        raise NotFound(f"{option}: {word!r} is on no network", hint="mydockernet connect NETWORK CONTAINER")
+        connects = f"mydockernet connect NETWORK {word} connects it"
+        raise NotFound(f"{option}: {quoted(word)} is not on any network", hint=connects)
     places = tuple(place for place in everywhere if place[1].namespace.key in keys)
     return Party(found[0][1].name, places, address, chosen=chosen)
 

@@ -26,7 +26,7 @@ def hold(handle: int, name: str, timeout: float, shared: bool = False) -> None:
         except BlockingIOError:
             if time.monotonic() >= give_up:
                 raise Locked(
-                    f"another mydockernet holds the lock {name}, for {timeout:g} s now",
+                    f"another mydockernet process holds the lock {name}; gave up after {timeout:g} s",
                     hint="wait longer with --lock-timeout",
                 ) from None
             time.sleep(PAUSE)
@@ -51,15 +51,16 @@ def open_for_this_network(folder: Path = FOLDER) -> int:
             os.close(inside)
     except OSError as error:
         kind = NotPermitted if error.errno in FORBIDDEN else Failed
-        raise kind(f"can't open the lock in {folder}: {error.strerror}") from None
+        raise kind(f"cannot open the lock in {folder}: {error.strerror}") from None
 
 
 def _require_own(folder: Path, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
         kind = NotPermitted if os.geteuid() else Failed
-        raise kind(f"can't use {folder} for the lock: it belongs to another user (uid {status.st_uid})")
+        raise kind(f"cannot use {folder} for the lock: it is owned by another user (uid {status.st_uid})")
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         mode = stat.S_IMODE(status.st_mode)
         raise Failed(
-            f"can't use {folder} for the lock: other users may enter it (mode {mode:04o})", hint=f"chmod 0700 {folder}"
+            f"cannot use {folder} for the lock: other users can access it (mode {mode:04o})",
+            hint=f"chmod 0700 {folder}",
         )

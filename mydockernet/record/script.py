@@ -102,7 +102,7 @@ def _guard(record: Record) -> Step:
 
 
 def _lock(folder: str) -> list[str]:
-    said = f"mydockernet: error: another mydockernet holds the lock {folder}/lock"
+    said = f"mydockernet: error: another mydockernet process holds the lock {folder}/lock"
     return [
         "",
         "# Take the lock of the record, as every verb does, and hold it until the script ends.",

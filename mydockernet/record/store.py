@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
-from mydockernet.errors import Failed, MydockernetError, NoSpace, NotPermitted
+from mydockernet.errors import Failed, MydockernetError, NoSpace, NotPermitted, quoted
 from mydockernet.model import AddressRange, Endpoint, Namespace, Network, PortMapping, PortRange, Reservation, Subnet
 from mydockernet.record import DEFAULT_FOLDER, locks
 
@@ -158,7 +158,7 @@ class JsonStore:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise Failed(f"can't open {path}: {error.strerror}") from None
+            raise Failed(f"cannot open {path}: {error.strerror}") from None
         try:
             locks.hold(handle, str(path), timeout)
             yield
@@ -179,12 +179,12 @@ class JsonStore:
         except OSError as error:
             raise _unreadable(folder, error) from None
         if not stat.S_ISDIR(status.st_mode):
-            raise Failed(f"{folder} is not a folder (a link is not followed)")
+            raise Failed(f"{folder} is not a directory (symbolic links are not followed)")
         if status.st_uid not in (0, os.geteuid()):
-            raise Failed(f"{folder} belongs to another user (uid {status.st_uid})")
+            raise Failed(f"{folder} is owned by another user (uid {status.st_uid})")
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise Failed(
-                f"{folder} may be written by others (mode {stat.S_IMODE(status.st_mode):04o})",
+                f"{folder} is writable by other users (mode {stat.S_IMODE(status.st_mode):04o})",
                 hint=f"chmod 0700 {folder}",
             )
         return True
@@ -201,7 +201,7 @@ class JsonStore:
                 if own:
                     self._trusted_folder(folder)  # Another process was quicker.
             except OSError as error:
-                raise Failed(f"can't make {folder}: {error.strerror}") from None
+                raise Failed(f"cannot create {folder}: {error.strerror}") from None
 
     def _read_network(self, path: Path) -> Network:
         raw = self._read(path)
@@ -210,7 +210,7 @@ class JsonStore:
         except (KeyError, TypeError, ValueError, AttributeError, MydockernetError) as error:
             raise _broken(path, repr(error)) from None
         if network.name != path.stem:
-            raise _broken(path, f"it holds a network named {network.name!r}")
+            raise _broken(path, f"it holds network {quoted(network.name)}")
         return network
 
     def _read(self, path: Path) -> dict[str, Any]:
@@ -227,8 +227,8 @@ class JsonStore:
             raise _broken(path, "it has no version")
         if raw["version"] != VERSION:
             raise Failed(
-                f"{path} is of version {raw['version']}; this mydockernet knows version {VERSION}",
-                hint="use the mydockernet that wrote it",
+                f"{path} has format version {raw['version']}; this mydockernet supports version {VERSION}",
+                hint="use the version of mydockernet that wrote it",
             )
         return raw
 
@@ -249,14 +249,14 @@ class JsonStore:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else Failed
-            raise kind(f"can't write {path}: {error.strerror}") from None
+            raise kind(f"cannot write {path}: {error.strerror}") from None
 
     def _delete(self, path: Path) -> None:
         try:
             path.unlink(missing_ok=True)
             _sync_folder(path.parent)
         except OSError as error:
-            raise Failed(f"can't delete {path}: {error.strerror}") from None
+            raise Failed(f"cannot delete {path}: {error.strerror}") from None
 
 
 def _require_safe_parent(folder: Path) -> None:
@@ -266,12 +266,12 @@ def _require_safe_parent(folder: Path) -> None:
     except OSError:
         return  # What is in it can't be there, or can't be read, and is told of.
     if status.st_uid not in (0, os.geteuid()) and not (status.st_uid == OVERFLOW_UID and _in_user_namespace()):
-        raise Failed(f"{folder}, which the record is in, belongs to another user (uid {status.st_uid})")
+        raise Failed(f"{folder}, above the state directory, is owned by another user (uid {status.st_uid})")
     open_to = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if stat.S_ISDIR(status.st_mode) and open_to and not status.st_mode & stat.S_ISVTX:
         mode = stat.S_IMODE(status.st_mode)
         raise Failed(
-            f"{folder}, which the record is in, may be written by others (mode {mode:04o})",
+            f"{folder}, above the state directory, is writable by other users (mode {mode:04o})",
             hint=f"chmod go-w {folder}, or choose another --state-dir",
         )
 
@@ -427,16 +427,16 @@ def _string(value: object) -> str:
 
 def _broken(path: Path, why: str) -> Failed:
     return Failed(
-        f"{path} can't be read as a state file: {why}",
-        hint="mend it or move it away; it is never overwritten",
+        f"{path} is not a valid state file: {why}",
+        hint="correct it, or move it elsewhere; mydockernet does not overwrite it",
     )
 
 
 def _unreadable(path: Path, error: OSError) -> Failed:
     if error.errno == errno.ELOOP:
-        return Failed(f"can't read {path}: it is a symbolic link, which is not followed")
+        return Failed(f"cannot read {path}: symbolic links are not followed")
     kind = NotPermitted if isinstance(error, PermissionError) else Failed
-    return kind(f"can't read {path}: {error.strerror}")
+    return kind(f"cannot read {path}: {error.strerror}")
 
 
 def _sync_folder(folder: Path) -> None:

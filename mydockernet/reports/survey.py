@@ -64,7 +64,7 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
         seen = context.kernel.observe_frames(seen, lenient=True)
     found = tuple(_rules(every, seen))
     shown = tuple(_show(intent[name], owned, shared, found, seen) for name in sorted(intent))
-    notes = tuple(f"can't be read: {why}; the state is told without it" for why in seen.unread)
+    notes = tuple(f"cannot read everything: {why}; the state may be incomplete" for why in seen.unread)
     return Survey(shown, found, notes, errors)
 
 

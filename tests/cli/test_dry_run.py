@@ -99,7 +99,7 @@ def test_a_script_waits_for_the_lock_of_the_record(web):
     script = web.mydockernet("create new -n").stdout.replace("--timeout 30", "--timeout 0")
     done = web.run("flock", "/var/lib/mydockernet/lock", "sh", stdin=script, check=False)
     assert (done.returncode, done.stdout) == (6, "")
-    assert done.stderr == "mydockernet: error: another mydockernet holds the lock /var/lib/mydockernet/lock\n"
+    assert done.stderr == "mydockernet: error: another mydockernet process holds the lock /var/lib/mydockernet/lock\n"
 
 
 def test_a_script_works_in_a_folder_with_an_odd_name(host):
@@ -118,7 +118,7 @@ def test_a_plan_that_would_depend_on_what_may_not_be_read_is_refused(web):
     for words in (["create", "new"], ["rm", "-f", "web"], ["repair"]):
         done = web.run(*NO_RIGHTS, "mydockernet", *words, "-n", check=False)
         assert (done.returncode, done.stdout) == (1, ""), done
-        assert "error: this plan would depend on what could not be read: " in done.stderr
+        assert "error: the plan depends on what this user cannot read: " in done.stderr
         assert "hint: sudo mydockernet … --dry-run\n" in done.stderr
 
 
@@ -140,7 +140,7 @@ def test_its_exit_code_tells_whether_there_is_something_to_do(web):
     assert web.mydockernet("create new -n --exit-code", check=False).returncode == 5
     assert web.mydockernet("repair -n --exit-code").returncode == 0
     assert web.mydockernet("create web --ignore -n --exit-code").returncode == 0
-    web.fails("create web -n", 4, "exists already")
+    web.fails("create web -n", 4, "already exists")
 
 
 def test_what_only_a_dry_run_takes_is_refused_without(web):
@@ -161,6 +161,6 @@ def test_a_change_that_was_killed_is_taken_back_first(web):
     web.mydockernet("create late", env=web.break_programs('"$real" "$@"; kill -9 $PPID', 5), check=False)
     assert web.snapshot() != before
     done = web.mydockernet("rm --ignore nothing -n")
-    assert "mydockernet: note: a change was interrupted; this plan takes it back first\n" in done.stderr
+    assert "mydockernet: note: an earlier change was interrupted; this plan rolls it back first\n" in done.stderr
     web.run("sh", stdin=done.stdout)
     assert web.snapshot() == before

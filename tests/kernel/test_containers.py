@@ -82,7 +82,7 @@ def test_connect_prints_the_address_and_disconnect_leaves_nothing(host):
     assert host.mydockernet("disconnect web c1").stdout == ""
     host.mydockernet("disconnect web c2")
     assert host.snapshot() == before
-    host.fails("disconnect web c2", 3, "no container 'c2' is on the network web")
+    host.fails("disconnect web c2", 3, 'container "c2" is not on network "web"')
     host.mydockernet("disconnect --force web c2")
 
 
@@ -98,7 +98,7 @@ def test_an_address_just_freed_is_not_handed_out_at_once(host):
 def test_a_full_network_says_so(host):
     host.sh(ADD.format("c1 c2") + "mydockernet create tiny --subnet 10.1.0.0/30; mydockernet connect tiny c1")
     before = host.everything()
-    host.fails("connect tiny c2", 4, "the network tiny is full: all 1 addresses of 10.1.0.0/30 are in use")
+    host.fails("connect tiny c2", 4, 'network "tiny" is full: all 1 addresses of 10.1.0.0/30 are in use')
     assert host.everything() == before
     host.mydockernet("create pair --subnet 10.2.0.0/31")
     assert host.mydockernet("connect pair c2").stdout == "10.2.0.1\n"
@@ -108,53 +108,57 @@ def test_a_bridge_with_all_its_ports_taken_says_so(host):
     host.sh(ADD.format("c1") + "mydockernet create big --subnet 10.1.0.0/16")
     ports = "".join(f"link add dev p{n} type veth peer name q{n}\nlink set dev p{n} master big\n" for n in range(1023))
     host.run("ip", "-batch", "-", stdin=ports)
-    host.fails("connect big c1", 4, "the network big is full: a bridge has 1023 ports")
+    host.fails("connect big c1", 4, 'network "big" is full: a bridge has 1023 ports')
 
 
 INVALID = [
-    ("connect nope c1", 3, "no network is named 'nope'"),
-    ("connect web nope", 3, "no container is named 'nope'"),
-    ("connect web 999999999", 3, "no container is at /proc/999999999/ns/net"),
-    ("connect web /etc/passwd", 2, "CONTAINER: /etc/passwd is no network namespace"),
-    ("connect web /proc/self/ns/mnt", 2, "CONTAINER: /proc/self/ns/mnt is a namespace, but not of a network"),
-    ("connect web /proc/self/ns/net", 2, "CONTAINER: /proc/self/ns/net is in the host's own network namespace"),
-    ("connect web c1", 4, "the container c1 is on the network web already"),
-    ("connect web c2 --name c1", 4, "the container c1 is on the network web already"),
-    ("connect web c1 --name again", 4, "the container c1 is on the network web already"),
+    ("connect nope c1", 3, 'network "nope" not found'),
+    ("connect web nope", 3, 'container "nope" not found'),
+    ("connect web 999999999", 3, "no network namespace at /proc/999999999/ns/net"),
+    ("connect web /etc/passwd", 2, "CONTAINER: /etc/passwd is not a network namespace"),
+    ("connect web /proc/self/ns/mnt", 2, "CONTAINER: /proc/self/ns/mnt is a namespace of another type"),
+    ("connect web /proc/self/ns/net", 2, 'CONTAINER: "/proc/self/ns/net" is in the host\'s own network namespace'),
+    ("connect web c1", 4, 'container "c1" is already on network "web"'),
+    ("connect web c2 --name c1", 4, 'container "c1" is already on network "web"'),
+    ("connect web c1 --name again", 4, 'container "c1" is already on network "web"'),
     ("connect web c2 --ip 10.2.0.9", 2, "--ip: 10.2.0.9 is not in 10.1.0.0/24"),
     ("connect web c2 --ip x", 2, "--ip: 'x'"),
-    ("connect web c2 --ip 10.1.0.255", 4, "--ip: 10.1.0.255 is the network's or the broadcast address"),
+    ("connect web c2 --ip 10.1.0.255", 4, "--ip: 10.1.0.255 is the network or broadcast address"),
     ("connect web c2 --ip 10.1.0.1", 4, "--ip: 10.1.0.1 is the gateway"),
-    ("connect web c2 --ip 10.1.0.2", 4, "--ip: 10.1.0.2 is the address of c1"),
-    ("connect web c2 --ip6 fd00::1", 2, "--ip6: IPv6 is not built yet"),
-    ("connect web c2 --mac 01:00:00:00:00:01", 2, "--mac: '01:00:00:00:00:01'"),
-    ("connect web c2 --mac 02:42:0a:01:00:02", 4, "--mac: 02:42:0a:01:00:02 is the MAC address of c1"),
-    ("connect web c2 --ifname ../x", 2, "--ifname: '../x'"),
-    ("connect web c2 --ifname lo", 4, "--ifname: c2 has an interface named lo already"),
-    ("connect web c2 --name ../x", 2, "--name: '../x'"),
-    ("connect web c2 -p x", 2, "--publish: 'x': not [HOSTIP:]"),
-    ("connect web c2 -p 0:80", 2, "--publish: '0:80': 0: ports go from 1 to 65535"),
-    ("connect web c2 -p 80:65536", 2, "--publish: '80:65536'"),
-    ("connect web c2 -p 90-80:80-90", 2, "--publish: '90-80:80-90'"),
-    ("connect web c2 -p 80-81:80-82", 2, "--publish: '80-81:80-82'"),
-    ("connect web c2 -p 80:80/icmp", 2, "--publish: '80:80/icmp'"),
-    ("connect web c2 -p 1.2.3:80:80", 2, "--publish: '1.2.3:80:80': '1.2.3' is not an IP address"),
-    ("connect web c2 -p [::1]:80:80", 2, "--publish: '[::1]:80:80': IPv6 is not built yet"),
+    ("connect web c2 --ip 10.1.0.2", 4, '--ip: 10.1.0.2 is already in use by container "c1"'),
+    ("connect web c2 --ip6 fd00::1", 2, "--ip6: IPv6 is not supported yet"),
+    ("connect web c2 --mac 01:00:00:00:00:01", 2, '--mac: invalid MAC address "01:00:00:00:00:01"'),
+    ("connect web c2 --mac 02:42:0a:01:00:02", 4, '--mac: 02:42:0a:01:00:02 is already in use by container "c1"'),
+    ("connect web c2 --ifname ../x", 2, '--ifname: invalid interface name "../x"'),
+    ("connect web c2 --ifname lo", 4, '--ifname: interface "lo" already exists in container "c2"'),
+    ("connect web c2 --name ../x", 2, '--name: invalid name "../x"'),
+    ("connect web c2 -p x", 2, '--publish: "x": expected [HOSTIP:]'),
+    ("connect web c2 -p 0:80", 2, '--publish: "0:80": 0: ports must be from 1 to 65535'),
+    ("connect web c2 -p 80:65536", 2, '--publish: "80:65536"'),
+    ("connect web c2 -p 90-80:80-90", 2, '--publish: "90-80:80-90"'),
+    ("connect web c2 -p 80-81:80-82", 2, '--publish: "80-81:80-82"'),
+    ("connect web c2 -p 80:80/icmp", 2, '--publish: "80:80/icmp"'),
+    ("connect web c2 -p 1.2.3:80:80", 2, '--publish: "1.2.3:80:80": "1.2.3" is not an IP address'),
+    ("connect web c2 -p [::1]:80:80", 2, '--publish: "[::1]:80:80": IPv6 is not supported yet'),
     ("connect web c2 -p 192.0.2.9:80:80", 2, "192.0.2.9:80:80: 192.0.2.9 is not an address of this host"),
-    ("connect web c2 -p 8080:80", 4, "8080:80: port 8080/tcp is taken by c1 on the network web"),
-    ("connect web c2 -p 127.0.0.1:8079-8082:80-83", 4, "port 8080/tcp is taken by c1 on the network web"),
-    ("connect web c2 -p 81:81 -p 81:82", 4, "81:82: port 81/tcp is taken by the same command"),
-    ("connect web c2 -p 7777:80", 4, "7777:80: port 7777/tcp is taken by"),
-    ("connect web c2 -p 203.0.113.1:7777:80", 4, "port 7777/tcp is taken by"),
-    ("connect inside c2 -p 80:80", 2, "80:80: the network inside is internal"),
-    ("connect web c3", 4, "the container c3 has a default route already: default via 10.9.0.1"),
-    ("publish web c1 8080:80", 4, "port 8080/tcp is taken by c1 on the network web"),
-    ("publish web c2 80:80", 3, "no container 'c2' is on the network web"),
-    ("unpublish web c1 81", 3, "81 is not published by c1 on the network web"),
-    ("disconnect nope c1", 3, "no network is named 'nope'"),
-    ("remove web", 4, "the network web is in use by c1"),
+    ("connect web c2 -p 8080:80", 4, '8080:80: port 8080/tcp is already in use by container "c1" on network "web"'),
+    (
+        "connect web c2 -p 127.0.0.1:8079-8082:80-83",
+        4,
+        'port 8080/tcp is already in use by container "c1" on network "web"',
+    ),
+    ("connect web c2 -p 81:81 -p 81:82", 4, "81:82: port 81/tcp is already in use by this same command"),
+    ("connect web c2 -p 7777:80", 4, "7777:80: port 7777/tcp is already in use by"),
+    ("connect web c2 -p 203.0.113.1:7777:80", 4, "port 7777/tcp is already in use by"),
+    ("connect inside c2 -p 80:80", 2, '80:80: network "inside" is internal'),
+    ("connect web c3", 4, 'container "c3" already has a default route: default via 10.9.0.1'),
+    ("publish web c1 8080:80", 4, 'port 8080/tcp is already in use by container "c1" on network "web"'),
+    ("publish web c2 80:80", 3, 'container "c2" is not on network "web"'),
+    ("unpublish web c1 81", 3, '81 is not published by container "c1" on network "web"'),
+    ("disconnect nope c1", 3, 'network "nope" not found'),
+    ("remove web", 4, 'network "web" is in use by "c1"'),
     ("run web", 2, "the command must follow --"),
-    ("run nope -- true", 3, "no network is named 'nope'"),
+    ("run nope -- true", 3, 'network "nope" not found'),
 ]
 
 
@@ -216,11 +220,11 @@ def test_port_lists_what_a_container_publishes(host):
     assert host.mydockernet("network port web /run/netns/c1 54/udp").stdout == "127.0.0.1:5001\n"
     assert host.mydockernet("port web c2").stdout == ""
     host.fails("port web c1 53", 3, "53/tcp is not published by c1 on the network web", "mydockernet port web c1")
-    host.fails("port web c1 x", 2, "PORT: 'x' is not PORT[/tcp|udp|sctp]")
-    host.fails("port web c1 0", 2, "ports go from 1 to 65535")
-    host.fails("port web nope", 3, "no container 'nope'")
-    host.fails("port nope c1", 3, "no network is named 'nope'")
-    host.fails("unpublish web c1 8080", 3, "8080 is not published by c1", "hint: 8080:80/tcp is; name it like that")
+    host.fails("port web c1 x", 2, 'PORT: "x" is not PORT[/tcp|udp|sctp]')
+    host.fails("port web c1 0", 2, "ports must be from 1 to 65535")
+    host.fails("port web nope", 3, 'container "nope" is not on network "web"')
+    host.fails("port nope c1", 3, 'network "nope" not found')
+    host.fails("unpublish web c1 8080", 3, '8080 is not published by container "c1"', "hint: published: 8080:80/tcp")
     host.sh("ip netns del c1; mydockernet repair >/dev/null")
     done = host.mydockernet("port web c1 80")
     assert done.stdout == "0.0.0.0:8080\n0.0.0.0:8081\n"
@@ -259,8 +263,8 @@ def test_a_container_is_a_name_a_pid_or_a_path(host):
         pid = container.stdout.readline().strip()
         assert host.mydockernet(f"connect web {pid}").stdout == "10.1.0.2\n"
         assert host.mydockernet("connect web /run/netns/c1").stdout == "10.1.0.3\n"
-        host.fails(f"connect web /proc/{pid}/ns/net", 4, f"the container {pid} is on the network web already")
-        host.fails("connect web c1", 4, "the container c1 is on the network web already")
+        host.fails(f"connect web /proc/{pid}/ns/net", 4, f'container "{pid}" is already on network "web"')
+        host.fails("connect web c1", 4, 'container "c1" is already on network "web"')
         (record,) = json.loads(host.mydockernet("inspect web").stdout)
         assert {name: c["State"] for name, c in record["Containers"].items()} == {pid: "up", "c1": "up"}
         host.mydockernet(f"disconnect web /proc/{pid}/ns/net")
@@ -277,10 +281,10 @@ def test_a_pid_that_came_again_is_not_the_container(host):
         host.sh('sed -i \'s/"started": [0-9]*/"started": 1/\' /var/lib/mydockernet/networks/web.json')
         (record,) = json.loads(host.mydockernet("inspect web").stdout)
         assert record["Containers"][pid]["State"] == "gone"
-        host.fails(f"publish web {pid} 80:80", 4, f"the namespace of {pid} is gone")
-        host.fails(f"connect web {pid}", 4, "though its namespace is gone", "hint: mydockernet repair web")
+        host.fails(f"publish web {pid} 80:80", 4, f'the namespace of container "{pid}" is gone')
+        host.fails(f"connect web {pid}", 4, "but its namespace is gone", "hint: mydockernet repair web")
         done = host.mydockernet("rm web")
-        assert f"the namespace of {pid} was gone" in done.stderr
+        assert f'the namespace of container "{pid}" was already gone' in done.stderr
         container.kill()
 
 
@@ -305,7 +309,7 @@ def test_what_vanished_is_no_obstacle(host, what, damage, last):
     host.sh(damage)
     done = host.sh(f"mydockernet disconnect web c2; mydockernet {last}")
     if what != "all rules" and what != "a chain":
-        assert "was gone" in done.stderr
+        assert "was already gone" in done.stderr
     host.sh("ip netns del c1 2>/dev/null || true; ip netns del c2")
     assert host.snapshot() == before
     assert host.state() == {}
@@ -313,11 +317,11 @@ def test_what_vanished_is_no_obstacle(host, what, damage, last):
 
 def test_a_dead_container_does_not_keep_a_network(host):
     host.sh(WEB + "mydockernet connect web c1; mydockernet connect web c2; ip netns del c1")
-    host.fails("rm web", 4, "the network web is in use by c2")
+    host.fails("rm web", 4, 'network "web" is in use by "c2"')
     host.sh("ip netns del c2")
     done = host.mydockernet("rm web")
-    assert "the namespace of c1 was gone: /run/netns/c1" in done.stderr
-    assert "the namespace of c2 was gone: /run/netns/c2" in done.stderr
+    assert 'the namespace of container "c1" was already gone: /run/netns/c1' in done.stderr
+    assert 'the namespace of container "c2" was already gone: /run/netns/c2' in done.stderr
 
 
 def test_a_dead_container_on_another_network_is_no_obstacle(host):

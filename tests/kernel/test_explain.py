@@ -201,9 +201,9 @@ def test_where_it_can_not_be_sure_it_says_so(lab):
 
 def test_what_it_is_asked_has_to_make_sense(well):
     for words, status, text in (
-        ("nobody a1", 3, "FROM: 'nobody' is no container"),
-        ("a1 a2:x", 2, "TO: 'a2:x': 'x' is not a port"),
-        ("a1 a2:80/icmp", 2, "the protocol is tcp, udp or sctp"),
+        ("nobody a1", 3, 'FROM: "nobody" is not a container'),
+        ("a1 a2:x", 2, 'TO: "a2:x": "x" is not a port'),
+        ("a1 a2:80/icmp", 2, "the protocol must be tcp, udp or sctp"),
     ):
         well.host.fails(f"explain {words}", status, text)
 

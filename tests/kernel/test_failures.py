@@ -65,7 +65,7 @@ def test_a_signal_takes_the_change_back(host, verb, signal):
             assert done.returncode == 0
         else:
             assert done.returncode == 1, (at, done)
-            assert f"stopped by SIG{signal}" in done.stderr
+            assert f"interrupted by SIG{signal}" in done.stderr
             assert host.everything() == before, at
 
 
@@ -109,7 +109,9 @@ def test_what_can_not_be_taken_back_is_told_and_finished_by_the_next_verb(host):
     host.run("tee", "/run/fake/iptables-restore", stdin="#!/bin/sh\necho stuck >&2; exit 3\n")
     broken_ip = 'test ! -e /proc/sys/net/ipv4/conf/web || { echo stuck >&2; exit 3; }; exec /usr/sbin/ip "$@"'
     host.run("tee", "/run/fake/ip", stdin=f"#!/bin/sh\n{broken_ip}\n")
-    done = host.fails("create web", 1, "stuck", "taking it back failed too", "hint: what is left", env=env)
+    done = host.fails(
+        "create web", 1, "stuck", "the rollback failed too", "hint: the journal holds the change to", env=env
+    )
     assert done.stderr.count("\n") == 3
     assert "/var/lib/mydockernet/journal.json" in host.state()
     host.mydockernet("rm --ignore nothing")
@@ -166,9 +168,9 @@ def test_the_state_is_the_owners_alone(host):
     old_umask = "umask 0; mydockernet create web; stat -c %a {0} {0}/networks {0}/networks/web.json {0}/lock"
     assert host.sh(old_umask.format("/var/lib/mydockernet")).stdout.split()[1:] == ["700", "700", "600", "600"]
     host.sh("chmod 0777 /var/lib/mydockernet")
-    host.fails("create new", 1, "may be written by others", "chmod 0700")
+    host.fails("create new", 1, "is writable by other users", "chmod 0700")
     host.sh("mkdir /run/real; ln -s /run/real /run/link")
-    host.fails("create new --state-dir /run/link", 1, "/run/link is not a folder")
+    host.fails("create new --state-dir /run/link", 1, "/run/link is not a directory")
 
 
 def test_the_lock_is_waited_for_and_given_up(host):
@@ -176,7 +178,7 @@ def test_the_lock_is_waited_for_and_given_up(host):
     holder = "flock /var/lib/mydockernet/lock mydockernet rm web --lock-timeout 0.1"
     done = host.run(*holder.split(), check=False)
     assert done.returncode == 6
-    assert "another mydockernet holds the lock" in done.stderr
+    assert "another mydockernet process holds the lock" in done.stderr
     assert host.run("flock", "/var/lib/mydockernet/lock", "mydockernet", "list", "-q").stdout == "web\n"
 
 
@@ -195,12 +197,12 @@ def test_without_rights_one_line_says_what_is_missing(host):
         assert "--dry-run" in hint
     listed = host.run(*NO_RIGHTS, "mydockernet", "list")
     assert listed.stdout.splitlines()[1].split()[-1] == "up"
-    assert listed.stderr.startswith("mydockernet: note: can't be read: iptables-save")
+    assert listed.stderr.startswith("mydockernet: note: cannot read everything: iptables-save")
     host.run("chmod", "0", "/var/lib/mydockernet")
     for words in ("list", "ls -q", "inspect web", "prune"):
         done = host.run(*NO_RIGHTS, "mydockernet", *words.split(), check=False)
         assert done.returncode == 1
-        assert done.stderr.startswith("mydockernet: error: can't read /var/lib/mydockernet")
+        assert done.stderr.startswith("mydockernet: error: cannot read /var/lib/mydockernet")
         assert done.stderr.count("\n") == 1
     plan = host.run(*NO_RIGHTS, "mydockernet", "create", "x", "--dry-run", check=False)
     assert (plan.returncode, plan.stdout) == (1, "")
@@ -241,7 +243,7 @@ def test_on_a_full_disk_a_network_is_still_removed_and_nothing_is_half_done(host
         assert host.snapshot() == full
     done = host.mydockernet("rm --force web other", env=here)
     assert done.stdout == "web\nother\n"
-    assert "removed without a journal" in done.stderr
+    assert "the removal continues without a journal" in done.stderr
     assert host.mydockernet("check", env=here).stdout == ""
     after = host.snapshot()
     assert (after["host"], after["rules"]) == (before["host"], before["rules"])
@@ -254,8 +256,10 @@ def test_parents_of_the_state_folder_are_made_for_the_owner_alone_and_checked(ho
     assert made.stdout.split() == ["700", "700", "700"]
     host.sh("chmod 0777 /run/new")
     for words in ("create x", "list", "rm web"):
-        host.fails(f"{words} --state-dir {folder}", 1, "/run/new, which the record is in, may be written by others")
+        host.fails(
+            f"{words} --state-dir {folder}", 1, "/run/new, above the state directory, is writable by other users"
+        )
     host.sh("chmod 1777 /run/new; ln -s /run/new /run/link")
     host.mydockernet("list --state-dir /run/link/parent/state")
     host.sh("chmod 0777 /run/new")
-    host.fails("list --state-dir /run/link/parent/state", 1, "/run/new, which the record is in")
+    host.fails("list --state-dir /run/link/parent/state", 1, "/run/new, above the state directory")

@@ -58,7 +58,7 @@ def test_a_process_is_told_by_a_printable_name_and_makes_no_false_listener(host,
     host.sh("mydockernet create web; ip netns add c1; mydockernet connect web c1")
     listener = host.popen("python3", "-c", LISTEN, name)
     assert listener.stdout.readline() == "ready\n"
-    done = host.fails("publish web c1 8080:80", 4, "port 8080/tcp is taken by ")
+    done = host.fails("publish web c1 8080:80", 4, "port 8080/tcp is already in use by ")
     who = host.mydockernet("who 8080")
     assert all(c.isprintable() or c == "\n" for c in done.stderr + who.stdout)
     host.mydockernet("publish web c1 7:80")

@@ -63,7 +63,7 @@ def test_a_user_without_rights_checks_without_the_lock(host, user):
     for locks in ("", "rm -r /run/mydockernet"):
         host.sh(locks)
         done = run(user(*PROGRAM, "check"))
-        assert "note: looked without the lock" in done.stderr, done
+        assert "note: checked without the lock" in done.stderr, done
         assert "error" not in done.stderr
         plan = run(user(*PROGRAM, "create", "new", "--dry-run", "--subnet", "10.9.0.0/24"))
         # There are networks, whose rules this user may not read: no plan is better than a guess.
@@ -74,8 +74,8 @@ def test_a_user_without_rights_checks_without_the_lock(host, user):
     ("planted", "text"),
     [
         ("mkdir -m 0777 /run/mydockernet", "chmod 0700 /run/mydockernet"),
-        ("mkdir -m 0700 /run/elsewhere; ln -s elsewhere /run/mydockernet", "can't open the lock in /run/mydockernet"),
-        ("touch /run/mydockernet", "can't open the lock in /run/mydockernet"),
+        ("mkdir -m 0700 /run/elsewhere; ln -s elsewhere /run/mydockernet", "cannot open the lock in /run/mydockernet"),
+        ("touch /run/mydockernet", "cannot open the lock in /run/mydockernet"),
     ],
 )
 def test_a_lock_folder_that_others_could_use_is_refused(host, planted, text):
@@ -87,4 +87,4 @@ def test_a_lock_folder_that_others_could_use_is_refused(host, planted, text):
 def test_a_link_in_the_place_of_the_lock_is_not_followed(host):
     host.mydockernet("create web")
     host.sh("cd /run/mydockernet; touch /run/victim; ln -sf /run/victim $(ls)")
-    host.fails("create new", 1, "can't open the lock in /run/mydockernet")
+    host.fails("create new", 1, "cannot open the lock in /run/mydockernet")

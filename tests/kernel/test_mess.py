@@ -17,7 +17,7 @@ MESSES = {
     "a bridge in place of its interface": (
         "ip -n evil link del eth0; ip -n evil link add eth0 type bridge",
         "ip -n evil link del eth0",
-        "an interface named eth0 exists already in evil",
+        'interface "eth0" already exists in container "evil"',
     ),
     "a default route of its own": (
         "ip -n evil link add x type bridge; ip -n evil address add 10.9.0.2/24 dev x; ip -n evil link set x up;"

@@ -17,7 +17,7 @@ def test_a_foreign_interface_of_the_networks_name_is_left_alone(host):
 def test_a_foreign_interface_of_the_bridges_name_is_a_conflict(host):
     host.sh("ip link add dev taken type bridge")
     before = host.everything()
-    host.fails("create web --bridge-name taken", 4, "an interface named taken exists already")
+    host.fails("create web --bridge-name taken", 4, 'interface "taken" already exists')
     assert host.everything() == before
 
 
@@ -40,43 +40,51 @@ def test_a_foreign_rule_like_ours_but_for_the_mark_is_left_alone(host):
 def test_a_foreign_chain_of_our_name_is_a_conflict(host, rule):
     host.sh(f"iptables -N MYDOCKERNET-FORWARD; {rule}")
     before = host.everything()
-    host.fails("create web", 4, "chain named MYDOCKERNET-FORWARD exists already")
+    host.fails("create web", 4, 'chain "MYDOCKERNET-FORWARD" of another program already exists in table filter')
     assert host.everything() == before
 
 
 INVALID = [
-    ("create ../x", 2, "NAME: '../x'"),
-    (["create", "a b"], 2, "NAME: 'a b'"),
-    (["create", ""], 2, "NAME: ''"),
+    ("create ../x", 2, 'NAME: invalid name "../x"'),
+    (["create", "a b"], 2, 'NAME: invalid name "a b"'),
+    (["create", ""], 2, 'NAME: invalid name ""'),
     ("create " + "n" * 65, 2, "NAME: "),
     ("create web --subnet nonsense/24", 2, "--subnet: 'nonsense/24'"),
-    ("create web --subnet 10.1.0.0", 2, "--subnet: '10.1.0.0'"),
+    ("create web --subnet 10.1.0.0", 2, '--subnet: "10.1.0.0"'),
     ("create web --subnet 10.1.0.0/33", 2, "--subnet: "),
     ("create web --subnet 10.1.0.0/32", 2, "--subnet: "),
     ("create web --subnet 127.1.0.0/24", 2, "--subnet: "),
     ("create web --subnet 10.1.0.255/24", 2, "--subnet: "),
-    ("create web --subnet fd00::/64", 2, "--subnet: fd00::/64: IPv6 is not built yet"),
-    ("create web --ipv6", 2, "--ipv6: IPv6 is not built yet"),
+    ("create web --subnet fd00::/64", 2, "--subnet: fd00::/64: IPv6 is not supported yet"),
+    ("create web --ipv6", 2, "--ipv6: IPv6 is not supported yet"),
     ("create web --subnet 10.1.0.0/24 --gateway 10.2.0.1", 2, "--gateway: 10.2.0.1 is not in 10.1.0.0/24"),
     ("create web --subnet 10.1.0.0/24 --gateway 10.1.0.255", 2, "--gateway: 10.1.0.255"),
-    ("create web --subnet 10.1.0.1/24 --gateway 10.1.0.2", 2, "--gateway: 10.1.0.0/24 has the gateway 10.1.0.1"),
+    (
+        "create web --subnet 10.1.0.1/24 --gateway 10.1.0.2",
+        2,
+        "--gateway: 10.1.0.2: 10.1.0.0/24 already has the gateway 10.1.0.1",
+    ),
     ("create web --gateway 10.1.0.1", 2, "--gateway: 10.1.0.1 needs a --subnet"),
     ("create web --subnet 10.1.0.0/24 --ip-range 10.2.0.0/25", 2, "--ip-range: 10.2.0.0/25 is not in"),
-    ("create web --subnet 10.1.0.0/24 --ip-range 10.1.0.0/23", 2, "--ip-range: 10.1.0.0/23 reaches outside"),
-    ("create web --subnet 10.1.0.0/24 --ip-range 10.1.0.9-10.1.0.3", 2, "--ip-range: 10.1.0.9-10.1.0.3 is reversed"),
+    ("create web --subnet 10.1.0.0/24 --ip-range 10.1.0.0/23", 2, "--ip-range: 10.1.0.0/23 is not within"),
+    (
+        "create web --subnet 10.1.0.0/24 --ip-range 10.1.0.9-10.1.0.3",
+        2,
+        "--ip-range: 10.1.0.9-10.1.0.3: the first address is higher than the last",
+    ),
     ("create web --subnet 10.1.0.0/24 --reserve db=10.2.0.1", 2, "--reserve: db=10.2.0.1 is not in"),
     ("create web --subnet 10.1.0.0/24 --subnet 10.1.0.128/25", 2, "--subnet: 10.1.0.128/25 overlaps 10.1.0.0/24"),
-    ("create web --subnet 10.7.0.0/16", 4, "--subnet: 10.7.0.0/16 overlaps 10.7.1.0/24, of the network other"),
-    ("create web --subnet 203.0.113.0/25", 4, "--subnet: 203.0.113.0/25 overlaps 203.0.113.0/24, of the host's route"),
+    ("create web --subnet 10.7.0.0/16", 4, '--subnet: 10.7.0.0/16 overlaps 10.7.1.0/24 of network "other"'),
+    ("create web --subnet 203.0.113.0/25", 4, "--subnet: 203.0.113.0/25 overlaps 203.0.113.0/24 of the host's route"),
     ("create web --subnet 198.51.100.64/26", 4, "of the host's route `198.51.100.0/24 via 203.0.113.2 dev canary`"),
-    ("create web --mtu 67", 2, "--mtu: 67 is not from 68 to 65535"),
-    ("create web --mtu 65536", 2, "--mtu: 65536 is not from 68 to 65535"),
+    ("create web --mtu 67", 2, "--mtu: 67 is out of range: use 68 to 65535"),
+    ("create web --mtu 65536", 2, "--mtu: 65536 is out of range"),
     ("create web --mtu big", 2, "--mtu: 'big' is not a number"),
-    ("create web --bridge-name sixteen-letters-", 2, "--bridge-name: 'sixteen-letters-'"),
-    ("create web --bridge-name default", 2, "--bridge-name: the kernel keeps the name 'default'"),
-    ("create web --bridge-name other", 4, "--bridge-name: other is the bridge of the network other"),
-    ("create web --driver overlay", 2, "--driver: 'overlay' is not known"),
-    ("create web --label =x", 2, "--label: '=x'"),
+    ("create web --bridge-name sixteen-letters-", 2, '--bridge-name: invalid interface name "sixteen-letters-"'),
+    ("create web --bridge-name default", 2, '--bridge-name: the kernel reserves the name "default"'),
+    ("create web --bridge-name other", 4, '--bridge-name: other is already the bridge of network "other"'),
+    ("create web --driver overlay", 2, '--driver: unknown driver "overlay"'),
+    ("create web --label =x", 2, '--label: invalid label "=x"'),
     ("create web --frobnicate", 2, "--frobnicate"),
     ("create", 2, "NAME"),
     ("frobnicate", 2, "there is no verb 'frobnicate'"),

@@ -30,6 +30,6 @@ def test_a_web_server_in_a_container_of_runc_is_reached_from_outside(bare_host):
     assert json.loads(refused.stdout) == ["refused"]
     bare_host.sh("runc --root /run/runc delete --force box")
     done = bare_host.mydockernet("rm web")
-    assert "the namespace of box was gone" in done.stderr
+    assert 'the namespace of container "box" was already gone' in done.stderr
     bare_host.sh("ip link del dev up1; ip netns del outside")
     assert bare_host.snapshot() == before

@@ -110,7 +110,7 @@ def test_many_at_once_do_not_meet(web):
 def test_a_run_that_can_not_be_connected_leaves_nothing(web):
     before = web.everything()
     web.fails("run --ip 10.9.0.1 web -- true", 2, "--ip: 10.9.0.1 is not in 10.1.0.0/24")
-    web.fails("run nope -- true", 3, "no network is named 'nope'")
+    web.fails("run nope -- true", 3, 'network "nope" not found')
     for at in range(1, 40):
         env = web.break_programs("echo 'no such luck' >&2; exit 9", at)
         done = web.mydockernet("run web --name job -- true", env=env, check=False)

@@ -30,8 +30,8 @@ def waits(process):
     ("swap", "text"),
     [
         ("ln -sfn /proc/self/ns/net /run/u/ns", "is in the host's own network namespace"),
-        ("rm /run/u/ns", "no container is at /run/u/ns"),
-        ("ln -sfn /proc/self/ns/uts /run/u/ns", "not of a network"),
+        ("rm /run/u/ns", "no network namespace at /run/u/ns"),
+        ("ln -sfn /proc/self/ns/uts /run/u/ns", "is a namespace of another type"),
     ],
 )
 def test_a_path_that_leads_elsewhere_once_the_lock_is_free_is_refused(host, swap, text):

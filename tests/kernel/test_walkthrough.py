@@ -61,13 +61,15 @@ def test_the_dry_run_piped_into_sh_does_what_the_verb_does(new_host, options):
 def test_a_second_create_changes_nothing(host):
     host.mydockernet("create --subnet 10.1.0.0/24 --label x=1 web")
     before = host.everything()
-    host.fails("create --subnet 10.1.0.0/24 --label x=1 web", 4, "a network named web exists already")
+    host.fails("create --subnet 10.1.0.0/24 --label x=1 web", 4, 'network "web" already exists')
     assert host.mydockernet("create --ignore --subnet 10.1.0.0/24 --label x=1 web").stdout == "web\n"
     assert host.mydockernet("create --ignore --subnet 10.1.0.1/24 --label x=1 web").returncode == 0
     plan = host.mydockernet("create --ignore --label x=1 web --dry-run --exit-code")
     assert plan.stdout == "#!/bin/sh\nset -e\n"
-    host.fails("create --ignore --subnet 10.2.0.0/24 --label x=1 web", 4, "a different network named web")
-    host.fails("create --ignore web --label x=1 --internal", 4, "a different network named web")
+    host.fails(
+        "create --ignore --subnet 10.2.0.0/24 --label x=1 web", 4, 'network "web" already exists, with other settings'
+    )
+    host.fails("create --ignore web --label x=1 --internal", 4, 'network "web" already exists, with other settings')
     assert host.everything() == before
 
 
@@ -75,7 +77,7 @@ def test_a_second_remove_finds_nothing(host):
     host.mydockernet("create web")
     host.mydockernet("rm web")
     before = host.everything()
-    host.fails("rm web", 3, "no network is named 'web'")
+    host.fails("rm web", 3, 'network "web" not found')
     assert host.mydockernet("rm --ignore web").returncode == 0
     assert host.everything() == before
 
@@ -92,8 +94,8 @@ def test_of_several_names_each_is_tried(host):
     host.mydockernet("create b")
     done = host.mydockernet("rm a nope b worse", check=False)
     assert (done.returncode, done.stdout) == (3, "a\nb\n")
-    assert "'nope'" in done.stderr
-    assert "'worse'" in done.stderr
+    assert '"nope"' in done.stderr
+    assert '"worse"' in done.stderr
 
 
 def test_prune_removes_what_no_container_is_on(host):

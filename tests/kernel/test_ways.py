@@ -50,8 +50,8 @@ def test_a_container_can_be_named_with_its_network(well):
         assert "unsure" not in {hop["State"] for hop in hops}, (words, hops)
     assert explain(well.host, "c t3/d:80")[1][-1]["Fix"] == "mydockernet publish t3 d 80"
     assert "10.7.2.1 by t2" in explain(well.host, "host t2/c")[1][0]["What"]
-    well.host.fails("explain host t2/c:x", 2, "'x' is not a port")
-    well.host.fails("explain host t9/c:80", 3, "'t9/c' is no container")
+    well.host.fails("explain host t2/c:x", 2, '"x" is not a port')
+    well.host.fails("explain host t9/c:80", 3, '"t9/c" is not a container')
 
 
 def test_all_networks_of_a_container_are_looked_at(well):

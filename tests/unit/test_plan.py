@@ -231,7 +231,7 @@ def test_what_goes_along_with_a_bridge_or_a_cable_is_not_undone():
     ids=["a link", "another folder's bridge", "a chain"],
 )
 def test_nothing_of_others_is_taken_over(foreign):
-    with pytest.raises(Conflict, match="exists already"):
+    with pytest.raises(Conflict, match="already exists"):
         steps({}, intent(network()), Observed(**foreign))
 
 

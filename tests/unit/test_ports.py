@@ -55,17 +55,17 @@ def test_what_is_no_spec_is_named(word):
 
 
 def test_a_port_of_a_container_or_of_a_program_is_taken():
-    by_container = [ports.held(mapping(8080), "c1 on the network web")]
-    with pytest.raises(Conflict, match=r"8080:80: port 8080/tcp is taken by c1 on the network web"):
+    by_container = [ports.held(mapping(8080), 'container "c1" on network "web"')]
+    with pytest.raises(Conflict, match='8080:80: port 8080/tcp is already in use by container "c1" on network "web"'):
         choose("8080:80", taken=by_container)
     with pytest.raises(Conflict):
         choose("127.0.0.1:8079-8081:80-82", taken=by_container)
     assert choose("8080:80/udp", "8081:80", taken=by_container) == ["8080:80/udp", "8081:80/tcp"]
     by_program = [ports.listened(Socket("tcp", ip("127.0.0.1"), 25, "postfix"))]
-    with pytest.raises(Conflict, match=r"taken by postfix, listening on 127\.0\.0\.1:25"):
+    with pytest.raises(Conflict, match=r"already in use by postfix, listening on 127\.0\.0\.1:25"):
         choose("25:25", taken=by_program)
     assert choose("192.0.2.1:25:25", taken=by_program) == ["192.0.2.1:25:25/tcp"]
-    with pytest.raises(Conflict, match="the same command"):
+    with pytest.raises(Conflict, match="this same command"):
         choose("80:80", "80:81")
 
 
@@ -78,7 +78,7 @@ def test_free_ports_lie_between_those_that_are_taken():
     held = [ports.held(mapping(port), "x") for port in (32768, 32770, 32771)]
     assert choose("80", "81", "82-83", taken=held) == ["32769:80/tcp", "32772:81/tcp", "32773-32774:82-83/tcp"]
     whole = [ports.Taken("tcp", None, ports.CHOICE, "x")]
-    with pytest.raises(Conflict, match="no 1 free tcp ports are left in 32768-60999"):
+    with pytest.raises(Conflict, match="no free tcp port left in 32768-60999"):
         choose("80", taken=whole)
 
 

@@ -58,7 +58,7 @@ def test_routes_are_read():
 
 @pytest.mark.parametrize("text", ["{", "[1]", '[{"ifname": 3, "mtu": "x"}]', '{"a": 1}', "null"])
 def test_what_is_not_ips_json_is_an_error_that_names_the_command(text):
-    with pytest.raises(Failed, match="can't read what `ip -json"):
+    with pytest.raises(Failed, match="cannot parse the output of `ip -json"):
         ip_json.read(text)
 
 

@@ -76,7 +76,7 @@ def test_another_namespace_at_the_path_or_another_process_of_the_number_is_not_h
 
 def test_the_hosts_own_namespace_is_not_held_even_where_the_record_has_it(namespace):
     inode = namespaces._inode(Path("/proc/self/ns/net"))
-    with pytest.raises(NotFound, match="leads to another namespace"):
+    with pytest.raises(NotFound, match="now leads to another namespace"):
         namespaces.open_same(replace(namespace, path="/proc/self/ns/net", inode=inode, pid=None, started=None))
 
 
@@ -91,7 +91,7 @@ def test_a_path_that_was_refused_is_not_entered_by_any_command(namespace):
         ("ip", "link", "add", "dev", "x", "type", "veth", "peer", "name", "y", "netns", path),
     ):
         for steps in ([Step("", do)], [Step("", do)] * 2):
-            with pytest.raises(CommandFailed, match="leads to another namespace"):
+            with pytest.raises(CommandFailed, match="now leads to another namespace"):
                 kernel.apply(steps)
     assert ran == []
 

@@ -15,7 +15,7 @@ def elsewhere(monkeypatch):
 
     def inode(path):
         if not path.exists():
-            raise NotFound(f"no container is at {path}")
+            raise NotFound(f"no network namespace at {path}")
         return f"1:{path.stat().st_ino}"
 
     monkeypatch.setattr(namespaces, "_inode", inode)
@@ -47,9 +47,9 @@ def test_the_hosts_own_namespace_is_no_container():
 
 def test_a_file_is_no_namespace_and_not_every_namespace_is_a_networks(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(Invalid, match="is no network namespace"):
+    with pytest.raises(Invalid, match="is not a network namespace"):
         namespaces.find(f"{tmp_path}/file")
-    with pytest.raises(Invalid, match="but not of a network"):
+    with pytest.raises(Invalid, match="is a namespace of another type"):
         namespaces.find("/proc/self/ns/uts")
 
 

@@ -169,12 +169,12 @@ BROKEN = {
     "a list": ("[]", "no version"),
     "no version": ("{}", "no version"),
     "a version of words": ('{"version": "1"}', "no version"),
-    "newer": ('{"version": 2, "network": {}}', "version 2; this mydockernet knows version 1"),
+    "newer": ('{"version": 2, "network": {}}', "version 2; this mydockernet supports version 1"),
     "no network": ('{"version": 1}', "KeyError"),
     "a number for a network": ('{"version": 1, "network": 7}', "TypeError"),
-    "another's name": (changed(name="other"), "it holds a network named 'other'"),
-    "a bad name": (changed(name="../web"), "is not a name"),
-    "a bad bridge": (changed(bridge="x" * 16), "is not an interface name"),
+    "another's name": (changed(name="other"), 'it holds network "other"'),
+    "a bad name": (changed(name="../web"), "invalid name"),
+    "a bad bridge": (changed(bridge="x" * 16), "invalid interface name"),
     "a truth for a number": (changed(mtu=True), "TypeError"),
     "a word for a truth": (changed(icc="yes"), "TypeError"),
     "a number for a subnet": (changed(subnets=[{**GOOD["network"]["subnets"][0], "subnet": 7}]), "TypeError"),
@@ -267,7 +267,7 @@ def test_a_symbolic_link_is_not_followed(store, tmp_path):
     with pytest.raises(Failed, match="symbolic link"):
         store.journal()
     (store.folder / "lock").symlink_to(tmp_path / "victim")
-    with pytest.raises(Failed, match="can't open"), store.lock(0):
+    with pytest.raises(Failed, match="cannot open"), store.lock(0):
         pass
     assert not (tmp_path / "victim").exists()
 
@@ -292,7 +292,7 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(store, bits):
     store.save({})
     store.folder.chmod(bits)
     for way in use(store):
-        with pytest.raises(Failed, match=f"may be written by others .mode {bits:04o}") as caught:
+        with pytest.raises(Failed, match=f"is writable by other users .mode {bits:04o}") as caught:
             way()
         assert caught.value.hint == f"chmod 0700 {store.folder}"
 
@@ -308,7 +308,7 @@ def test_a_folder_of_another_user_is_not_trusted(store, monkeypatch):
 
     monkeypatch.setattr(Path, "lstat", lstat)
     for way in use(store):
-        with pytest.raises(Failed, match=r"belongs to another user .uid 12345"):
+        with pytest.raises(Failed, match=r"is owned by another user .uid 12345"):
             way()
 
 
@@ -316,7 +316,7 @@ def test_a_folder_that_is_none_is_not_trusted(store, tmp_path):
     (tmp_path / "real").mkdir(mode=0o700)
     store.folder.symlink_to(tmp_path / "real")
     for way in use(store):
-        with pytest.raises(Failed, match="is not a folder"):
+        with pytest.raises(Failed, match="is not a directory"):
             way()
 
 
@@ -327,7 +327,7 @@ def test_what_may_not_be_read_is_told_from_what_is_broken(store, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(NotPermitted, match=r"can't read .*networks: Permission denied"):
+    with pytest.raises(NotPermitted, match=r"cannot read .*networks: Permission denied"):
         store.load()
 
 
@@ -370,9 +370,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(store, monkeypa
     before = files(store)
     with monkeypatch.context() as patch:
         patch.setattr(owner, call, full_disk)
-        with pytest.raises(Failed, match=r"can't write .*web\.json: No space left on device"):
+        with pytest.raises(Failed, match=r"cannot write .*web\.json: No space left on device"):
             store.save({"web": network(mtu=1400)})
-        with pytest.raises(Failed, match=r"can't write .*journal\.json: No space left"):
+        with pytest.raises(Failed, match=r"cannot write .*journal\.json: No space left"):
             store.write_journal({}, {})
     assert (store.load(), store.journal(), files(store)) == (old, ({"web": None}, old), before)
     store.save({"web": network(mtu=1400)})
@@ -389,11 +389,11 @@ def test_a_temporary_file_that_a_killed_process_left_is_in_nobodys_way(store):
 def test_what_can_not_be_made_or_deleted_is_named(store, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "mkdir", full_disk)
-        with pytest.raises(Failed, match=f"can't make {store.folder}: No space left"):
+        with pytest.raises(Failed, match=f"cannot create {store.folder}: No space left"):
             store.save({})
     store.save({"web": network()})
     monkeypatch.setattr(Path, "unlink", full_disk)
-    with pytest.raises(Failed, match=r"can't delete .*web\.json"):
+    with pytest.raises(Failed, match=r"cannot delete .*web\.json"):
         store.save({"web": None})
 
 
@@ -408,7 +408,7 @@ def test_the_realm_is_empty_for_the_default_folder_and_else_follows_from_the_pat
 
 def test_one_at_a_time_holds_the_lock(store):
     with store.lock(1):
-        with pytest.raises(Locked, match=f"{store.folder}/lock, for 0.02 s"), store.lock(0.02):
+        with pytest.raises(Locked, match=f"{store.folder}/lock; gave up after 0.02 s"), store.lock(0.02):
             pass
         assert store.load() == {}  # Readers need none.
     with store.lock(0):
