@@ -13,7 +13,7 @@ PASSES, STOPS, UNSURE = "passes", "stops", "unsure"
 
 Place = tuple[Network, Endpoint]
 
-PANIC = "Somebody has closed this host: a panic mode. mydockernet does not undo that."
+PANIC = "The host is in a panic mode that drops all traffic. mydockernet does not undo that."
 PANIC_TABLE = "firewalld_policy_drop"
 GROUPS = f"{GROUP}-{GROUP_INTERNAL}"
 
@@ -61,13 +61,13 @@ def why_stopped(verdict: Verdict) -> str:
     if is_panic(verdict):
         return PANIC
     if isinstance(verdict, nft.Verdict):
-        return "An nftables chain that is not mydockernet's: nftables evaluates it whatever iptables accepts."
+        return "This nftables chain is not mydockernet's: the kernel evaluates it whatever iptables accepts."
     if verdict.rule is None:
-        return "No rule decided, so the policy does."
+        return "No rule matches, so the policy applies."
     if verdict.ours:
         return reason(verdict)
     admins = verdict.chain is not None and verdict.chain.name == ruleset.USER
-    return "A rule of the admin's own." if admins else "A rule that is not mydockernet's."
+    return "The admin added this rule." if admins else "This rule is not mydockernet's."
 
 
 def reason(verdict: netfilter.Verdict) -> str:
@@ -77,7 +77,7 @@ def reason(verdict: netfilter.Verdict) -> str:
     every = (fact for fact in ruleset.every_shared(4) if isinstance(fact, iptables.OwnRule))
     spec = verdict.rule.spec
     guarded = verdict.chain.name == ruleset.PREROUTING and verdict.stops
-    other = "It claims to come from a network of ours, but did not arrive by its bridge." if guarded else ""
+    other = "Its source address belongs to a network, but it did not arrive through the bridge." if guarded else ""
     return next((f.why for f in every if f.chain == verdict.chain and iptables.read_spec(f.words) == spec), other)
 
 
@@ -149,8 +149,8 @@ def publish(place: Place, packet: Packet) -> tuple[str, str]:
     mapping = published(place, packet)
     if mapping is None:
         command = f"mydockernet publish {place[0].name} {place[1].name} {packet.port or 'PORT'}"
-        return "Publish the port, and connect to the host's port instead.", command
+        return "Publish the port and connect to the port of the host instead.", command
     assert packet.port is not None
     port = mapping.host_ports.first + packet.port - mapping.container_ports.first
     where = f"{mapping.host_ip}:{port}" if mapping.host_ip else f"port {port} of the host"
-    return f"It is published: connect to {where} instead.", ""
+    return f"The port is published: connect to {where} instead.", ""

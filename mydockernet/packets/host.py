@@ -67,7 +67,7 @@ class OnHost(ABC):
     def arrives(self, what: str, why: str = "") -> NoReturn:
         """The packet has got there; or only perhaps, where a rule that can't be told may have dropped it."""
         if any(hop.state == UNSURE for hop in self.hops):
-            self.hops.append(Hop(UNSURE, f"{what}, unless what is marked with ? drops it", why))
+            self.hops.append(Hop(UNSURE, f"{what}, unless a rule marked with ? drops it", why))
         else:
             self.passes(what, why)
         raise Ended
@@ -102,7 +102,7 @@ class OnHost(ABC):
             accepts = isinstance(doubt, nft.Verdict) and doubt.decision == "accept"
             accepts = accepts or (isinstance(doubt, netfilter.Verdict) and doubt.target == "ACCEPT")
             if verdict.stops or not accepts:
-                self.unsure(f"{of}'s {doubt.where}", "It asks for something that can't be told from here.")
+                self.unsure(f"{of}'s {doubt.where}", "Whether this rule matches cannot be determined.")
         if not verdict.stops:
             return
         way, fix = "", hops.fix_for(verdict, packet, netns)
@@ -130,15 +130,15 @@ class OnHost(ABC):
         before = packet.flow
         if verdict.target in ("MASQUERADE", "SNAT"):
             own = self._address_on(packet.outward, netns)
-            self.passes(f"{of}'s {verdict.where}", f"From here it carries {of}'s {own or 'address'}.")
+            self.passes(f"{of}'s {verdict.where}", f"From here its source address is {own or f'that of {of}'}.")
             return replace(packet, source=own or packet.source, states=packet.states | {"SNAT"}, first=before)
         if verdict.target == "REDIRECT" or (verdict.target == "DNAT" and "--to-destination" not in verdict.words):
-            self.unsure(f"{of}'s {verdict.where}", "Where it leads is not told from here.")
+            self.unsure(f"{of}'s {verdict.where}", "Where this rule redirects it cannot be determined.")
         if verdict.target != "DNAT" or "--to-destination" not in verdict.words:
             return packet
         to = verdict.words[verdict.words.index("--to-destination") + 1].split("/")[0]
         address, _, port = to.partition(":")
-        self.passes(f"{of}'s {verdict.where}", f"The port is published: it goes on to {to}.")
+        self.passes(f"{of}'s {verdict.where}", f"The port is published: the packet continues to {to}.")
         inner = self._inner_port(packet, port)
         new, states = ip_address(address), packet.states | {"DNAT"}
         return replace(packet, destination=new, port=inner, states=states, first=before, local=False)
@@ -175,20 +175,20 @@ class OnHost(ABC):
         if way.kind == "local":
             self.into_host(packet)
         packet = replace(packet, outward=way.dev, local=False)
-        self.passes(f"the host: sends it on by {way.dev}", f"Its route: {way.line}.")
+        self.passes(f"the host: forwards it through {way.dev}", f"Its route: {way.line}.")
         return self.out_of_host(self.hook("FORWARD", packet))
 
     def _not_sent_on(self, packet: Packet, said: str) -> NoReturn:
         if self.seen.sysctls.get(FORWARDING) != "1" and not packet.local:
             self.stops(
                 "the host: net.ipv4.ip_forward is off",
-                "It forwards no packet between its interfaces.",
+                "The host forwards no packets between its interfaces.",
                 "sysctl -w net.ipv4.ip_forward=1",
             )
         self.rp_filter(packet, "the host")
         self.stops(
-            f"the host: does not send {packet} on ({said})",
-            "It has no route there.",
+            f"the host: does not forward {packet} ({said})",
+            "It has no route to that address.",
             "ip route get " + str(packet.destination),
         )
 
@@ -205,8 +205,8 @@ class OnHost(ABC):
         if isinstance(back, str) or back.dev != packet.inward:
             inside = f"nsenter --net={netns} " if netns else ""
             self.stops(
-                f"{of}: rp_filter of {packet.inward} drops what comes from {packet.source}",
-                "It is strict: the route back to that address leaves by another interface.",
+                f"{of}: rp_filter of {packet.inward} drops packets from {packet.source}",
+                "It is strict, and the route back to that address uses another interface.",
                 f"{inside}sysctl -w net.ipv4.conf.{packet.inward.replace('.', '/')}.rp_filter=2",
             )
 
@@ -220,15 +220,15 @@ class OnHost(ABC):
             self._leave(packet)
         place = self.place_of(packet.destination)
         if place is None or place[0].bridge != packet.outward:
-            self.stops(f"{network.name}: no container on it has {packet.destination}", fix="mydockernet check")
+            self.stops(f"{network.name}: no container has the address {packet.destination}", fix="mydockernet check")
         if packet.source.is_loopback:
             fix = f"mydockernet repair {network.name}"
-            self.stops("the host: no rule translates 127.0.0.1", "A container can't answer to that address.", fix)
+            self.stops("the host: no rule translates 127.0.0.1", "A container cannot reply to that address.", fix)
         came = self.place_of(packet.source)
         if packet.inward == packet.outward and came and came[0] == network:
             self.stops(
-                f"{place[1].name}: would answer {packet.source} itself, from an address that was not asked",
-                "Two containers of one network, by a published port: the answer has to come back through the host.",
+                f"{place[1].name}: would reply directly to {packet.source}, from an address that it did not ask",
+                "Both containers are on one network: the reply must return through the host, which translates it.",
                 f"mydockernet repair {network.name}",
             )
         self.cable(place)
@@ -241,13 +241,13 @@ class OnHost(ABC):
     def frames(self, through: Iterable[str], packet: Packet, network: Network) -> None:
         """Past the chains that a bridge itself has."""
         for hook in through:
-            self.hook(hook, packet, of=f"the bridge {network.bridge}", frames=True)
+            self.hook(hook, packet, of=f"bridge {network.bridge}", frames=True)
 
     def _let_out(self, network: Network) -> None:
         if self.seen.sysctls.get(f"net/ipv4/conf/{network.bridge}/route_localnet") != "1":
             self.stops(
                 f"the host: route_localnet of {network.bridge} is off",
-                "The kernel sends no 127.0.0.1 out there.",
+                "The kernel sends no packets from 127.0.0.1 through it.",
                 f"mydockernet repair {network.name}",
             )
 
@@ -255,8 +255,8 @@ class OnHost(ABC):
         network, endpoint = place
         if "hairpin" not in self.seen.links[endpoint.veth].flags:
             self.stops(
-                f"the bridge {network.bridge}: sends nothing back where it came from (hairpin)",
-                f"The container asks for its own published port, and hairpin of {endpoint.veth} is off.",
+                f"bridge {network.bridge}: sends no frame back to the port that it arrived on",
+                f"The container uses its own published port, but hairpin of {endpoint.veth} is off.",
                 f"mydockernet repair {network.name}",
             )
 
@@ -266,17 +266,17 @@ class OnHost(ABC):
             here = [r for r in self.seen.routes if r.dev == packet.outward and packet.destination in r.destination]
             route = max(here, key=lambda r: r.destination.prefixlen, default=None)
             self.stops(
-                f"the host: sends it out by {packet.outward}, though {packet.destination} is {there[1].name}'s",
-                "A route that is not mydockernet's shadows the network's own.",
+                f"the host: sends it through {packet.outward}, but {packet.destination} belongs to {there[1].name}",
+                "A route that is not mydockernet's takes precedence over the route of the network.",
                 f"ip route del {route.line}" if route else f"ip route get {packet.destination}",
             )
         self.answer_through_host(packet, packet.outward)
         home = next((n for n in self.networks.values() for s in n.subnets if packet.source in s.network), None)
         if home is None:
-            self.arrives(f"{packet.outward}: it leaves the host, as {packet}", "What is beyond is not seen from here.")
+            self.arrives(f"{packet.outward}: it leaves the host as {packet}", "The trace ends at this host.")
         self.unsure(
-            f"{packet.outward}: it leaves under the container's own address, {packet.source}",
-            "No rule masquerades it; the answer comes only if those beyond have a route back to this host.",
+            f"{packet.outward}: it leaves with the container's own address, {packet.source}",
+            "No rule masquerades it: a reply arrives only if the other side has a route back to this host.",
             f"mydockernet repair {home.name}" if home.masquerade else "",
         )
         raise Ended
@@ -312,11 +312,11 @@ class OnHost(ABC):
         here, other = self.listening(self.seen.sockets, packet)
         if packet.port is None or here:
             self._answered_here(packet)
-            program = f", by {here.program}" if here else ""
-            self.arrives(f"the host: {packet.destination} is its own, and answered here{program}")
+            program = here.program if here else "it"
+            self.arrives(f"the host: {packet.destination} is its own address, and {program} replies")
         self._unpublished(packet)
         if other:
-            self.stops(f"the host: {other.program} listens on {other.address} alone, not on {packet.destination}")
+            self.stops(f"the host: {other.program} listens only on {other.address}, not on {packet.destination}")
         self.stops(
             f"the host: nothing listens on {packet.protocol} port {packet.port}, and it is not published",
             fix=f"mydockernet publish NETWORK CONTAINER {packet.port}:PORT",
@@ -351,7 +351,7 @@ class OnHost(ABC):
                 if mapping.host_ip in (None, packet.destination):
                     self.stops(
                         f"the host: no rule translates port {packet.port} to {endpoint.name}, though it is published",
-                        "A rule of nat is missing, or another one comes before it.",
+                        "A rule in the nat table is missing, or another rule comes before it.",
                         f"mydockernet repair {network.name}",
                     )
                 self.stops(

@@ -60,7 +60,7 @@ class Verdict(Value):
             return "no rule"
         variant = "" if self.program == "iptables" else f" of {self.program}"
         if self.rule is None:
-            return f"the policy of {self.chain.name} in {self.chain.table}{variant}"
+            return f"policy of {self.chain.name} in {self.chain.table}{variant}"
         return f"rule {self.number} of {self.chain.name} in {self.chain.table}{variant}: {self.rule.text}"
 
 

@@ -107,10 +107,10 @@ class Verdict(Value):
     def where(self) -> str:
         """The rule as a person finds it again."""
         if self.rule is None:
-            return f"the policy of the nftables chain {self.base.place}: {self.decision}"
+            return f"policy of nftables chain {self.base.place}: {self.decision}"
         words = [f"{m.field} {'!= ' if m.negated else ''}{', '.join(m.values)}" for m in self.rule.matches]
         text = " ".join([*words, self.decision])
-        return f"the rule with handle {self.rule.handle} of the nftables chain {self.chain.place}: {text}"
+        return f"rule with handle {self.rule.handle} of nftables chain {self.chain.place}: {text}"
 
 
 def read(text: str, iptables: bool = True) -> Ruleset:

@@ -67,17 +67,17 @@ class Walk(OnHost):
         if isinstance(way, str):
             self._no_route(places, destination, way)
         if way.kind == "local":
-            self.passes(f"{name}: {destination} is its own address", "It goes nowhere: a container's own loopback.")
+            self.passes(f"{name}: {destination} is its own address", "The packet stays on the container's loopback.")
             packet = self.packet(destination, destination)
             here = next((p for p in places if destination in p[1].addresses), places[0])
             return self.arrive_at(here, replace(packet, inward="lo"), routed=False)
         place = next((place for place in places if place[1].interface == way.dev), None)
         if place is None:
-            self.arrives(f"{name}: sends it out by {way.dev}", "That interface is not mydockernet's.")
+            self.arrives(f"{name}: sends it through {way.dev}", "That interface is not mydockernet's.")
         network, endpoint = place
         source = ip_address(way.source or str(endpoint.addresses[0]))
-        towards = f"to its gateway {way.via}" if way.via else "straight to it: it is on the same subnet"
-        self.passes(f"{name}: sends it from {source} by {way.dev}, {towards}", "The route that its namespace has.")
+        towards = f"to its gateway {way.via}" if way.via else "directly: the target is on the same subnet"
+        self.passes(f"{name}: sends it from {source} through {way.dev}, {towards}", "Its namespace has this route.")
         packet = self.packet(source, destination)
         packet = replace(self._send(place, replace(packet, outward=way.dev)), outward="")
         self.cable(place)
@@ -89,7 +89,7 @@ class Walk(OnHost):
             return self.at_host(replace(packet, inward=network.bridge))
         if way.via:
             self.stops(
-                f"the host: has no longer the gateway's address {way.via} on {network.bridge}",
+                f"the host: no longer has the gateway address {way.via} on {network.bridge}",
                 "No interface has the address that the container sends to.",
                 f"mydockernet repair {network.name}",
             )
@@ -106,18 +106,18 @@ class Walk(OnHost):
         what = f"{endpoint.name}: has no route to {destination} ({said})"
         if way_out or any(destination in s.network for net, _ in places for s in net.subnets):
             name = way_out[0].name if way_out else network.name
-            self.stops(what, "Its interface or its default route is not as it should be.", f"mydockernet repair {name}")
+            self.stops(what, "Its interface or its default route has changed.", f"mydockernet repair {name}")
         if all(net.internal for net, _ in places):
-            self.stops(what, f"The network {network.name} is internal: nothing leaves it.")
+            self.stops(what, f"Network {network.name} is internal: no traffic leaves it.")
         self.stops(what, "It was connected with --no-default-route.")
 
     def from_outside(self, address: Address) -> None:
         """From another machine."""
         way = self.route("", str(address), "", "")
         if isinstance(way, str):
-            self.stops(f"the host: has no route to {address} ({way})", "So it could not even answer.")
+            self.stops(f"the host: has no route to {address} ({way})", "It could not reply.")
         destination = self.target_address(ip_address(way.source) if way.source else None)
-        self.passes(f"{address}: reaches the host by {way.dev}", "By where the host would answer it.")
+        self.passes(f"{address}: reaches the host through {way.dev}", "The host would reply through that interface.")
         self.at_host(replace(self.packet(address, destination), inward=way.dev))
 
     def from_host(self) -> None:
@@ -127,7 +127,7 @@ class Walk(OnHost):
         source = ip_address(way.source) if way.source else destination
         local = way.kind == "local"
         packet = replace(self.packet(source, destination), outward=way.dev, local=local)
-        self.passes(f"the host: sends it from {source} by {way.dev}", f"Its route: {way.line}.")
+        self.passes(f"the host: sends it from {source} through {way.dev}", f"Its route: {way.line}.")
         packet = self.hook("OUTPUT", packet)
         translated = packet.destination != destination
         if local and not translated:
@@ -152,13 +152,13 @@ class Walk(OnHost):
             self.stops(f"{endpoint.name}: its namespace is gone: {endpoint.namespace.path}", fix=fix)
         inside = self.seen.at(endpoint.namespace.path)
         self._up(inside, endpoint.interface, f"{endpoint.name}: its interface {endpoint.interface}", fix)
-        near = self._up(self.seen, endpoint.veth, f"the host: the cable {endpoint.veth} to {endpoint.name}", fix)
-        self._up(self.seen, network.bridge, f"the host: the bridge {network.bridge}", fix)
+        near = self._up(self.seen, endpoint.veth, f"the host: interface {endpoint.veth} of {endpoint.name}", fix)
+        self._up(self.seen, network.bridge, f"the host: bridge {network.bridge}", fix)
         if near.master != network.bridge:
-            self.stops(f"the host: the cable {endpoint.veth} is not attached to the bridge {network.bridge}", fix=fix)
+            self.stops(f"the host: {endpoint.veth} is not attached to bridge {network.bridge}", fix=fix)
         self.passes(
-            f"the cable {endpoint.interface} of {endpoint.name} ═ {endpoint.veth}, in the bridge {network.bridge}",
-            "A veth pair: what goes in at one end comes out at the other.",
+            f"veth pair: {endpoint.interface} of {endpoint.name} ═ {endpoint.veth} on bridge {network.bridge}",
+            "A veth pair is a cable: packets that enter one end leave the other.",
         )
 
     def _up(self, seen: Observed, name: str, called: str, fix: str) -> Link:
@@ -174,15 +174,15 @@ class Walk(OnHost):
         network, endpoint = place
         there = self.place_of(packet.destination)
         if there is None or there[0] != network:
-            self.stops(f"{network.name}: no container on it has {packet.destination}", fix="mydockernet list")
+            self.stops(f"{network.name}: no container has the address {packet.destination}", fix="mydockernet list")
         ports = [self.seen.links.get(e.veth) for e in (endpoint, there[1])]
         isolated = all(port and "isolated" in port.flags for port in ports)
         filtered = not network.icc and ebtables.OWN + endpoint.veth in self.seen.frames
         if isolated or filtered:
             way, fix = hops.publish(there, packet)
-            how = "both ports are isolated" if isolated else f"{endpoint.veth} may send to the host alone"
+            how = "both ports are isolated" if isolated else f"{endpoint.veth} may send only to the host"
             self.stops(
-                f"the bridge {network.bridge}: {how}",
+                f"bridge {network.bridge}: {how}",
                 f"The network was created with --no-icc: only published ports reach its containers. {way}",
                 fix,
             )
@@ -207,7 +207,7 @@ class Walk(OnHost):
         inside = self.seen.at(netns)
         fix = f"mydockernet repair {network.name}"
         if packet.destination not in inside.addresses and not packet.destination.is_loopback:
-            self.stops(f"{name}: has no longer the address {packet.destination}", fix=fix)
+            self.stops(f"{name}: no longer has the address {packet.destination}", fix=fix)
         own = packet.inward == "lo"
         arrived = replace(packet, inward="lo" if own else endpoint.interface, outward="", local=True)
         if not own:
@@ -218,14 +218,14 @@ class Walk(OnHost):
         if packet.port is not None and here is None:
             if other:
                 self.stops(
-                    f"{name}: {other.program} listens on {other.address} alone, not on {packet.destination}",
+                    f"{name}: {other.program} listens only on {other.address}, not on {packet.destination}",
                     fix="let the program listen on 0.0.0.0",
                 )
             self.stops(f"{name}: nothing listens on {packet.protocol} port {packet.port}", fix="start the program")
         way = self.route(netns, str(packet.source), "" if own else str(packet.destination), "")
         if isinstance(way, str):
             self.stops(
-                f"{name}: has no route back to {packet.source} ({way})", "The packet arrives, no answer goes.", fix
+                f"{name}: has no route back to {packet.source} ({way})", "The packet arrives, but no reply leaves.", fix
             )
         back = replace(
             packet,
@@ -252,7 +252,7 @@ class Walk(OnHost):
         elif asker and not own:
             self._bridged(back, place, asker)
         program = f" {here.program}" if here else ""
-        self.arrives(f"{name}:{program} gets it, and the answer goes back to {packet.source} by {way.dev}")
+        self.arrives(f"{name}:{program} receives it and replies to {packet.source} through {way.dev}")
 
     def _answered_elsewhere(self, place: Place, back: Packet, way: Route) -> None:
         """The answer leaves a container by another interface than the question came in by."""
@@ -261,4 +261,6 @@ class Walk(OnHost):
         other = next(others, None)
         if other:
             self.rp_filter(replace(back, inward=other[0].bridge), "the host")
-        self.unsure(f"{name}: answers by {way.dev}, not by {place[1].interface}", "Both ends must accept that.")
+        self.unsure(
+            f"{name}: replies through {way.dev}, not through {place[1].interface}", "Both ends must accept that."
+        )

@@ -99,7 +99,7 @@ def diagnose(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
     if "conntrack" in host.missing:
         yield Finding(
             NOTICE,
-            "flows that began before a port was published or unpublished keep going their old way",
+            "connections that began before a port was published or unpublished keep their old target",
             "conntrack is not on PATH",
             "apt install conntrack",
         )
@@ -112,14 +112,14 @@ def _forwarding(intent: Intent, seen: Observed) -> Iterator[Finding]:
     if intent and seen.sysctls.get(FORWARDING) != "1":
         yield Finding(
             PROBLEM,
-            "the host forwards no packets: containers reach nothing beyond it",
+            "the host forwards no packets: containers cannot reach other hosts",
             f"net.ipv4.ip_forward = {seen.sysctls.get(FORWARDING)}",
             "sysctl -w net.ipv4.ip_forward=1",
         )
     if seen.policies.get(FORWARD) == "DROP" and any(map(iptables.is_ours, seen.chains.get(FORWARD, ()))):
         yield Finding(
             NOTICE,
-            "another program has set the policy of FORWARD to DROP: the rules of mydockernet decide before it",
+            "the policy of FORWARD is DROP, set by another program: mydockernet's rules take effect before it",
             "iptables -S FORWARD: -P FORWARD DROP",
         )
 
@@ -144,23 +144,23 @@ def _probes(network: Network, seen: Observed) -> Iterator[Probe]:
     back = Packet(ANYWHERE, own, "tcp", outward=bridge, states=frozenset({"ESTABLISHED"}), answer=True)
     uplinks = sorted({route.dev for route in seen.routes if _leads_out(route)})
     for dev in uplinks if not network.internal else ():
-        yield Probe("what leaves", network, "PREROUTING", out)
-        yield Probe("what leaves", network, "FORWARD", replace(out, outward=dev))
-        yield Probe("what leaves", network, "POSTROUTING", replace(out, outward=dev))
+        yield Probe("packets from", network, "PREROUTING", out)
+        yield Probe("packets from", network, "FORWARD", replace(out, outward=dev))
+        yield Probe("packets from", network, "POSTROUTING", replace(out, outward=dev))
         came = replace(back, inward=dev, vague=ANY_FLOW | {"source"})
-        yield Probe("answers to", network, "PREROUTING", replace(came, outward="", vague=came.vague | {"destination"}))
-        yield Probe("answers to", network, "FORWARD", came)
-        yield Probe("answers to", network, "POSTROUTING", came)
+        yield Probe("replies to", network, "PREROUTING", replace(came, outward="", vague=came.vague | {"destination"}))
+        yield Probe("replies to", network, "FORWARD", came)
+        yield Probe("replies to", network, "POSTROUTING", came)
     for _, endpoint in model.endpoints((network,)):
         for mapping in endpoint.ports:
             port = mapping.container_ports.first
             packet = Packet(ANYWHERE, endpoint.addresses[0], mapping.protocol, port, outward=bridge)
             for dev in uplinks:
                 packet = replace(packet, inward=dev, states=frozenset({"NEW", "DNAT"}), vague=frozenset({"source"}))
-                yield Probe("published ports of", network, "FORWARD", packet)
+                yield Probe("packets to published ports of", network, "FORWARD", packet)
     if seen.sysctls.get(BRIDGE_CALLS_IPTABLES) == "1":
         near = replace(out, outward=bridge, bridged=True, vague=ANY_FLOW)
-        yield Probe("what stays inside", network, "FORWARD", replace(near, destination=own))
+        yield Probe("packets within", network, "FORWARD", replace(near, destination=own))
 
 
 def _an_address(network: Network) -> Address:
@@ -186,7 +186,7 @@ def _of_a_stop(verdict: Verdict, certain: bool, probe: Probe) -> Finding:
     if hops.is_panic(verdict):
         return Finding(PROBLEM, "a panic mode drops all packets; mydockernet does not undo that", verdict.where)
     drops = "drops" if certain else "may drop"
-    what = f"another program's rule {drops} {probe.what} {probe.network.name}"
+    what = f"a rule of another program {drops} {probe.what} {probe.network.name}"
     if isinstance(verdict, nft.Verdict):
         fix = hops.fix_for(verdict, probe.packet)
         return Finding(PROBLEM, f"{what}, whatever iptables accepts", verdict.where, fix)
@@ -216,8 +216,8 @@ def _let_in(intent: Intent, seen: Observed) -> Iterator[Finding]:
                 closed = early.stops and early.ours
                 yield Finding(
                     NOTICE if closed else PROBLEM,
-                    "a rule of another program comes before those of mydockernet, and may let into networks what "
-                    "should stay out" + (": only the rules in mangle keep it out" if closed else ""),
+                    "a rule of another program comes before mydockernet's rules and may accept packets that these "
+                    "would drop" + (": only mydockernet's rules in mangle still drop them" if closed else ""),
                     f"iptables: {found.where}",
                     "mydockernet repair",
                 )
@@ -230,21 +230,21 @@ def _firewalls(seen: Observed, host: Host) -> Iterator[Finding]:
         if own:
             yield Finding(
                 PROBLEM,
-                f"{seen.variant} still has rules of mydockernet: the kernel evaluates them beside those of iptables",
+                f"{seen.variant} still has rules of mydockernet: the kernel evaluates them, too",
                 f"{seen.variant}-save: {len(own)} rules, such as {own[0]}",
                 "mydockernet repair",
             )
         elif every:
             yield Finding(
                 NOTICE,
-                f"{seen.variant} has rules as well: the kernel evaluates both variants, and a DROP of either counts",
+                f"{seen.variant} has rules, too: the kernel evaluates both variants, and a DROP in either is final",
                 f"{seen.variant}-save: {len(every)} rules, such as -A {every[0][0].name} {every[0][1].text}",
             )
     if any(chain.name.startswith("ufw-") for chain in seen.chains):
         yield Finding(
             NOTICE,
-            f"ufw is active, and published ports bypass it: restrict them in {ruleset.USER}",
-            "chains named ufw-…; forwarded packets reach the rules of mydockernet first",
+            f"ufw is active, but published ports bypass it: restrict them in {ruleset.USER}",
+            "chains named ufw-…; forwarded packets reach mydockernet's rules first",
         )
     if host.panic.strip() == "yes":
         yield Finding(
@@ -255,8 +255,8 @@ def _firewalls(seen: Observed, host: Host) -> Iterator[Finding]:
     if "running" in host.firewalld and "not" not in host.firewalld:
         yield Finding(
             NOTICE,
-            "firewalld is active: each reload of it deletes the iptables rules of other programs",
-            f"firewall-cmd --state: {host.firewalld.strip()}; docs/upkeep.md has the unit that repairs them",
+            "firewalld is active: when it reloads, it deletes the iptables rules of other programs",
+            f"firewall-cmd --state: {host.firewalld.strip()}; docs/upkeep.md has a unit that repairs them",
             "mydockernet repair",
         )
 
@@ -265,8 +265,8 @@ def _switches(intent: Intent, seen: Observed) -> Iterator[Finding]:
     if seen.sysctls.get(BRIDGE_CALLS_IPTABLES) == "1":
         yield Finding(
             NOTICE,
-            "br_netfilter is on: what containers of one network send to each other passes FORWARD too",
-            "net.bridge.bridge-nf-call-iptables = 1; it is host-wide: Kubernetes, for one, needs it on",
+            "br_netfilter is enabled: traffic between containers of one network passes FORWARD, too",
+            "net.bridge.bridge-nf-call-iptables = 1; it applies to the whole host, and Kubernetes needs it",
             "sysctl -w net.bridge.bridge-nf-call-iptables=0",
         )
     # The higher of both counts: ip-sysctl.rst, rp_filter.
@@ -281,7 +281,7 @@ def _switches(intent: Intent, seen: Observed) -> Iterator[Finding]:
 def _strict(dev: str) -> Finding:
     return Finding(
         NOTICE,
-        "rp_filter is strict: the kernel silently drops a packet whose answer would leave by another interface",
+        "rp_filter is strict: the kernel silently drops packets whose reply would leave by another interface",
         f"net.ipv4.conf.{dev}.rp_filter = 1",
         f"sysctl -w net.ipv4.conf.{dev}.rp_filter=2",
     )
@@ -295,8 +295,8 @@ def _routes(network: Network, seen: Observed) -> Iterator[Finding]:
             if inside and narrow and route.dev != network.bridge:
                 yield Finding(
                     PROBLEM,
-                    f"a route sends addresses of {network.name} elsewhere",
-                    f"{route.line}, against {subnet.network} on {network.bridge}",
+                    f"a route sends packets for {network.name} to another interface",
+                    f"{route.line}; {subnet.network} is on {network.bridge}",
                     f"ip route del {route.line}",
                 )
 
@@ -308,9 +308,9 @@ def _mtu(network: Network, seen: Observed) -> Iterator[Finding]:
         if uplink and bridge and uplink.mtu < bridge.mtu:
             yield Finding(
                 PROBLEM,
-                f"packets of {network.name} may be too big for the way out: long transfers hang",
-                f"the MTU of {network.bridge} is {bridge.mtu}, that of {uplink.name} {uplink.mtu}",
-                f"create it again: mydockernet create --mtu {uplink.mtu} {network.name}",
+                f"packets of {network.name} may be too big for {uplink.name}: long transfers hang",
+                f"the MTU of {network.bridge} is {bridge.mtu}, the MTU of {uplink.name} is {uplink.mtu}",
+                f"create the network again: mydockernet create --mtu {uplink.mtu} {network.name}",
             )
 
 

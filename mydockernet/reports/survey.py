@@ -11,7 +11,7 @@ from mydockernet.kernel import namespaces
 from mydockernet.model import Endpoint, Network
 from mydockernet.value import Value
 
-NO_REASON = "no network of this record needs it"
+NO_REASON = "No network of this record needs this rule."
 
 
 class OwnedRule(Value):

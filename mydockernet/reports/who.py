@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 from mydockernet import model
 from mydockernet.dialects import iptables
-from mydockernet.dialects.fact import TAG, Observed
+from mydockernet.dialects.fact import SHARED, TAG, Observed
 from mydockernet.model import Address, Endpoint, Intent, Network
 
 _PORT = re.compile(r":?(\d{1,5})(?:/(tcp|udp|sctp))?")
@@ -30,19 +30,19 @@ def owners(word: str, intent: Intent, seen: Observed) -> tuple[str, ...]:
 
 
 def _container(network: Network, endpoint: Endpoint) -> str:
-    return f"the container {endpoint.name} on the network {network.name}"
+    return f"container {endpoint.name} on network {network.name}"
 
 
 def _of_address(address: Address, intent: Intent) -> Iterator[str]:
     for network in intent.values():
         for subnet in network.subnets:
             if address == subnet.gateway:
-                yield f"the gateway of the network {network.name}, on {network.bridge}"
+                yield f"gateway of network {network.name}, on {network.bridge}"
             elif kept := next((r for r in subnet.reserved if r.address == address), None):
-                yield f"reserved on the network {network.name}{f' for {kept.name}' if kept.name else ''}"
+                yield f"reserved on network {network.name}{f' for {kept.name}' if kept.name else ''}"
             elif address in subnet.network:
                 holder = next((e for e in network.endpoints if address in e.addresses), None)
-                yield _container(network, holder) if holder else f"nobody's, on the network {network.name}"
+                yield _container(network, holder) if holder else f"unused address of network {network.name}"
 
 
 def _of_port(port: int, protocol: str | None, intent: Intent, seen: Observed) -> Iterator[str]:
@@ -59,15 +59,16 @@ def _of_rule(table: str, name: str, number: int, seen: Observed) -> Iterator[str
     for chain, chain_rules in seen.chains.items():
         if (chain.table, chain.name) == (table, name) and 0 < number <= len(chain_rules):
             rule = chain_rules[number - 1]
-            owner = rule.comment.removeprefix(TAG) if iptables.is_ours(rule) else "somebody else"
-            yield f"{'all networks' if owner == '@shared' else owner}: {rule.text}"
+            owner = rule.comment.removeprefix(TAG) if iptables.is_ours(rule) else ""
+            whose = {"": "another program", SHARED: "all networks"}.get(owner, f"network {owner}")
+            yield f"rule of {whose}: {rule.text}"
 
 
 def _of_interface(name: str, intent: Intent, seen: Observed) -> Iterator[str]:
     for network in intent.values():
         link = seen.links.get(network.bridge)
         if name == network.bridge or (link and name == link.mac):
-            yield f"the bridge of the network {network.name}"
+            yield f"bridge of network {network.name}"
         for endpoint in network.endpoints:
             if name in (endpoint.veth, endpoint.mac):
-                yield f"{_container(network, endpoint)}: the cable {endpoint.veth}, to its {endpoint.interface}"
+                yield f"{_container(network, endpoint)}: veth pair {endpoint.veth} to {endpoint.interface}"

@@ -163,22 +163,22 @@ def test_rules_give_each_rule_the_reason_of_its_own_chain(three):
     records = [json.loads(line) for line in three.mydockernet("rules --format json").stdout.splitlines()]
     jumps = {r["Chain"]: r["Why"] for r in records if r["Table"] == "nat" and "MYDOCKERNET-PORTS" in r["Rule"]}
     assert "to one of the host's own addresses" in jumps["PREROUTING"]
-    assert "the host sends to itself" in jumps["OUTPUT"]
+    assert "that the host sends to itself" in jumps["OUTPUT"]
 
 
 def test_who_tells_whose_it_is(three):
     veth = json.loads(three.mydockernet("inspect a").stdout)[0]["Containers"]["c1"]["HostInterface"]
     for word, owner in {
-        "10.208.0.2": "the container c1 on the network a",
-        "10.208.0.1": "the gateway of the network a, on a",
-        "10.208.0.77": "nobody's, on the network a",
-        "8080": "the container c1 on the network a: 8080:80/tcp",
-        "8080/tcp": "the container c1 on the network a: 8080:80/tcp",
-        "bb": "the bridge of the network bb",
-        veth: f"the container c1 on the network a: the cable {veth}, to its eth0",
-        "02:42:0a:d0:00:02": f"the container c1 on the network a: the cable {veth}, to its eth0",
-        "FORWARD/1": "all networks: ",
-        "filter/CANARY/1": "somebody else: ",
+        "10.208.0.2": "container c1 on network a",
+        "10.208.0.1": "gateway of network a, on a",
+        "10.208.0.77": "unused address of network a",
+        "8080": "container c1 on network a: 8080:80/tcp",
+        "8080/tcp": "container c1 on network a: 8080:80/tcp",
+        "bb": "bridge of network bb",
+        veth: f"container c1 on network a: veth pair {veth} to eth0",
+        "02:42:0a:d0:00:02": f"container c1 on network a: veth pair {veth} to eth0",
+        "FORWARD/1": "rule of all networks: ",
+        "filter/CANARY/1": "rule of another program: ",
     }.items():
         assert three.mydockernet(["who", word]).stdout.startswith(f"{word}: {owner}"), word
     three.fails("who 8080/udp", 3, "nothing here owns '8080/udp'")

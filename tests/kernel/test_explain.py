@@ -15,16 +15,16 @@ BREAKAGES = {
     "no default route": ("ip -n a1 route del default", "a1 192.0.2.2:80", "a1: has no route to 192.0.2.2", REPAIR_A),
     "interface off": ("ip -n a1 link set eth0 down", "a2 a1:80", "a1: its interface eth0 is down", REPAIR_A),
     "interface gone": ("ip -n a1 link set eth0 name x", "a2 a1", "a1: its interface eth0 is missing", REPAIR_A),
-    "address gone": ("ip -n a2 addr flush dev eth0", "a1 a2:80", f"a2: has no longer the address {A}.3", REPAIR_A),
-    "cable off": (f"ip link set {VETH.format('a1')} down", "a2 a1:80", "the host: the cable a1-", REPAIR_A),
+    "address gone": ("ip -n a2 addr flush dev eth0", "a1 a2:80", f"a2: no longer has the address {A}.3", REPAIR_A),
+    "cable off": (f"ip link set {VETH.format('a1')} down", "a2 a1:80", "the host: interface a1-", REPAIR_A),
     "cable unplugged": (
         f"ip link set {VETH.format('a2')} nomaster",
         "a1 a2",
-        "is not attached to the bridge a",
+        "is not attached to bridge a",
         REPAIR_A,
     ),
-    "bridge off": ("ip link set dev a down", "a1 a2", "the host: the bridge a is down", REPAIR_A),
-    "gateway gone": ("ip addr flush dev a", "a1 192.0.2.2:80", f"has no longer the gateway's address {A}.1", REPAIR_A),
+    "bridge off": ("ip link set dev a down", "a1 a2", "the host: bridge a is down", REPAIR_A),
+    "gateway gone": ("ip addr flush dev a", "a1 192.0.2.2:80", f"no longer has the gateway address {A}.1", REPAIR_A),
     "forwarding off": (
         "sysctl -w net.ipv4.ip_forward=0",
         "a1 192.0.2.2:80",
@@ -46,7 +46,7 @@ BREAKAGES = {
     "rules flushed, policy DROP": (
         "iptables -F; iptables -P FORWARD DROP",
         "a1 192.0.2.2:80",
-        "the policy of FORWARD in filter",
+        "policy of FORWARD in filter",
         "mydockernet repair",
     ),
     "nat flushed": ("iptables -t nat -F", "outside host:8080", "no rule translates port 8080 to a1", REPAIR_A),
@@ -66,7 +66,7 @@ BREAKAGES = {
         f"iptables -t nat -D POSTROUTING -s {A}.0/24 -o a -m conntrack --ctstate DNAT"
         " -m comment --comment mydockernet:a -j MASQUERADE",
         "a2 host:8080",
-        f"a1: would answer {A}.3 itself",
+        f"a1: would reply directly to {A}.3",
         REPAIR_A,
     ),
     "loopback's rule gone": (
@@ -103,7 +103,7 @@ BREAKAGES = {
     "a shadowing route": (
         f"ip route add {A}.3/32 dev up1",
         "outside a2:80",
-        f"the host: sends it out by up1, though {A}.3 is a2's",
+        f"the host: sends it through up1, but {A}.3 belongs to a2",
         f"ip route del {A}.3 dev up1",
     ),
     "a dead container": ("ip netns del a2", "a1 a2:80", "a2: its namespace is gone", REPAIR_A),
@@ -195,7 +195,7 @@ def test_where_it_can_not_be_sure_it_says_so(lab):
     assert done.returncode == 0
     doubts = [hop for hop in hops if hop["State"] == "unsure"]
     assert "rule 1 of MYDOCKERNET-USER in filter: -m statistic" in doubts[0]["What"]
-    assert f"under the container's own address, {A}.2" in doubts[-1]["What"]
+    assert f"with the container's own address, {A}.2" in doubts[-1]["What"]
     assert doubts[-1]["Fix"] == REPAIR_A
 
 
@@ -211,6 +211,6 @@ def test_what_it_is_asked_has_to_make_sense(well):
 def test_people_read_it_line_by_line(well):
     done = well.host.mydockernet(f"explain b1 {A}.3:80", check=False)
     lines = done.stdout.splitlines()
-    assert lines[0] == f"  ok  b1: sends it from {B}.2 by eth0, to its gateway {B}.1"
+    assert lines[0] == f"  ok  b1: sends it from {B}.2 through eth0, to its gateway {B}.1"
     assert [line for line in lines if line.startswith("STOP  ")] == [lines[-3]]
     assert lines[-1] == "      fix: mydockernet publish a a2 80"

@@ -144,9 +144,9 @@ def test_what_a_rule_asks_that_can_not_be_told_is_a_doubt_and_never_ok(lab):
     load(lab.host, "table ip t { chain c { type filter hook forward priority 5; meta mark 0x7 drop; }; }")
     status, hops = explain(lab.host, "a1 192.0.2.2:80")
     assert (status, hops[-1]["State"]) == (0, "unsure")
-    assert "unless what is marked with ? drops it" in hops[-1]["What"]
+    assert "unless a rule marked with ? drops it" in hops[-1]["What"]
     assert any("meta mark 7 drop" in hop["What"] for hop in hops if hop["State"] == "unsure")
-    assert [each["What"].split(" rule ")[1][:9] for each in problems(lab.host)] == ["may drop "]
+    assert ["may drop packets" in each["What"] for each in problems(lab.host)] == [True]
 
 
 @pytest.mark.parametrize(
@@ -222,10 +222,10 @@ def test_a_foreign_drop_before_ours_is_a_problem_and_its_fix_lets_it_pass(lab, h
 def test_an_accept_in_a_chain_called_before_ours_is_told(lab):
     lab.host.sh("iptables -N THEIRS; iptables -A THEIRS -i up1 -j ACCEPT; iptables -I FORWARD -j THEIRS")
     _, found = look(lab.host, "doctor")
-    told = [each for each in found if "may let into networks" in each["What"]]
+    told = [each for each in found if "may accept packets" in each["What"]]
     assert [each["Evidence"] for each in told] == ["iptables: rule 1 of THEIRS in filter: -i up1 -j ACCEPT"]
     lab.host.sh(told[0]["Fix"])
-    assert not [each for each in look(lab.host, "doctor")[1] if "may let into networks" in each["What"]]
+    assert not [each for each in look(lab.host, "doctor")[1] if "may accept packets" in each["What"]]
 
 
 def test_a_published_port_is_named_instead_of_publishing_it_again(lab):

@@ -84,7 +84,7 @@ def test_a_drop_of_the_other_variant_is_told_with_a_fix_that_opens_nothing_else(
     assert lab.ask("a1", ("192.0.2.2", 80)) == ["dropped"]
     done = host.mydockernet("explain a1 192.0.2.2:80", env=env, check=False)
     assert done.returncode == 5
-    assert "the policy of FORWARD in filter of iptables-legacy" in done.stdout
+    assert "policy of FORWARD in filter of iptables-legacy" in done.stdout
     done = host.mydockernet("doctor", env=env, check=False)
     assert done.returncode == 5
     fix = next(line for line in done.stdout.splitlines() if "fix: iptables-legacy" in line).split("fix: ")[1]

@@ -39,10 +39,10 @@ def explain(host, words):
 
 def test_a_container_can_be_named_with_its_network(well):
     for words, status, last in (
-        ("host t2/c:8081", 0, "gets it"),
+        ("host t2/c:8081", 0, "receives it"),
         ("host t1/c:8081", 5, "listens on 10.7.2.2 alone, not on 10.7.1.2"),
-        ("host t2/c", 0, "gets it"),
-        ("host t2/c:8081/udp", 0, "gets it"),
+        ("host t2/c", 0, "receives it"),
+        ("host t2/c:8081/udp", 0, "receives it"),
         ("t1/c t3/d:80", 5, "may send to the host alone"),
     ):
         done, hops = explain(well.host, words)
@@ -57,7 +57,7 @@ def test_a_container_can_be_named_with_its_network(well):
 def test_all_networks_of_a_container_are_looked_at(well):
     status, hops = explain(well.host, "host c:8081")
     assert status == 0
-    assert "by 10.7.1" not in str(hops)
+    assert "through 10.7.1" not in str(hops)
     # From outside none of them leads there: each way is told.
     status, hops = explain(well.host, "192.0.2.2 c:8081")
     assert (status, [hop["State"] for hop in hops].count("stops")) == (5, 3)

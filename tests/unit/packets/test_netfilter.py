@@ -144,7 +144,7 @@ def test_the_first_rule_that_decides_decides():
 def test_the_policy_decides_where_no_rule_does():
     verdict = netfilter.ask(seen(":FORWARD DROP [0:0]"), "filter", "FORWARD", PACKET)
     assert verdict.stops
-    assert verdict.where == "the policy of FORWARD in filter"
+    assert verdict.where == "policy of FORWARD in filter"
     assert netfilter.ask(Observed(), "filter", "FORWARD", PACKET).target == "ACCEPT"
 
 

@@ -100,10 +100,10 @@ def test_what_is_not_understood_is_a_doubt(condition):
 def test_it_is_stopped_by_the_policy_by_a_last_rule_and_through_a_chain():
     zones = [*chain("zones", [[{"goto": {"target": "public"}}], [{"accept": None}]])]
     public = [*chain("public", [[match(meta("iifname"), "x"), {"accept": None}], [{"reject": {}}]])]
-    assert ask([], policy="drop").where == "the policy of the nftables chain inet t fwd: drop"
-    assert ask([[{"log": None}], [{"drop": None}]]).where.startswith("the rule with handle 2 of the nftables chain")
+    assert ask([], policy="drop").where == "policy of nftables chain inet t fwd: drop"
+    assert ask([[{"log": None}], [{"drop": None}]]).where.startswith("rule with handle 2 of nftables chain")
     verdict = ask([[{"jump": {"target": "zones"}}]], others=[*zones, *public])
-    assert verdict.where == "the rule with handle 2 of the nftables chain inet t public: reject"
+    assert verdict.where == "rule with handle 2 of nftables chain inet t public: reject"
     assert not ask([[{"goto": {"target": "zones"}}]], others=zones).stops
     assert not ask([[{"jump": {"target": "fwd"}}]]).stops
 
