@@ -74,8 +74,9 @@ def loopback_as_it_was(want: Iterable[Fact], seen: Observed) -> Iterator[Step]:
     for fact in want:
         if isinstance(fact, Up) and fact.dev == "lo" and fact.netns in seen.inside and not fact.holds(seen):
             down = ("ip", "link", "set", "dev", "lo", "down")
-            yield Step("Disable loopback again, as it was.", inside(fact.netns, down), optional=True)
+            yield Step("Disable loopback again, as before.", inside(fact.netns, down), optional=True)
             link = seen.at(fact.netns).links.get("lo")
             if link and LOOPBACK not in link.addresses:
                 delete = ("ip", "address", "delete", LOOPBACK, "dev", "lo")
-                yield Step("The kernel gave it this when it was enabled.", inside(fact.netns, delete), optional=True)
+                why = "Delete the address that the kernel added to loopback."
+                yield Step(why, inside(fact.netns, delete), optional=True)

@@ -208,8 +208,8 @@ def shared_switches(intent: Intent) -> Iterator[Fact]:
         yield Sysctl(
             "net/ipv4/ip_forward",
             "1",
-            "Let the host forward packets between its interfaces. It stays enabled when the "
-            "last network is removed, as other programs may rely on it.",
+            "Enable IP forwarding between the interfaces of the host. It stays enabled when the last network is "
+            "removed, as other programs may rely on it.",
         )
 
 

@@ -55,28 +55,28 @@ def _shared_mangle(family: int) -> tuple[Fact, ...]:
         SHARED,
         ("!", "-i", "lo", "-m", "conntrack", "!", "--ctstate", "RELATED,ESTABLISHED"),
         (PREROUTING,),
-        "Check the source of every packet that belongs to no known connection.",
+        "Check the source address of every packet that belongs to no known connection.",
         first=True,
     )
     own_addresses = tuple(
         OwnRule(guard, SHARED, (*_group("src", group), "-m", "rpfilter", "--invert"), ("DROP",), why)
         for group, why in (
-            (GROUP, "Drop what a container sends from an address that the host would not reach by that bridge."),
-            (GROUP_INTERNAL, "The same for containers of an internal network."),
+            (GROUP, "Drop packets of containers whose source address the host does not reach through that bridge."),
+            (GROUP_INTERNAL, "Do the same for containers of internal networks."),
         )
     )
     rows = (
-        (_BRIDGED, "RETURN", "Leave frames between containers on one bridge alone: br_netfilter makes them pass here."),
+        (_BRIDGED, "RETURN", "Skip traffic between containers on one bridge: br_netfilter sends it through here, too."),
         *_internal(),
         _invalid(),
         (
             (*_group("dst", GROUP), "-m", "conntrack", "!", "--ctstate", ANSWERS),
             "DROP",
-            "Drop whatever else would enter a network: only replies and traffic to published ports get in.",
+            "Drop everything else to a network: only replies and traffic to published ports get in.",
         ),
     )
     return (
-        OwnChain(guard, "Create a chain that tells whether a packet comes from where its source address belongs."),
+        OwnChain(guard, "Create a chain that drops packets with a forged source address."),
         *(fact for rule in own_addresses for fact in (rule, Order((rule,)))),
         jump,
         Order((jump,)),
@@ -84,9 +84,9 @@ def _shared_mangle(family: int) -> tuple[Fact, ...]:
             family,
             "mangle",
             rows,
-            "Create a chain for what is never forwarded. It is in the mangle table, which the kernel consults before "
-            "filter: no ACCEPT there can override it.",
-            "Send what the host forwards through that chain first.",
+            "Create a chain for packets that are never forwarded. The kernel evaluates the mangle table before filter, "
+            "so no ACCEPT in filter can override it.",
+            "Send all forwarded packets through that chain first.",
         ),
     )
 
@@ -97,12 +97,12 @@ def _shared_filter(family: int) -> tuple[Fact, ...]:
         (
             (*_BRIDGED, *_group("src", GROUP)),
             "ACCEPT",
-            "Allow containers on one bridge to talk: br_netfilter makes even bridged frames pass here.",
+            "Allow traffic between containers on one bridge: br_netfilter sends it through here, too.",
         ),
         (
             (*_BRIDGED, *_group("src", GROUP_INTERNAL)),
             "ACCEPT",
-            "The same for containers on one bridge of an internal network.",
+            "Do the same for containers on one bridge of an internal network.",
         ),
         *_internal(),
         _invalid(),
@@ -114,7 +114,8 @@ def _shared_filter(family: int) -> tuple[Fact, ...]:
         (
             _group("dst", GROUP),
             "DROP",
-            "Drop everything else: unpublished ports, other networks, neighbors that route to a container.",
+            "Drop everything else: traffic to unpublished ports, from other networks, from hosts that route to a "
+            "container.",
         ),
         (_group("src", GROUP), "ACCEPT", "Allow containers to reach the outside."),
     )
@@ -122,8 +123,8 @@ def _shared_filter(family: int) -> tuple[Fact, ...]:
         family,
         "filter",
         rows,
-        "Create one chain for the rules of all networks, so that their owner is plain.",
-        "Send what the host forwards through that chain first, whatever policy or rules others have.",
+        "Create one chain for the rules of all networks.",
+        "Send all forwarded packets through that chain first, before the rules of other programs.",
     )
 
 
@@ -142,7 +143,9 @@ def _forwarding(family: int, table: str, rows: Iterable[Row], why_chain: str, wh
         rules.append(OwnRule(chain, SHARED, match, (target,), why, after=tuple(rule.words for rule in rules)))
     jump = OwnRule(Chain(family, table, "FORWARD"), SHARED, (), (FORWARD,), why_jump, first=True)
     return (
-        OwnChain(user, "Create a chain for the admin's own rules about containers; it is never flushed.", True),
+        OwnChain(
+            user, "Create a chain for the admin's own rules about containers. mydockernet never flushes it.", True
+        ),
         OwnChain(chain, why_chain),
         *rules,
         Order(tuple(rules)),
@@ -157,8 +160,8 @@ def _group(direction: str, number: str) -> Argv:
 
 def _internal() -> tuple[Row, ...]:
     return (
-        (_group("src", GROUP_INTERNAL), "DROP", "Allow nothing out of an internal network."),
-        (_group("dst", GROUP_INTERNAL), "DROP", "Allow nothing into an internal network."),
+        (_group("src", GROUP_INTERNAL), "DROP", "Drop packets that would leave an internal network."),
+        (_group("dst", GROUP_INTERNAL), "DROP", "Drop packets that would enter an internal network."),
     )
 
 
@@ -180,8 +183,8 @@ def source_guard(owner: str, subnet: IPNetwork, bridge: str) -> tuple[Fact, ...]
         owner,
         ("-s", str(subnet), "!", "-i", bridge),
         ("DROP",),
-        f"Drop packets that claim to come from {owner} but did not arrive by its bridge: they could open a connection "
-        "in a container's name, and what answers it would be let in.",
+        f"Drop packets from addresses of {owner} that did not arrive through its bridge: they could open a connection "
+        "in the name of a container, and the replies would get in.",
     )
     return (rule, Order((rule,)))
 
@@ -193,8 +196,7 @@ def masquerade(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
         owner,
         ("-s", str(subnet), "!", "-o", bridge),
         ("MASQUERADE",),
-        f"Masquerade what leaves {owner}: it carries the host's address, as nobody outside has a route back "
-        f"to {subnet}.",
+        f"Masquerade packets that leave {owner}: they get the host's address, as no other host can route to {subnet}.",
     )
 
 
@@ -205,8 +207,8 @@ def hairpin(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
         owner,
         ("-s", str(subnet), "-o", bridge, "-m", "conntrack", "--ctstate", "DNAT"),
         ("MASQUERADE",),
-        f"Masquerade what a container of {owner} sends to a published port of its own network: the reply must return "
-        "through the host, which translates it back.",
+        f"Masquerade packets from containers of {owner} to published ports of {owner}: the reply must return through "
+        "the host, which translates it back.",
     )
 
 
@@ -217,7 +219,7 @@ def from_loopback(owner: str, bridge: str) -> OwnRule:
         owner,
         ("-s", "127.0.0.0/8", "-o", bridge),
         ("MASQUERADE",),
-        "Masquerade what the host sends through its own 127.0.0.1: a container could not reply to that address.",
+        "Masquerade packets that the host sends from 127.0.0.1: a container could not reply to that address.",
     )
 
 
@@ -226,10 +228,10 @@ def loopback_guards() -> tuple[Fact, ...]:
     rows = (
         (
             "-d",
-            "Drop packets from elsewhere to the host's 127.0.0.1: the kernel drops them by itself only until a port is "
-            "published there.",
+            "Drop packets to 127.0.0.0/8 from outside the host: once a port is published there, the kernel no longer "
+            "does so itself.",
         ),
-        ("-s", "Drop packets from elsewhere that claim to come from it."),
+        ("-s", "Drop packets from outside the host with a source address in 127.0.0.0/8."),
     )
     rules = tuple(
         OwnRule(
@@ -244,8 +246,8 @@ def ports(family: int) -> tuple[Fact, ...]:
     """The chain of the published ports of all networks, and what leads to it."""
     chain = Chain(family, "nat", PORTS)
     local = ("-m", "addrtype", "--dst-type", "LOCAL")
-    from_outside = "Consult it for packets to one of the host's own addresses; leave alone what only passes through."
-    from_host = "Consult it for what the host sends to itself, too."
+    from_outside = "Evaluate that chain for packets to one of the host's own addresses, not for forwarded packets."
+    from_host = "Evaluate that chain for packets that the host sends to itself, too."
     return (
         OwnChain(chain, "Create a chain for published ports."),
         OwnRule(Chain(family, "nat", "PREROUTING"), SHARED, local, (PORTS,), from_outside),
@@ -269,7 +271,7 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
         owner,
         (*only, "-p", mapping.protocol, "--dport", str(host).replace("-", ":")),
         ("DNAT", "--to-destination", to),
-        f"Publish {mapping.protocol} port {host} of {mapping.host_ip or 'every address of the host'}: translate it to "
+        f"Publish {mapping.protocol} port {host} on {mapping.host_ip or 'every address of the host'}: translate it to "
         f"port {inner} of {endpoint}.",
         flows=tuple(
             ("conntrack", "-D", "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)

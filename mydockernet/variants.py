@@ -55,7 +55,7 @@ class Absent(Fact):
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         verb, what = ("-D", f"a rule of {self.owner}") if self.words else ("-X", f"the chain {self.chain.name}")
-        why = f"Delete {what} that {self.program} still has: the kernel evaluates both variants of iptables."
+        why = f"Delete {what} from {self.program}: the kernel evaluates the rules of both variants of iptables."
         argv = (self.program, "-t", self.chain.table, verb, self.chain.name, *self.words, "--wait")
         return (Step(why, argv),) * self.copies
 

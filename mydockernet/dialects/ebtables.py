@@ -51,7 +51,7 @@ class PortFilter(Fact):
         return (
             *(self.undo(seen) if self._chain in seen.frames else ()),
             Step(
-                f"Create a chain for what {self.endpoint} sends: it drops what no rule returns.",
+                f"Create a chain for the frames that {self.endpoint} sends: it drops those that no rule returns.",
                 _command("-N", self._chain, "-P", "DROP"),
             ),
             *(Step(why, _command("-A", self._chain, *words)) for words, why in (first, *rest)),
@@ -88,13 +88,13 @@ class PortFilter(Fact):
     def _rules(self) -> tuple[tuple[Argv, str], ...]:
         to_host: tuple[Argv, ...] = (("-d", self.gateway_mac),) if self.gateway_mac else ((),)
         to_all: tuple[Argv, ...] = (*to_host, ("-d", BROADCAST)) if self.gateway_mac else ((),)
-        only = ", and to the host alone" if self.gateway_mac else ""
+        only = ", to the host only" if self.gateway_mac else ""
         own_mac, v4 = ("-s", self.mac), [str(address) for address in self.addresses if address.version == 4]
         return (
             *(
                 (
                     ("-p", "ARP", *own_mac, *to, "--arp-ip-src", ip, "--arp-mac-src", self.mac, "-j", "RETURN"),
-                    "Allow ARP that claims its own addresses only.",
+                    "Allow ARP with its own MAC and IP address.",
                 )
                 for ip in v4
                 for to in to_all
@@ -197,9 +197,9 @@ def _remove(seen: Observed, chain: str, jump: Argv) -> tuple[Step, ...]:
     # What is not there yet, as in a plan that ends by taking away what it makes, will have one.
     jumps = seen.frames.get(PREROUTING, ()).count(_spec(jump)) if chain in seen.frames else 1
     return (
-        *(Step("Stop checking what enters by this port.", _command("-D", PREROUTING, *jump)) for _ in range(jumps)),
-        Step("Empty its chain.", _command("-F", chain)),
-        Step("Delete its chain.", _command("-X", chain)),
+        *(Step("Stop checking the frames of this port.", _command("-D", PREROUTING, *jump)) for _ in range(jumps)),
+        Step("Flush the chain of the port.", _command("-F", chain)),
+        Step("Delete the chain of the port.", _command("-X", chain)),
     )
 
 

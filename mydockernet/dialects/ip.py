@@ -53,7 +53,7 @@ class OwnNamespace(Fact):
         return self.path in seen.inside
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        why = "Create a network namespace: interfaces, routes and rules of its own, as a container has them."
+        why = "Create a network namespace: it has its own interfaces, routes and rules, as a container does."
         return (Step(why, ("ip", "netns", "add", self.name)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
@@ -83,11 +83,11 @@ class Bridge(Fact):
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         why = (
-            f"Create the bridge: a switch inside the kernel that the containers of {self.owner} plug into. "
-            f"Its link group, {self.group}, is what the filter rules know it by."
+            f"Create the bridge: a switch inside the kernel that connects the containers of {self.owner}. "
+            f"The filter rules match its link group, {self.group}."
         )
         if self.mac:
-            why += " Without a MAC address of its own, it would change it as containers come and go."
+            why += " A fixed MAC address stays the same when containers connect and disconnect."
         address = ("address", self.mac) if self.mac else ()
         return (Step(why, ("ip", "link", "add", "dev", self.name, "group", self.group, *address, "type", "bridge")),)
 
@@ -131,8 +131,8 @@ class Veth(Fact):
         return (
             *lost,
             Step(
-                f"Create a veth pair, a cable with two ends: {self.name} stays here, {self.peer} goes into "
-                f"{self.endpoint}. The link group marks it as one of ours.",
+                f"Create a veth pair, a cable with two ends: {self.name} stays on the host, {self.peer} goes into "
+                f"{self.endpoint}. The link group marks it as mydockernet's.",
                 ("ip", "link", "add", "dev", self.name, "group", self.group, "type", "veth", *peer),
             ),
         )
@@ -201,7 +201,7 @@ class Alias(Attribute):
     def do(self, seen: Observed) -> tuple[Step, ...]:
         return (
             Step(
-                "Mark it with its owner. Only what carries this mark is ever removed.",
+                "Mark the interface with its owner. mydockernet only ever deletes what carries such a mark.",
                 self._ip("link", "set", "dev", self.dev, "alias", tag(self.owner)),
             ),
         )
@@ -226,8 +226,8 @@ class LinkGroup(Attribute):
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         if self._link(seen) is None:
-            return ()  # It is made with it.
-        why = f"Put {self.dev} back into its link group, which the filter rules know it by."
+            return ()  # It is created in its group.
+        why = f"Put {self.dev} back into its link group, which the filter rules match."
         return (Step(why, self._ip("link", "set", "dev", self.dev, "group", self.group)),)
 
 
@@ -249,8 +249,8 @@ class Mtu(Attribute):
         return link is not None and link.mtu == self.mtu
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        # Not as the interface is made: a bridge would forget it when its last port goes.
-        why = f"Give {self.dev} its MTU: how many bytes a packet on it may have."
+        # Not when the interface is created: a bridge would lose it with its last port.
+        why = f"Set the MTU of {self.dev}: the largest packet that it sends, in bytes."
         return (Step(why, self._ip("link", "set", "dev", self.dev, "mtu", str(self.mtu))),)
 
 
@@ -271,7 +271,7 @@ class StrayLink(Fact):
         return ()
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        why = "Delete an interface that carries mydockernet's mark, but belongs to no network."
+        why = "Delete an interface that carries mydockernet's mark but belongs to no network."
         return (Step(why, ("ip", "link", "delete", "dev", self.name)),)
 
     def makes(self) -> str:
@@ -307,11 +307,11 @@ class HardwareAddress(Attribute):
         if self.made_with and self._link(seen) is None:
             return ()
         if self.made_with:
-            why = f"Give {self.dev} its own MAC address back: it is what containers know their gateway by."
+            why = f"Restore the MAC address of {self.dev}: containers have it in their ARP tables as their gateway's."
             return (Step(why, self._ip("link", "set", "dev", self.dev, "address", self.mac)),)
         return (
             Step(
-                "Derive the MAC address from the IP address, so that the ARP entries of its neighbors stay valid.",
+                "Set the MAC address, so that ARP entries of other containers stay valid when it reconnects.",
                 self._ip("link", "set", "dev", self.dev, "address", self.mac),
             ),
         )
@@ -337,7 +337,7 @@ class Master(Attribute):
     def do(self, seen: Observed) -> tuple[Step, ...]:
         return (
             Step(
-                f"Attach the host's end to the bridge {self.bridge}.",
+                f"Attach the host's end to bridge {self.bridge}.",
                 self._ip("link", "set", "dev", self.dev, "master", self.bridge),
             ),
         )
@@ -373,7 +373,7 @@ class PortFlag(Attribute):
         on = self.wanted(seen)
         if on == self.default and self._link(seen) is None:
             return ()
-        why = self.why if on != self.default else f"Set {self.flag} of {self.dev} back: it is a port like any other."
+        why = self.why if on != self.default else f"Reset {self.flag} of {self.dev} to the kernel's default."
         argv = self._ip("link", "set", "dev", self.dev, "type", "bridge_slave", self.flag, "on" if on else "off")
         return (Step(why, argv),)
 

@@ -25,7 +25,7 @@ class DefaultRoute(Attribute):
         return (Step(why, self._ip("route", "add", *self._words)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(f"Delete the default route by {self.dev}.", self._ip("route", "delete", *self._words)),)
+        return (Step(f"Delete the default route through {self.dev}.", self._ip("route", "delete", *self._words)),)
 
     @property
     def _words(self) -> Argv:
@@ -50,14 +50,14 @@ class TableRoute(Attribute):
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         why = (
-            "Reach everything else by the network's gateway."
+            f"In table {self.table}, route everything else to the gateway of that network."
             if self.gateway
-            else f"In a table of its own: by {self.dev} to the neighbors on that network."
+            else f"In table {self.table}, route to the containers of that network through {self.dev}."
         )
         return (Step(why, self._ip("route", "add", *self._words)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(f"Delete the route of table {self.table}.", self._ip("route", "delete", *self._words)),)
+        return (Step(f"Delete a route of table {self.table}.", self._ip("route", "delete", *self._words)),)
 
     @property
     def _words(self) -> Argv:
@@ -80,13 +80,13 @@ class SourceLookup(Fact):
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         why = (
-            f"Send what has the source {self.source} by the network that the address is of. The host drops what comes "
-            "by another one, as it looks forged."
+            f"Use that table for packets from {self.source}. If they left by another network, the host would drop them "
+            "as forged."
         )
         return (Step(why, inside(self.netns, ("ip", "rule", "add", *self._words))),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        why = f"Delete the lookup for {self.source}."
+        why = f"Delete the routing rule for {self.source}."
         return (Step(why, inside(self.netns, ("ip", "rule", "delete", *self._words))),)
 
     @property

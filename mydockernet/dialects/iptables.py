@@ -50,7 +50,7 @@ class OwnChain(Fact):
             return ()  # Somebody's rules are in it; they stay, and so does it.
         if any(not is_ours(rule) for rule in _leading_to(self.chain, seen)):
             return ()
-        return (Step(f"Delete the chain {self.chain.name}, now empty.", _command(self.chain, "-X", ())),)
+        return (Step(f"Delete the chain {self.chain.name}, which is empty now.", _command(self.chain, "-X", ())),)
 
     def obstacle(self, seen: Observed) -> str:
         rules = (*seen.chains.get(self.chain, ()), *_leading_to(self.chain, seen))
@@ -90,7 +90,8 @@ class OwnRule(Fact):
         return (Step(self.why, self._command(seen)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        why = f"Delete the rule of {'the shared chains' if self.owner == SHARED else self.owner}: {self.summary}."
+        owner = "a shared rule" if self.owner == SHARED else f"a rule of {self.owner}"
+        why = f"Delete {owner}: {self.chain.table} {self.summary}."
         return (Step(why, _command(self.chain, "-D", self.words)),) * max(1, self.copies(seen))
 
     def copies(self, seen: Observed) -> int:
@@ -135,7 +136,7 @@ class PortRule(OwnRule):
         return (*OwnRule.undo(self, seen), *self._forget(seen))
 
     def _forget(self, seen: Observed) -> Iterable[Step]:
-        why = "Forget connections to this port that began earlier: the kernel would keep sending them the old way."
+        why = "Forget earlier connections to this port: the kernel would keep translating them as before."
         return (Step(why, argv, optional=True) for argv in self.flows if seen.conntrack)
 
 
@@ -164,7 +165,11 @@ class Order(Fact):
     def do(self, seen: Observed) -> tuple[Step, ...]:
         # Those that were missing have just been added.
         return (
-            *(replace(s, why=f"{s.why} It is not in its place.") for rule in self.rules for s in rule.undo(seen)),
+            *(
+                replace(s, why=f"{s.why} It is misplaced; the next step inserts it again.")
+                for rule in self.rules
+                for s in rule.undo(seen)
+            ),
             *(
                 Step(rule.why, _command(rule.chain, "-I", rule.words, str(place)))
                 for place, rule in enumerate(self.rules, 1)
@@ -200,7 +205,7 @@ class StrayRule(Fact):
         return ()
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        why = "Delete a rule that carries mydockernet's mark, but that no network needs."
+        why = "Delete a rule that carries mydockernet's mark but that no network needs."
         if self.has is None:
             return (Step(why, _command(self.chain, "-D", self.words)),) * self.copies
         # Which of them goes can't be told in words: all go, and it is put back where it belongs.

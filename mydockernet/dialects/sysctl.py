@@ -46,7 +46,7 @@ class Sysctl(Fact):
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         if not self.otherwise:
             return ()
-        return (Step(f"Set {dotted(self.key)} back.", self._set(self.otherwise)),)
+        return (Step(f"Reset {dotted(self.key)}.", self._set(self.otherwise)),)
 
     def _set(self, value: str) -> Argv:
         return inside(self.netns, ("sysctl", "-w", f"{dotted(self.key)}={value}"))

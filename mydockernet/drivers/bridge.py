@@ -28,8 +28,8 @@ def bridge_facts(network: Network) -> Iterator[Fact]:
         yield ip.InterfaceAddress(
             network.bridge,
             subnet.gateway_interface,
-            f"Give the host its address on {network.name}: the gateway of its containers. The prefix length also "
-            f"makes the route to {subnet.network}.",
+            f"Give the host its address on {network.name}: the gateway of its containers. The prefix length also adds "
+            f"the route to {subnet.network}.",
         )
 
 
@@ -79,14 +79,16 @@ def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
         veth,
         "isolated",
         not network.icc,
-        "Isolate the port: it reaches the host, but no other isolated port.",
+        "Isolate the port: it can reach the host, but no other isolated port.",
     )
-    yield ip.PortFlag(veth, "bcast_flood", network.icc, "Send no broadcasts of neighbors to this port.", default=True)
+    yield ip.PortFlag(
+        veth, "bcast_flood", network.icc, "Do not forward broadcasts of other containers to this port.", default=True
+    )
     yield ip.PortFlag(
         veth,
         "hairpin",
         bool(endpoint.ports),
-        "Allow frames to leave by the port they came from: the container may use its own published ports.",
+        "Allow frames to leave by the port they arrived on: the container can then use its own published ports.",
     )
     yield ip.Up(veth, "Enable the host's end.")
 
@@ -96,8 +98,8 @@ def bridge_switches(network: Network) -> Iterator[Fact]:
     yield Sysctl(
         f"net/ipv6/conf/{network.bridge}/disable_ipv6",
         "1",
-        "Disable IPv6 on the bridge, as the network has none: a container that enables it on its own would reach the "
-        "host past all rules, or become its default route.",
+        "Disable IPv6 on the bridge: no rule filters it. A container that enabled it could reach the host, or become "
+        "its default route by a router advertisement.",
         dev=network.bridge,
     )
     if any(mapping.on_loopback for _, endpoint in attached([network]) for mapping in endpoint.ports):
@@ -126,16 +128,16 @@ def container_switches(endpoint: Endpoint, places: Collection[tuple[Network, End
     veth, dev = endpoint.veth, endpoint.interface
     netns, name = endpoint.namespace.path, endpoint.name
     for key, value, why in (
-        ("disable_ipv6", "1", f"Disable IPv6 in {name}, as its network has none and nothing filters it."),
+        ("disable_ipv6", "1", f"Disable IPv6 in {name}: its network has none, and no rule filters it."),
         ("accept_ra", "0", "Ignore router advertisements."),
-        ("autoconf", "0", "Let the kernel make up no address."),
+        ("autoconf", "0", "Do not configure addresses automatically."),
     ):
         yield Sysctl(f"net/ipv6/conf/{dev}/{key}", value, why, dev=veth, netns=netns)
     if len(places) > 1:
         yield Sysctl(
             f"net/ipv4/conf/{dev}/rp_filter",
             "2",
-            "Accept packets that arrive here even if the reply would leave by another network of the container.",
+            "Accept packets even if the reply would leave by another network of the container.",
             dev=veth,
             netns=netns,
         )

@@ -84,7 +84,7 @@ def _command(step: Step) -> list[str]:
 
 def _before(record: Record) -> Iterator[Step]:
     if record.makes_folder:
-        why = "Create the state folder. Only root may look into it."
+        why = "Create the state directory. Only root can read it."
         yield Step(why, ("install", "-d", "-m", "0700", record.folder, f"{record.folder}/networks"))
     yield _guard(record)
 
@@ -98,14 +98,14 @@ def _guard(record: Record) -> Step:
         f"    exit {Conflict.exit_code}\n"
         "}"
     )
-    return Step("Refuse to run if the record has changed since this plan was made: compare its checksum.", _sh(code))
+    return Step("Compare the checksum of the record: stop if it has changed since this plan was made.", _sh(code))
 
 
 def _lock(folder: str) -> list[str]:
     said = f"mydockernet: error: another mydockernet process holds the lock {folder}/lock"
     return [
         "",
-        "# Take the lock of the record, as every verb does, and hold it until the script ends.",
+        "# Take the lock of the record, as every command does, and hold it until the script ends.",
         "umask 077",
         f"exec 9>>{shlex.quote(folder + '/lock')}",
         f"flock --timeout {LOCK_TIMEOUT} 9 || {{",
@@ -124,14 +124,14 @@ def _after(record: Record) -> Iterator[Step]:
             continue
         temporary = f"{folder}/.{name}.tmp"
         yield Step(
-            f"Record {what}, as list, check and repair read it: into a temporary file first.",
+            f"Write the new record of {what}, into a temporary file first.",
             ("install", "-m", "0600", "/dev/stdin", temporary),
             stdin=content,
         )
-        yield Step("Make sure that the file is on the disk.", ("sync", temporary))
-        yield Step("Put it in place, whole or not at all.", ("mv", temporary, path))
+        yield Step("Flush the file to disk.", ("sync", temporary))
+        yield Step("Move it into place, which is atomic.", ("mv", temporary, path))
     if record.files:
-        yield Step("Make sure that the folder is on the disk, too.", ("sync", f"{record.folder}/networks"))
+        yield Step("Flush the directory to disk, too.", ("sync", f"{record.folder}/networks"))
 
 
 def _sh(code: str) -> tuple[str, ...]:
