@@ -1,4 +1,4 @@
-"""The one choreography that all changing verbs share, and its dry run.
+"""The sequence that all changing verbs share, its dry run, and the audit of `check`.
 
 lock → recover → load → validate, observe → plan → journal → apply → save → clear the journal → unlock
 """
@@ -32,14 +32,14 @@ from mydockernet.record.script import Record
 from mydockernet.transitions import Transition, repair, scoped
 from mydockernet.value import EMPTY, Value, replace
 
-# How often a plan is made anew because things vanished while it was carried out.
+# How often to plan again because something disappeared during a change.
 ATTEMPTS = 10
 
 
 class Outcome(Value):
-    """What a verb changed of the intent, what it found missing on the way, what of the kernel it put right.
+    """What a verb changed, with `notes` on what was already missing and the drift that it repaired (`mended`).
 
-    `left` are containers that a repair could not put right.
+    `left` has an error for each container that a repair could not repair.
     """
 
     change: Change
@@ -49,7 +49,10 @@ class Outcome(Value):
 
 
 class Preview(Value):
-    """What would be done to the kernel and to the record, what could not be read to tell, and what would undo it."""
+    """What a verb would do: the `steps` to the kernel, those to the `record`, and the steps that undo it (`back`).
+
+    `notes` say what could not be read, `errors` which transitions failed.
+    """
 
     steps: tuple[Step, ...]
     notes: tuple[str, ...]
@@ -59,7 +62,7 @@ class Preview(Value):
 
 
 class Audit(Value):
-    """What has drifted, what this user may not read to tell, and what root could not: state files, and the kernel."""
+    """All drift, `notes` on what this user cannot read, and `errors` for what is unreadable even for root."""
 
     drifts: tuple[Drift, ...]
     notes: tuple[str, ...]
@@ -67,9 +70,9 @@ class Audit(Value):
 
 
 class Goal(Value):
-    """An intent to bring the kernel to, from any mixture of others that were begun, the oldest first.
+    """The intent to reach, from a state that may mix several others that were `begun`, the oldest first.
 
-    `failed` are cables that a repair has tried in vain, each with the reason.
+    `failed` are cables that a repair could not repair, each with the reason.
     """
 
     begun: tuple[Intent, ...]
@@ -80,9 +83,9 @@ class Goal(Value):
 
 
 class Facing(Value):
-    """The facts of what was begun, those of the target, and what is seen.
+    """The facts of what was begun (`had`) and of the target (`want`), and an observation.
 
-    `spared` are cables that are left as they are; `obstructed` are those that a repair can't put right, and why.
+    `spared` are cables that are left alone; `obstructed` are those that a repair cannot repair, each with the reason.
     """
 
     target: Intent
@@ -94,12 +97,12 @@ class Facing(Value):
 
     @property
     def sides(self) -> tuple[tuple[Fact, ...], tuple[Fact, ...], Observed]:
-        """What the planner takes."""
+        """The arguments of the planner."""
         return cables.without(self.had, self.spared), cables.without(self.want, self.spared), self.seen
 
     @property
     def left(self) -> tuple[LeftOut, ...]:
-        """An error for each container that a repair can't put right."""
+        """An error for each container that a repair cannot repair."""
         return tuple(
             LeftOut(f"{network}: {what}", hint=f"fix the cause, then run mydockernet repair {network}")
             for network, what in cables.told(self.obstructed, self.target)
@@ -107,7 +110,11 @@ class Facing(Value):
 
 
 def perform(context: Context, transition: Transition) -> Outcome:
-    """Make a change, as a whole or not at all. Returns what changed, or raises with all as it was before."""
+    """Make a change completely or not at all, and return it.
+
+    Raises what the transition raises, Locked, Interrupted, or Failed. Unless its message says otherwise, the change has
+    been rolled back.
+    """
     context.kernel.require_rights()
     timeout = context.lock_timeout
     with context.store.lock(timeout), context.kernel.lock(timeout), _signals() as stop_if_told:
@@ -129,7 +136,7 @@ def perform(context: Context, transition: Transition) -> Outcome:
         try:
             context.store.write_journal(change.before, change.after)
         except NoSpace as full:
-            # Where nothing is but taken away, the record holds what is left until it is all gone.
+            # During a removal the record itself holds what is left, until all of it is gone.
             if any(change.after.values()) or not change:
                 raise
             notes = (*notes, f"{full}; the removal continues without a journal")
@@ -145,16 +152,16 @@ def perform(context: Context, transition: Transition) -> Outcome:
 
 
 def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
-    """The plan of some changes, one after the other: no rights, no lock, nothing written.
+    """Plan some changes, one after the other, without rights or a lock; nothing is written.
 
-    Raises NotPermitted where the plan would depend on something that could not be read.
+    Raises NotPermitted if the plan depends on something that this user cannot read.
     """
     notes: list[str] = []
     errors: list[MydockernetError] = []
     before: Intent = {}
     pending = None
     store = context.store
-    digest = store.digest()  # First: if the record changes from here on, the script will refuse to run.
+    digest = store.digest()  # First: if the record changes after this, the script refuses to run.
     try:
         pending, before = store.journal(), store.load()
     except NotPermitted as error:
@@ -194,7 +201,7 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
 
 
 def recover(context: Context) -> None:
-    """Bring a change that a killed process left back to before it, or note that it was complete."""
+    """Roll back the change that a killed process left in the journal, unless it was complete."""
     pending = context.store.journal()
     if pending is None:
         return
@@ -206,7 +213,7 @@ def recover(context: Context) -> None:
 
 
 def audit(context: Context, scope: Scope) -> Audit:
-    """What has drifted: changes nothing, and needs no rights but those to look. Raises NotFound."""
+    """Compare the kernel with the record. Changes nothing, and needs only the rights to read. Raises NotFound."""
     with contextlib.ExitStack() as locked:
         unlocked: tuple[str, ...] = ()
         try:
@@ -223,7 +230,7 @@ def audit(context: Context, scope: Scope) -> Audit:
     found = (*drift.find(intent, target, facing.had, facing.want, facing.seen, unfinished), *blocked)
     unread = facing.seen.unread
     if context.kernel.may_change():
-        # Nobody who may look at everything takes half a look for a whole one. A container's mess is a drift.
+        # For root, an incomplete observation is an error. A container that cannot be read is drift.
         whole = [why for why in unread if why in seen.unread or facing.seen.frameless]
         errors = (*errors, *(Failed(f"cannot check everything: {why}") for why in whole))
         unread = tuple(why for why in unread if why not in whole)
@@ -232,7 +239,7 @@ def audit(context: Context, scope: Scope) -> Audit:
 
 
 def _goal(begun: tuple[Intent, ...], target: Intent, mends: Scope | None = None) -> Goal:
-    """From all that was begun: what the kernel may have of it is concerned as well as the target."""
+    """Return a goal whose concern covers the target and all that the kernel may have of what was begun."""
     concerns = [plan.difference(intent, target).concern for intent in begun]
     if mends is not None:
         concerns.append(plan.concern_of(network for intent in (*begun, target) for network in scoped(intent, mends)))
@@ -242,8 +249,8 @@ def _goal(begun: tuple[Intent, ...], target: Intent, mends: Scope | None = None)
 
 
 def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> Facing:
-    """The facts of what was begun, and of the target; and what is seen, with what else these take to be told."""
-    # An endpoint of a dead container that is to stay as it is: nothing can be done about its cable.
+    """Return the facts of a goal, and the observation with all that is needed to judge them."""
+    # An endpoint that stays although its container is gone: nothing can be done about its cable.
     concern = goal.concern
     old = {(network.name, endpoint.name) for network, endpoint in model.endpoints(goal.begun[0].values())}
     lost = frozenset(
@@ -264,7 +271,7 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
             seen = kernel.observe_frames(seen, lenient)
         had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
     if not strangers and not goal.target:
-        # The last one to leave deletes what other state folders shared with it.
+        # The last network of all state directories deletes what they shared.
         had = (*had, *(fact for fact in ruleset.every_shared(4) if not fact.obstacle(seen)))
     if strangers:
         want = tuple(dict.fromkeys((*want, *(fact for intent in goal.begun for fact in plan.shared_facts(intent)))))
@@ -279,7 +286,7 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
     seen = kernel.observe_sysctls(seen, sights.sysctls, lenient)
     if goal.mends is None:
         return Facing(goal.target, had, want, seen, cables.lost_elsewhere(goal.begun, goal.target, want, seen), {})
-    # What is wrong in one container must not keep the others from being repaired.
+    # A problem in one container must not stop the repair of the others.
     obstructed = {**cables.obstructed(goal.target, had, want, seen), **goal.failed}
     spared = cables.with_namespaces(obstructed, goal.target)
     return Facing(goal.target, had, want, seen, spared, obstructed)
@@ -288,9 +295,10 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
 def _in_other_variant(
     goal: Goal, had: Sequence[Fact], want: Sequence[Fact], seen: Observed
 ) -> tuple[variants.Absent, ...]:
-    """What of ours the other variant of iptables is not to have any more.
+    """Return what to delete from the other variant of iptables.
 
-    A repair takes all that it covers; any verb what it takes from our own variant too; the last remove all.
+    A repair deletes all that it covers, any verb what it deletes from the current variant, and the last removal
+    everything.
     """
     realms = {network.realm for intent in goal.begun for network in intent.values()}
     last = () if goal.target else tuple(Scope((), realm) for realm in realms)
@@ -304,7 +312,7 @@ def _in_other_variant(
 
 
 def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, lenient: bool = False) -> Observed:
-    """What a transition has to see, and what was seen already."""
+    """Extend an observation by what a transition needs."""
     if not seen or not seen.links:
         seen = kernel.observe(lenient=lenient)
     if transition.ports is not None:
@@ -318,10 +326,11 @@ def _resolved(transition: Transition) -> Transition:
 
 
 def _reach(goal: Goal, facing: Facing, kernel: Kernel, before_each: Callable[[], None] = lambda: None) -> Facing:
-    """Carry out the steps to a goal. Where one fails because what it was for is gone, go on from what is seen then.
+    """Run the steps to a goal, and return the facing that they were planned from. Raises CommandFailed.
 
-    A container may end at any moment, and take its interface along between a look and a command. In a repair, a step
-    that fails for one container ends the repair of that one alone.
+    A container may end between an observation and a command, and its interface with it. If a step fails because its
+    object is gone, plan again from a new observation. In a repair, a failed step for one container ends the repair of
+    that container only.
     """
     attempts = ATTEMPTS
     steps = plan.plan(*facing.sides)
@@ -346,7 +355,7 @@ def _reach(goal: Goal, facing: Facing, kernel: Kernel, before_each: Callable[[],
 
 
 def _missing(network: Network, endpoint: Endpoint, seen: Observed) -> Iterator[str]:
-    """What of an endpoint that goes was gone already."""
+    """Yield what was already missing of an endpoint that is removed."""
     if endpoint.detached:
         return
     if not namespaces.alive(endpoint.namespace):
@@ -382,7 +391,7 @@ def _roll_back_after(failure: BaseException, context: Context, change: Change, l
 
 @contextlib.contextmanager
 def _signals() -> Iterator[Callable[[], None]]:
-    """Hold SIGINT, SIGTERM and SIGHUP back. Yields what raises Interrupted, once one of them has come."""
+    """Hold back SIGINT, SIGTERM and SIGHUP. Yields a function that raises Interrupted if one of them has arrived."""
     received: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
@@ -392,7 +401,7 @@ def _signals() -> Iterator[Callable[[], None]]:
         if received:
             raise Interrupted(f"interrupted by {signal.Signals(received[0]).name}; nothing has changed")
 
-    # One that is ignored already, as SIGHUP is under nohup, stays so.
+    # A signal that is ignored already, as SIGHUP is under nohup, stays ignored.
     told = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     caught = [number for number in told if signal.getsignal(number) is not signal.SIG_IGN]
     previous = [signal.signal(number, remember) for number in caught]

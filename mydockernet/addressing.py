@@ -1,4 +1,4 @@
-"""Subnets, ranges and pools: reading them from words, finding one that is free. Pure, over ipaddress."""
+"""Parse subnets, ranges and pools, and choose free ones. Pure, on top of ipaddress."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IPV6_LATER = "IPv6 is not supported yet"
 
 
 class Pool(Value):
-    """Where subnets that nobody named are cut from: a block, and the prefix length of a piece."""
+    """A block that subnets are chosen from, and the prefix length of each."""
 
     block: IPNetwork
     prefixlen: int
@@ -33,7 +33,7 @@ DEFAULT_POOLS = (Pool(ipaddress.ip_network("10.208.0.0/12"), 24),)
 
 
 class Taken(Value):
-    """A block of addresses that a new subnet must not overlap, and who has it, in words."""
+    """A block that a new subnet must not overlap, and its owner for messages, as in `network "web"`."""
 
     block: IPNetwork
     owner: str
@@ -42,10 +42,10 @@ class Taken(Value):
 def read_subnets(
     subnets: Sequence[str], gateways: Sequence[str], ranges: Sequence[str], reserved: Sequence[str]
 ) -> tuple[Subnet, ...]:
-    """Turn the words of --subnet, --gateway, --ip-range and --reserve into subnets.
+    """Parse the values of --subnet, --gateway, --ip-range and --reserve.
 
-    A subnet written with host bits (192.168.10.7/24) names its gateway by them; else the gateway is the
-    first address. Raises Invalid with every problem, each named with its option.
+    The host bits of a subnet, if set, give its gateway (192.168.10.7/24); otherwise it is the first address. Raises
+    Invalid with every problem, each with its option.
     """
     problems: list[str] = []
     found: list[Subnet] = []
@@ -64,7 +64,7 @@ def read_subnets(
     complete = len(found) == len(subnets)
 
     def place(option: str, address: Address, word: str) -> int | None:
-        """Which subnet an address belongs to; silent where a subnet was misread, as it might be that one."""
+        """Return the index of the subnet of an address. Adds no problem if an invalid subnet may be it."""
         for index, subnet in enumerate(found):
             if address in subnet.network:
                 return index
@@ -108,7 +108,7 @@ def read_subnets(
 
 
 def read_pools(text: str) -> tuple[Pool, ...]:
-    """Read MYDOCKERNET_POOLS: CIDR[/PREFIXLEN],… as in 10.208.0.0/12/24; a piece is a /24 unless said.
+    """Parse MYDOCKERNET_POOLS: CIDR[/PREFIXLEN],… as in 10.208.0.0/12/24. The default prefix length is 24.
 
     Raises Invalid.
     """
@@ -135,9 +135,9 @@ def read_pools(text: str) -> tuple[Pool, ...]:
 
 
 def free_subnet(pools: Iterable[Pool], taken: Iterable[Taken]) -> Subnet:
-    """The first piece of the pools that overlaps nothing taken, its gateway the first address.
+    """Return the first subnet of the pools that overlaps no taken block; its gateway is its first address.
 
-    Its cost is that of sorting what is taken, not of trying every piece. Raises Conflict when all are taken.
+    The cost is that of sorting `taken`, whatever the size of the pools. Raises Conflict if none is free.
     """
     spans = sorted(
         (int(t.block.network_address), int(t.block.broadcast_address)) for t in taken if t.block.version == 4
@@ -161,9 +161,9 @@ def free_subnet(pools: Iterable[Pool], taken: Iterable[Taken]) -> Subnet:
 
 
 def free_address(subnet: Subnet, used: Collection[Address]) -> Address | None:
-    """The next free address after the last one given, round and round; None where all are in use.
+    """Return the next free address after the last one assigned, wrapping around at the end; None if all are in use.
 
-    Its cost is that of the addresses in use, not of the range's size.
+    The cost depends on the number of addresses in use, not on the size of the subnet.
     """
     kept = {int(a) for a in (*_edges(subnet.network), subnet.gateway, *(r.address for r in subnet.reserved), *used)}
     whole = AddressRange(subnet.network.network_address, subnet.network.broadcast_address)
@@ -178,7 +178,7 @@ def free_address(subnet: Subnet, used: Collection[Address]) -> Address | None:
 
 
 def capacity(subnet: Subnet) -> int:
-    """How many addresses of a subnet may be handed out at all, in use or not."""
+    """Return how many addresses of a subnet containers can have, in use or not."""
     spans = subnet.ranges or (AddressRange(subnet.network.network_address, subnet.network.broadcast_address),)
     kept = {*_edges(subnet.network), subnet.gateway, *(r.address for r in subnet.reserved)}
     total, end = 0, -1
@@ -189,7 +189,7 @@ def capacity(subnet: Subnet) -> int:
 
 
 def unusable(subnet: Subnet, address: Address) -> str:
-    """Why an address of a subnet is nobody's to have, in words; empty where there is no reason."""
+    """Return why no container can have an address, as in `the gateway of 10.1.0.0/24`; empty if one can."""
     if address in _edges(subnet.network):
         return f"the network or broadcast address of {subnet.network}"
     if address == subnet.gateway:
@@ -199,7 +199,7 @@ def unusable(subnet: Subnet, address: Address) -> str:
 
 
 def overlap(network: IPNetwork, taken: Iterable[Taken]) -> Taken | None:
-    """The first block that a subnet would overlap, if any."""
+    """Return the first taken block that a subnet overlaps, or None."""
     return next((t for t in taken if t.block.version == network.version and t.block.overlaps(network)), None)
 
 
@@ -230,7 +230,7 @@ def _subnet(word: str) -> Subnet:
 
 
 def read_address(word: str) -> Address:
-    """Read an address. Raises ValueError, also for one of a family that is not built yet."""
+    """Parse an address. Raises ValueError, also for IPv6, which is not supported yet."""
     address = ipaddress.ip_address(word)
     if address.version == 6:
         raise ValueError(f"{word}: {IPV6_LATER}")
@@ -258,7 +258,7 @@ def _reservation(word: str) -> Reservation:
 
 
 def _edges(network: IPNetwork) -> tuple[Address, ...]:
-    """The network's and the broadcast address; a /31 has neither (RFC 3021)."""
+    """Return the network and broadcast addresses; a /31 has neither (RFC 3021)."""
     if network.prefixlen >= network.max_prefixlen - 1:
         return ()
     return (network.network_address, network.broadcast_address)

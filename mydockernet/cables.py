@@ -1,6 +1,7 @@
-"""Cables that a plan leaves as they are: those it is not about, and those with an obstacle in their container. Pure.
+"""Select the cables that a plan leaves alone: those outside its concern, and those that it cannot repair. Pure.
 
-A cable is called by the name of its end on the host. All facts of an endpoint go with its cable, but for its ports.
+A cable is a veth pair, identified by the name of its end on the host. All facts of an endpoint depend on its cable,
+except for its published ports.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -14,12 +15,12 @@ LOOPBACK = "127.0.0.1/8"
 
 
 def without(facts: Iterable[Fact], spared: Collection[str]) -> tuple[Fact, ...]:
-    """Facts, less those of these cables, and those that go with no cable in these namespaces."""
+    """Return the facts that depend neither on the spared cables nor on the spared namespaces."""
     return tuple(fact for fact in facts if (fact.makes() or fact.within() or fact.netns or None) not in spared)
 
 
 def lost_elsewhere(begun: Iterable[Intent], target: Intent, want: Iterable[Fact], seen: Observed) -> frozenset[str]:
-    """The cables that are gone, of endpoints that a change is not about: they are for repair."""
+    """Return the missing cables of endpoints that a change does not concern: only repair creates them again."""
     same = {(network.name, endpoint) for network, endpoint in model.attached(target.values())}
     for intent in begun:
         same &= {(network.name, endpoint) for network, endpoint in model.attached(intent.values())}
@@ -28,7 +29,7 @@ def lost_elsewhere(begun: Iterable[Intent], target: Intent, want: Iterable[Fact]
 
 
 def with_namespaces(spared: Collection[str], target: Intent) -> frozenset[str]:
-    """These cables, and the paths of the namespaces that no other cable of the target leads to."""
+    """Return these cables, and the paths of namespaces that no other cable of the target leads to."""
     places = [endpoint for _, endpoint in model.attached(target.values())]
     spared = frozenset(spared)
     others = {endpoint.namespace.path for endpoint in places if endpoint.veth not in spared}
@@ -36,7 +37,7 @@ def with_namespaces(spared: Collection[str], target: Intent) -> frozenset[str]:
 
 
 def obstructed(target: Intent, had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> dict[str, str]:
-    """The cables that can't be repaired, each with the reason: something else is in its place, or nobody can look."""
+    """Return the cables that cannot be repaired, each with the reason: an obstacle, or an unreadable namespace."""
     known = set(had)
     paths = {endpoint.veth: endpoint.namespace.path for _, endpoint in model.attached(target.values())}
     found: dict[str, str] = {}
@@ -52,16 +53,16 @@ def obstructed(target: Intent, had: Iterable[Fact], want: Iterable[Fact], seen: 
 
 
 def at_fault(argv: Argv, target: Intent, want: Iterable[Fact], seen: Observed) -> frozenset[str]:
-    """The cables that a failed command was for; none, where it was not for a container alone."""
+    """Return the cables that a failed command was for; none if it was not for a single container."""
     cables = {endpoint.veth: endpoint.namespace.path for _, endpoint in model.attached(target.values())}
     made = (fact for fact in want if any(step.do == argv for step in fact.do(seen)))
     exactly = frozenset({fact.makes() or fact.within() for fact in made} & {*cables})
-    # Of a batch that does not tell which of its commands failed, the namespace is known.
+    # If a batch does not say which of its commands failed, its namespace is still known.
     return exactly or frozenset(cable for cable, path in cables.items() if argv[:2] == inside(path, ())[:2])
 
 
 def told(left: Mapping[str, str], target: Intent) -> tuple[tuple[str, str], ...]:
-    """The network of each cable that is left, and a sentence about it."""
+    """Return (network, message) for each cable that is left alone."""
     return tuple(
         (network.name, f"cannot repair container {endpoint.name}: {left[endpoint.veth]}")
         for network, endpoint in model.endpoints(target.values())
@@ -70,7 +71,7 @@ def told(left: Mapping[str, str], target: Intent) -> tuple[tuple[str, str], ...]
 
 
 def loopback_as_it_was(want: Iterable[Fact], seen: Observed) -> Iterator[Step]:
-    """What disables loopback again in the containers where it was not enabled before."""
+    """Yield the steps that disable loopback again in containers where it was down before."""
     for fact in want:
         if isinstance(fact, Up) and fact.dev == "lo" and fact.netns in seen.inside and not fact.holds(seen):
             down = ("ip", "link", "set", "dev", "lo", "down")

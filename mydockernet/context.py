@@ -1,4 +1,4 @@
-"""Where a verb works: the record, and the kernel."""
+"""The record and the kernel that a verb works on."""
 
 from mydockernet.kernel.door import Kernel
 from mydockernet.record.store import JsonStore
@@ -6,7 +6,7 @@ from mydockernet.value import Value
 
 
 class Context(Value):
-    """Where a verb works: the record, the kernel, and how many seconds it waits for the lock."""
+    """The record and the kernel that a verb works on, and how long it waits for a lock, in seconds."""
 
     store: JsonStore
     kernel: Kernel

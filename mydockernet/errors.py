@@ -1,18 +1,19 @@
-"""What can go wrong, each with the exit code and the hint that a user gets. Knows nothing of the rest."""
+"""The errors that a user sees, with their exit codes and hints. Imports nothing of mydockernet."""
 
 import shlex
 from collections.abc import Iterable
 
 
 def command_line(argv: Iterable[str]) -> str:
-    """A command as a person types it: quoted for sh, but for the lone ! of iptables, which needs no quotes."""
+    """Return a command as a user would type it: quoted for sh, except the lone ! of iptables, which needs no quotes."""
     return " ".join(word if word == "!" else shlex.quote(word) for word in argv)
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""Text for a terminal: what is not printable, and not in `keep`, as an escape such as \x1b.
+    r"""Escape the characters of a text that are neither printable nor in `keep`, as in \x1b.
 
-    Names of interfaces and processes, aliases and comments come from containers and ordinary users.
+    Names of interfaces and processes, aliases and comments come from containers and ordinary users, so a terminal must
+    not receive them as they are.
     """
     if text.isprintable():
         return text
@@ -20,12 +21,12 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def quoted(word: str) -> str:
-    r"""A name or a word of the user in double quotes, for a message; control characters are escaped, as in \n."""
+    r"""Return a name or an argument in double quotes, for a message. Control characters are escaped, as in \n."""
     return f'"{printable(word)}"'
 
 
 class MydockernetError(Exception):
-    """An error that a user sees: one line a message, at most one hint, never a traceback."""
+    """An error that a user sees: one line per message, at most one hint, never a traceback."""
 
     exit_code = 1
 
@@ -36,51 +37,51 @@ class MydockernetError(Exception):
 
 
 class Failed(MydockernetError):
-    """Something outside refused: a command, a permission, a disk. What was done has been rolled back."""
+    """A command, a permission or a file system failed. The change has been rolled back."""
 
 
 class NoSpace(Failed):
-    """A disk, or a user's part of it, is full."""
+    """The disk, or the user's quota, is full."""
 
 
 class NotPermitted(Failed):
-    """Something that this user may not read."""
+    """This user lacks the permission to read something."""
 
 
 class Invalid(MydockernetError):
-    """Wrong usage, or values that can't be: one message a problem, each naming its option."""
+    """Wrong usage or an invalid value: one message per problem, each with its option."""
 
     exit_code = 2
 
 
 class NotFound(MydockernetError):
-    """No such network or container."""
+    """A network or container does not exist."""
 
     exit_code = 3
 
 
 class Conflict(MydockernetError):
-    """A name, subnet, address or port that is taken, or a network in use."""
+    """A name, subnet, address or port is already in use, or a network still has containers."""
 
     exit_code = 4
 
 
 class Locked(MydockernetError):
-    """Another mydockernet holds the lock."""
+    """Another mydockernet process holds the lock."""
 
     exit_code = 6
 
 
 class LeftOut(MydockernetError):
-    """One container that a repair could not mend, and left as it was; the rest has been repaired."""
+    """A repair left one container alone because it could not repair it. It repaired everything else."""
 
     exit_code = 5
 
 
 class CommandFailed(Failed):
-    """A command of ours that did not succeed.
+    """A command failed. The message has its argv, its exit status and its stderr, so that a user can try it by hand.
 
-    Its message holds all that is needed to try it by hand: the argv, the exit status, its own stderr.
+    `status` is negative if a signal killed the command.
     """
 
     def __init__(self, argv: Iterable[str], status: int, stderr: str, hint: str | None = None) -> None:
@@ -97,5 +98,5 @@ class Interrupted(Failed):
 
 
 def no_network(name: str) -> NotFound:
-    """The error for a name that no network has."""
+    """Return the error for a network that does not exist."""
     return NotFound(f"network {quoted(name)} not found", hint="mydockernet list shows all networks")

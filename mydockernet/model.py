@@ -1,6 +1,6 @@
-"""The values that an admin asks for: Network and what it holds. Frozen, validated at construction.
+"""The values that an admin asks for: Network and its parts. Immutable, validated at construction.
 
-Knows nothing of the kernel, of files, or of how words become values.
+This module knows neither the kernel nor files, nor how arguments become values.
 """
 
 import re
@@ -18,17 +18,17 @@ NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}")
 INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}")
 REALM = re.compile(r"[0-9a-f]{0,6}")
 DRIVERS = ("bridge",)
-# /proc/sys/net/*/conf has folders of these names, so the kernel refuses them to an interface.
+# /proc/sys/net/*/conf has directories of these names, so the kernel refuses interfaces that are called so.
 SYSCTL_NAMES = ("all", "default")
 MTU_MIN, MTU_MAX = 68, 65535
 PORT_MIN, PORT_MAX = 1, 65535
 PROTOCOLS = ("tcp", "udp", "sctp")
-# In place of an inode: the container is remembered, and there is no namespace at its path.
+# Instead of an inode: the container is on record, but there is no namespace at its path.
 DETACHED = "-"
 
 
 class AddressRange(Value):
-    """Addresses from first to last, both included, of one family."""
+    """The addresses from `first` to `last`, inclusive, of one family."""
 
     first: Address
     last: Address
@@ -41,7 +41,7 @@ class AddressRange(Value):
 
 
 class Reservation(Value):
-    """An address that is never handed out, with the name of the thing that has it, or an empty one."""
+    """An address that no container is given. `name` says what it is reserved for; it may be empty."""
 
     address: Address
     name: str = ""
@@ -51,9 +51,9 @@ class Reservation(Value):
 
 
 class Subnet(Value):
-    """One range of a network's addresses, its gateway, and what automatic choice is to keep to.
+    """A subnet of a network: its gateway, the `ranges` to choose addresses from (empty: all), and `reserved` addresses.
 
-    `last` is the address that was handed out last; the search for the next one goes on from there.
+    `last` is the address that was assigned last; the search for the next one starts after it.
     """
 
     network: IPNetwork
@@ -64,17 +64,17 @@ class Subnet(Value):
 
     @property
     def family(self) -> int:
-        """4 or 6."""
+        """The address family: 4 or 6."""
         return self.network.version
 
     @property
     def gateway_interface(self) -> str:
-        """The gateway with the subnet's prefix length, as `ip addr add` takes it: 10.1.0.1/24."""
+        """The gateway with the prefix length of the subnet, as `ip address add` takes it: 10.1.0.1/24."""
         return f"{self.gateway}/{self.network.prefixlen}"
 
 
 class PortRange(Value):
-    """Ports from first to last, both included."""
+    """The ports from `first` to `last`, inclusive. Raises Invalid if they are out of range or reversed."""
 
     first: int
     last: int
@@ -90,12 +90,16 @@ class PortRange(Value):
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
     def overlaps(self, other: "PortRange") -> bool:
-        """Whether a port is in both."""
+        """Whether a port is in both ranges."""
         return self.first <= other.last and other.first <= self.last
 
 
 class PortMapping(Value):
-    """Ports of the host that lead to as many ports of a container. No `host_ip`: on all of its addresses."""
+    """Published ports: host ports, and as many ports of a container that they are translated to.
+
+    `host_ip` None means all addresses of the host. Raises Invalid if the ranges differ in size or the protocol is
+    unknown.
+    """
 
     host_ip: Address | None
     host_ports: PortRange
@@ -115,11 +119,11 @@ class PortMapping(Value):
 
     @property
     def on_loopback(self) -> bool:
-        """Whether it answers on 127.0.0.0/8."""
+        """Whether the ports are reachable on 127.0.0.0/8."""
         return self.host_ip is None or self.host_ip.is_loopback
 
     def clashes(self, other: "PortMapping") -> bool:
-        """Whether a packet could be meant for both."""
+        """Whether a packet could match both mappings."""
         return (
             self.protocol == other.protocol
             and self.host_ports.overlaps(other.host_ports)
@@ -128,11 +132,11 @@ class PortMapping(Value):
 
 
 class Namespace(Value):
-    """A network namespace, and what tells that a path still leads to the same one.
+    """A network namespace, with what identifies it: a path may lead to another namespace later.
 
-    `inode` is DEVICE:INODE of the file; empty for one that mydockernet makes itself, at this path; DETACHED for one
-    that is gone, and may come back at this path with another inode. `pid` is the
-    process whose it is, with the time that it started, in clock ticks since boot (proc_pid_stat(5), field 22).
+    `inode` is DEVICE:INODE of the file; empty for a namespace that mydockernet creates itself at this path; DETACHED
+    for one that is gone and may return at this path with another inode. `pid` is the process of a namespace that was
+    connected by pid, and `started` its start time in clock ticks since boot (proc_pid_stat(5), field 22).
     """
 
     path: str
@@ -142,29 +146,31 @@ class Namespace(Value):
 
     @property
     def key(self) -> str:
-        """What two endpoints of one container have in common."""
+        """The key of the container: equal for all endpoints of one container."""
         return self.path if self.own or self.detached else self.inode
 
     @property
     def own(self) -> bool:
-        """Whether mydockernet makes it, and takes it away."""
+        """Whether mydockernet creates and deletes it."""
         return not self.inode
 
     @property
     def detached(self) -> bool:
-        """Whether it is on record that there is none."""
+        """Whether the record says that it is gone."""
         return self.inode == DETACHED
 
     @property
     def returns(self) -> bool:
-        """Whether one that goes may come back: at the same name or path, but not as the same process."""
+        """Whether it may return once it is gone: one at a name or path may, that of a process may not."""
         return self.pid is None and not self.own
 
 
 class Endpoint(Value):
-    """A container's place on a network: a veth pair, its addresses, what is published of it.
+    """A container on a network: its veth pair, its addresses and its published ports.
 
-    `order` counts the networks of a container: the first that may gives it its default route.
+    `interface` is the name of its interface inside the container, `veth` that of the host's end. `order` numbers the
+    networks of a container from 1; the first suitable one provides the default route. Raises Invalid with every
+    problem.
     """
 
     name: str
@@ -180,7 +186,7 @@ class Endpoint(Value):
 
     @property
     def detached(self) -> bool:
-        """Whether it only keeps its addresses and ports, until its container is back."""
+        """Whether it only keeps its addresses and ports until its container returns."""
         return self.namespace.detached
 
     def __post_init__(self) -> None:
@@ -195,11 +201,11 @@ class Endpoint(Value):
 
 
 class Network(Value):
-    """A network as the admin asked for it; what was left open has been chosen.
+    """A network as the admin asked for it, with a value chosen for everything that was left open.
 
-    `realm` tells it from one of that name in another state folder; it is empty in the default one. `mac` is that of
-    the bridge; None where an older version left it to the kernel, which changes it as ports come and go.
-    Raises Invalid, with every problem, where a value can't be.
+    `mtu` is in bytes; None leaves it to the kernel. `realm` distinguishes networks of different state directories; it
+    is empty for the default one. `mac` is the MAC address of the bridge; None if an older version left it to the
+    kernel, which changes it when ports come and go. Raises Invalid with every problem.
     """
 
     name: str
@@ -223,7 +229,7 @@ class Network(Value):
 
     @property
     def owner(self) -> str:
-        """What its interfaces and rules are marked with: web, or web@1f2e3d of another state folder."""
+        """The owner in the marks of its interfaces and rules: web, or web@1f2e3d in another state directory."""
         return f"{self.name}@{self.realm}" if self.realm else self.name
 
     def __post_init__(self) -> None:
@@ -247,23 +253,23 @@ Intent = Mapping[str, Network]
 
 
 def endpoints(networks: Iterable[Network | None]) -> Iterator[tuple[Network, Endpoint]]:
-    """The endpoints of networks, each with its network."""
+    """Yield the endpoints of networks, each with its network."""
     return ((network, endpoint) for network in networks if network for endpoint in network.endpoints)
 
 
 def attached(networks: Iterable[Network | None]) -> Iterator[tuple[Network, Endpoint]]:
-    """The same, less those that are detached: these have nothing in the kernel."""
+    """Yield the same without detached endpoints, which have nothing in the kernel."""
     return ((network, endpoint) for network, endpoint in endpoints(networks) if not endpoint.detached)
 
 
 def way_out(places: Iterable[tuple[Network, Endpoint]]) -> tuple[Network, Endpoint] | None:
-    """Which of a container's places has its default route: the first that leads outside and was not told not to."""
+    """Return the place that provides the default route of a container: the first that is allowed to, or None."""
     candidates = [(net, endpoint) for net, endpoint in places if endpoint.default_route and not net.internal]
     return min(candidates, key=lambda place: (place[1].order, place[0].name), default=None)
 
 
 def placed(network: Network, endpoint: Endpoint) -> Iterator[tuple[Subnet, Address]]:
-    """The addresses of an endpoint, each with the subnet that it is in."""
+    """Yield the addresses of an endpoint, each with its subnet."""
     for address in endpoint.addresses:
         for subnet in network.subnets:
             if address in subnet.network:
@@ -271,14 +277,14 @@ def placed(network: Network, endpoint: Endpoint) -> Iterator[tuple[Subnet, Addre
 
 
 def name_problems(name: str, option: str = "NAME") -> list[str]:
-    """What is wrong with the name of a network or an endpoint; nothing, for a good one."""
+    """Return the problems of the name of a network or an endpoint; none if it is valid."""
     if NAME.fullmatch(name):
         return []
     return [f"{option}: invalid name {quoted(name)}: use a letter or digit, then letters, digits, _ . -, at most 64"]
 
 
 def interface_problems(name: str, option: str = "--bridge-name") -> list[str]:
-    """What is wrong with the name of an interface. The bound of 15 is the kernel's IFNAMSIZ less its NUL."""
+    """Return the problems of the name of an interface. The limit of 15 is the kernel's IFNAMSIZ less the final NUL."""
     if not INTERFACE.fullmatch(name):
         rule = "use a letter or digit, then letters, digits, _ . -, at most 15"
         return [f"{option}: invalid interface name {quoted(name)}: {rule}"]
@@ -288,28 +294,28 @@ def interface_problems(name: str, option: str = "--bridge-name") -> list[str]:
 
 
 def mac_problems(mac: str) -> list[str]:
-    """What is wrong with a MAC address, in lower case: of one station, not of a group (IEEE 802)."""
+    """Return the problems of a MAC address in lower case. It must be unicast (IEEE 802)."""
     if MAC.fullmatch(mac) and not int(mac[:2], 16) & 1 and mac != "00:00:00:00:00:00":
         return []
     return [f"--mac: invalid MAC address {quoted(mac)}: use a unicast address, such as 02:42:0a:01:00:02"]
 
 
 def mtu_problems(mtu: int | None) -> list[str]:
-    """What is wrong with an MTU, in bytes; None leaves it to the kernel."""
+    """Return the problems of an MTU in bytes; None leaves it to the kernel."""
     if mtu is None or MTU_MIN <= mtu <= MTU_MAX:
         return []
     return [f"--mtu: {mtu} is out of range: use {MTU_MIN} to {MTU_MAX}"]
 
 
 def driver_problems(driver: str) -> list[str]:
-    """What is wrong with the name of a driver."""
+    """Return the problems of the name of a driver."""
     if driver in DRIVERS:
         return []
     return [f"--driver: unknown driver {quoted(driver)}: use {', '.join(DRIVERS)}"]
 
 
 def label_problems(key: str, value: str) -> list[str]:
-    """What is wrong with a label; control characters could play tricks with a terminal."""
+    """Return the problems of a label. Control characters are refused, as they could control a terminal."""
     if key and (key + value).isprintable():
         return []
     return [f"--label: invalid label {quoted(f'{key}={value}')}: it needs a key, and printable characters only"]

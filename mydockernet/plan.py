@@ -1,7 +1,7 @@
-"""Facts of an intent, and the planner: from what is and what shall be to the commands between. Pure.
+"""The facts of an intent, and the planner, which turns two sets of facts and an observation into steps. Pure.
 
-An intent is all networks by name. A plan works out only what a change can concern: the facts of the networks
-and containers that differ, and those that hang on all of them.
+An intent is all networks by name. A plan covers only what a change can affect: the facts of the networks and containers
+that differ, and the facts that all networks share.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -21,9 +21,9 @@ Attachment = tuple[Network, Endpoint]
 
 
 class Concern(Value):
-    """What a plan is about: networks by name, containers by the key of their namespace.
+    """What a plan covers: networks by name, containers by the key of their namespace.
 
-    `lost` are endpoints (network, name) whose container is gone: their cables are neither made nor taken away.
+    `lost` are endpoints (network, name) whose container is gone: their veth pairs are neither created nor deleted.
     """
 
     networks: frozenset[str]
@@ -32,19 +32,19 @@ class Concern(Value):
 
 
 class Scope(Value):
-    """What a check or a repair is about: networks by name, all for none; and the realm of the state folder."""
+    """What a check or a repair covers: networks by name (empty: all), and the realm of the state directory."""
 
     names: tuple[str, ...]
     realm: str
 
     def covers(self, owner: str) -> bool:
-        """Whether that mark's owner, NAME or NAME@REALM, is of this realm, and of these networks."""
+        """Whether the owner in a mark, NAME or NAME@REALM, belongs to this realm and these networks."""
         name, _, realm = owner.partition("@")
         return realm == self.realm and (not self.names or name in self.names)
 
 
 class Change(Value):
-    """Networks before and after, of those alone that differ; None stands for no network."""
+    """The networks that differ, before and after a change; None stands for no network."""
 
     before: Mapping[str, Network | None]
     after: Mapping[str, Network | None]
@@ -53,16 +53,16 @@ class Change(Value):
         return bool(self.after)
 
     def undone(self, intent: Intent) -> Intent:
-        """An intent with this change taken back."""
+        """Return an intent with this change undone."""
         return _with(intent, self.before)
 
     def done(self, intent: Intent) -> Intent:
-        """An intent with this change made."""
+        """Return an intent with this change made."""
         return _with(intent, self.after)
 
     @property
     def concern(self) -> Concern:
-        """What differs: the networks, and the containers of the endpoints that came, went or changed."""
+        """The networks that differ, and the containers of the endpoints that were added, removed or changed."""
         before, after = (
             {(network.name, endpoint) for network, endpoint in endpoints(side.values())}
             for side in (self.before, self.after)
@@ -71,28 +71,28 @@ class Change(Value):
 
     @property
     def left(self) -> tuple[tuple[Network, Endpoint], ...]:
-        """The endpoints that go, each with its network."""
+        """The endpoints that are removed, each with its network."""
         stay = {(network.name, endpoint.name) for network, endpoint in endpoints(self.after.values())}
         return tuple(pair for pair in endpoints(self.before.values()) if (pair[0].name, pair[1].name) not in stay)
 
 
 def difference(before: Intent, after: Intent) -> Change:
-    """What a verb changed."""
+    """Return the change from one intent to another."""
     names = sorted(n for n in {*before, *after} if before.get(n) != after.get(n))
     return Change({n: before.get(n) for n in names}, {n: after.get(n) for n in names})
 
 
 def concern_of(networks: Iterable[Network]) -> Concern:
-    """These networks, and all containers on them."""
+    """Return the concern of some networks and all containers on them."""
     networks = tuple(networks)
     return Concern(frozenset(n.name for n in networks), frozenset(e.namespace.key for _, e in endpoints(networks)))
 
 
 def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
-    """What must be true for an intent to hold, as far as it is concerned, in order of making.
+    """Return the facts of an intent within a concern, in the order in which they are created.
 
-    Guards come before what they guard, as making follows this order, and taking away the reverse. Facts of one program
-    stand together, so that one process makes them all.
+    They are deleted in reverse order, so guards come before what they guard. Facts of one program stand together, so
+    that one process creates them all.
     """
     networks = [intent[name] for name in sorted(concern.networks) if name in intent]
     containers: dict[str, list[Attachment]] = {key: [] for key in sorted(concern.containers)}
@@ -119,7 +119,7 @@ def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
 
 
 def _inside(places: Collection[Attachment]) -> Iterator[Fact]:
-    """What must be true inside of a container that has these places."""
+    """Yield the facts inside a container that has these places."""
     for _, endpoint in places:
         yield from bridge.container_switches(endpoint, places)
     for network, endpoint in places:
@@ -127,7 +127,7 @@ def _inside(places: Collection[Attachment]) -> Iterator[Fact]:
 
 
 def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
-    """The same of each network alone, by (network, endpoint); of itself, and not an endpoint, under an empty name."""
+    """Return the facts by (network, endpoint). The facts of a network itself have an empty endpoint."""
     containers: dict[str, list[Attachment]] = {}
     for network, endpoint in attached(intent.values()):
         containers.setdefault(endpoint.namespace.key, []).append((network, endpoint))
@@ -157,7 +157,10 @@ def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
 def left_over(
     had: Collection[Fact], want: Collection[Fact], scope: Scope, seen: Observed, alone: bool
 ) -> tuple[Fact, ...]:
-    """What the kernel shows of ours that no network has. `alone`: no other state folder shares this host."""
+    """Return what the kernel shows with a mark of mydockernet that no network needs.
+
+    `alone`: no other state directory has networks on this host.
+    """
     shared = tuple(f for f in ruleset.every_shared(4) if not f.obstacle(seen)) if alone else ()
     known = {fact.makes() for fact in (*had, *want)}
     every = [fact for fact in (*had, *want, *shared) if isinstance(fact, iptables.OwnRule)]
@@ -177,7 +180,7 @@ def left_over(
 
 
 def told(fact: Fact, seen: Observed) -> bool:
-    """Whether what is seen can tell if a fact holds; else somebody lacked the right to look, or did not."""
+    """Whether an observation can tell if a fact holds. It cannot if that part was not, or could not be, observed."""
     if seen.blind and isinstance(fact, iptables.OwnRule | iptables.OwnChain | iptables.Order):
         return False
     if seen.frameless and fact.frames():
@@ -186,13 +189,13 @@ def told(fact: Fact, seen: Observed) -> bool:
 
 
 def shared_facts(intent: Intent) -> Iterator[Fact]:
-    """What all networks hang on; nothing, where there is no network."""
+    """Yield the facts that all networks share; none if there is no network."""
     yield from shared_rules(intent)
     yield from shared_switches(intent)
 
 
 def shared_rules(intent: Intent) -> Iterator[Fact]:
-    """The rules that all networks hang on."""
+    """Yield the rules that all networks share."""
     mappings = [m for _, endpoint in attached(intent.values()) for m in endpoint.ports]
     for family in _families(intent):
         yield from ruleset.shared_forward(family)
@@ -203,7 +206,7 @@ def shared_rules(intent: Intent) -> Iterator[Fact]:
 
 
 def shared_switches(intent: Intent) -> Iterator[Fact]:
-    """The sysctls that all networks hang on."""
+    """Yield the sysctls that all networks share."""
     if 4 in _families(intent):
         yield Sysctl(
             "net/ipv4/ip_forward",
@@ -218,10 +221,10 @@ def _families(intent: Intent) -> list[int]:
 
 
 def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Step, ...]:
-    """The commands from what was (`had`) to what shall be (`want`), given what is seen.
+    """Return the steps from the facts `had` to the facts `want`, given an observation.
 
-    What was, shall not be, and is seen, is removed in reverse order; what shall be, and is not seen, is made.
-    Raises Conflict where something of somebody else's stands in the way of what is to be made.
+    Facts of `had` that are not in `want` are deleted in reverse order, if they hold; facts of `want` are created, if
+    they do not hold. Raises Conflict if something of another program is in the way.
     """
     had, want = tuple(had), tuple(want)
     known = set(had)
@@ -241,15 +244,15 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
 
 
 def back(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Step, ...]:
-    """The commands that take away again what a plan from `had` to `want` would make, where it is not there yet."""
+    """Return the steps that delete again what a plan from `had` to `want` creates and what does not exist yet."""
     coming = _going(tuple(want), tuple(had))
     return tuple(step for fact in reversed(coming) if not fact.holds(seen) for step in fact.undo(seen))
 
 
 class Sights(Value):
-    """What has to be observed for a plan, besides the host's links and rules.
+    """What a plan must observe besides the links and rules of the host.
 
-    Namespaces by path, sysctls of each, and whether the rules of ebtables count.
+    `namespaces` by path, `sysctls` as (namespace, key), and whether the rules of ebtables are needed (`frames`).
     """
 
     namespaces: frozenset[str]
@@ -258,7 +261,7 @@ class Sights(Value):
 
 
 def to_look_at(had: Iterable[Fact], want: Iterable[Fact]) -> Sights:
-    """What to observe for a plan; what goes along with an interface needs no look."""
+    """Return what to observe for a plan. Facts that disappear with an interface need no observation."""
     going, want = _going(tuple(had), tuple(want)), tuple(want)
     paths = {fact.looks_into() for fact in want} | {fact.looks_into() for fact in going if not fact.makes()}
     read = {(fact.netns, fact.sysctl()) for fact in (*going, *want) if fact.sysctl()}
@@ -267,16 +270,16 @@ def to_look_at(had: Iterable[Fact], want: Iterable[Fact]) -> Sights:
 
 
 def strangers(known: Collection[str], seen: Observed, leaving: Scope | None = None) -> bool:
-    """Whether the host has bridges of ours that are not among the known ones: another state folder's.
+    """Whether the host has bridges of another state directory: marked by mydockernet, but not among the `known` ones.
 
-    They use the shared chains too, which therefore stay. `leaving`: whose unknown ones are left over, and will go.
+    They need the shared chains, which therefore stay. Unknown bridges that `leaving` covers are leftovers to delete.
     """
     bridges = (link for link in seen.links.values() if link.kind == "bridge" and link.name not in known)
     return any(ip.is_ours(link) and not (leaving and leaving.covers(ip.owner(link))) for link in bridges)
 
 
 def _going(had: tuple[Fact, ...], want: tuple[Fact, ...]) -> tuple[Fact, ...]:
-    """What was, and shall not be, less what goes along with an interface anyway."""
+    """Return the facts of `had` that are not in `want`, without those that disappear with an interface."""
     kept = set(want)
     goes = [fact for fact in dict.fromkeys(had) if fact not in kept]
     deleted = {fact.makes() for fact in goes} - {""}

@@ -1,4 +1,4 @@
-"""Published ports: reading them from words, finding free ones, telling who has which. Pure."""
+"""Parse published ports, choose free ones, and name the holder of one that is in use. Pure."""
 
 import ipaddress
 import re
@@ -17,7 +17,7 @@ _SPEC = re.compile(r"(?:(?:(\[[^]]*\]|[^:\[\]]*):)?(\d+(?:-\d+)?)?:)?(\d+(?:-\d+
 
 
 class PortWish(Value):
-    """A SPEC as it was written: what is None was left open."""
+    """A SPEC of --publish or publish. `word` is its text; fields that it leaves open are None."""
 
     word: str
     host_ip: Address | None
@@ -27,11 +27,11 @@ class PortWish(Value):
 
     @property
     def chooses(self) -> bool:
-        """Whether it leaves it open which port of the host it is."""
+        """Whether it leaves the port of the host open."""
         return self.host_ports is None or len(self.host_ports) != len(self.container_ports)
 
     def means(self, mapping: PortMapping) -> bool:
-        """Whether this could be the one; what was left open, any value satisfies."""
+        """Whether a mapping matches this SPEC; fields that it leaves open match any value."""
         return (
             (self.protocol, self.container_ports) == (mapping.protocol, mapping.container_ports)
             and self.host_ip in (None, mapping.host_ip)
@@ -40,7 +40,7 @@ class PortWish(Value):
 
 
 class Taken(Value):
-    """Ports that something has, and what that is, in words. No address: on all of them."""
+    """Ports of the host that are in use, and their holder for messages. `host_ip` None means all addresses."""
 
     protocol: str
     host_ip: Address | None
@@ -49,7 +49,7 @@ class Taken(Value):
 
 
 def read_specs(words: Iterable[str], option: str) -> tuple[PortWish, ...]:
-    """Read `[HOSTIP:]HOSTPORT[-HOSTPORT]:PORT[-PORT][/tcp|udp|sctp]`, `HOSTIP::PORT`, `PORT`.
+    """Parse `[HOSTIP:]HOSTPORT[-HOSTPORT]:PORT[-PORT][/tcp|udp|sctp]`, `HOSTIP::PORT` or `PORT`, as docker takes them.
 
     Raises Invalid, with every problem, each named with its option.
     """
@@ -65,7 +65,7 @@ def read_specs(words: Iterable[str], option: str) -> tuple[PortWish, ...]:
 
 
 def choose(wishes: Sequence[PortWish], taken: Iterable[Taken], addresses: Iterable[Address]) -> tuple[PortMapping, ...]:
-    """Turn wishes into mappings. `addresses` are the host's own.
+    """Return the mappings for some wishes, with a free host port where one is open. `addresses` are those of the host.
 
     Raises Conflict for a port that is taken, with its holder; Invalid for an address that the host does not have.
     """
@@ -82,13 +82,13 @@ def choose(wishes: Sequence[PortWish], taken: Iterable[Taken], addresses: Iterab
 
 
 def asked_for(wishes: Iterable[PortWish]) -> frozenset[int]:
-    """The ports of the host that wishes name; none, where any free one will do."""
+    """Return the host ports that the wishes name; a wish for any free port adds none."""
     spans = (wish.host_ports for wish in wishes if wish.host_ports)
     return frozenset(port for span in spans for port in range(span.first, span.last + 1))
 
 
 def read_inner(word: str) -> tuple[int, str]:
-    """Read a container's `PORT[/PROTOCOL]`. Raises Invalid."""
+    """Parse `PORT[/PROTOCOL]` of a container: the port and the protocol. Raises Invalid."""
     port, _, protocol = word.partition("/")
     if not port.isdecimal() or (protocol or "tcp") not in PROTOCOLS:
         raise Invalid(f"PORT: {quoted(word)} is not PORT[/{'|'.join(PROTOCOLS)}]")
@@ -96,7 +96,7 @@ def read_inner(word: str) -> tuple[int, str]:
 
 
 def shown(mappings: Iterable[PortMapping], inner: tuple[int, str] | None = None) -> Iterator[str]:
-    """Mappings as docker port prints them: `80/tcp -> 0.0.0.0:8080`; of an `inner` port, the host's side alone."""
+    """Yield mappings as docker port prints them, `80/tcp -> 0.0.0.0:8080`; for an `inner` port only the host's side."""
     for mapping in mappings:
         host, first = mapping.host_ip or "0.0.0.0", mapping.container_ports.first
         if inner is None:
@@ -106,12 +106,12 @@ def shown(mappings: Iterable[PortMapping], inner: tuple[int, str] | None = None)
 
 
 def held(mapping: PortMapping, holder: str) -> Taken:
-    """The ports of a mapping, as taken by its holder."""
+    """Return the host ports of a mapping as in use by its holder."""
     return Taken(mapping.protocol, mapping.host_ip, mapping.host_ports, holder)
 
 
 def listened(socket: Socket) -> Taken:
-    """The port of a socket of the host, as taken by its program."""
+    """Return the port of a listening socket as in use by its program."""
     where = f"{socket.address or '*'}:{socket.port}"
     return Taken(
         socket.protocol, socket.address, PortRange(socket.port, socket.port), f"{socket.program}, listening on {where}"
@@ -130,7 +130,7 @@ def _read(word: str) -> PortWish:
         _range(container_ports),
         (protocol or "tcp").lower(),
     )
-    # A mapping says what else can't be. Of several host ports for a single one of the container, one is chosen.
+    # PortMapping validates the rest. If a range of host ports is given for a single container port, one is chosen.
     host_range = wish.host_ports if wish.host_ports and len(wish.container_ports) > 1 else wish.container_ports
     PortMapping(wish.host_ip, host_range, wish.container_ports, wish.protocol)
     return wish
@@ -152,7 +152,7 @@ def _range(word: str) -> PortRange:
 
 
 def _host_ports(wish: PortWish, taken: Iterable[Taken]) -> PortRange:
-    """The ports wished for, or free ones of where they may be. Raises Conflict."""
+    """Return the host ports of a wish, or free ones from the range that it allows. Raises Conflict."""
     concern = [t for t in taken if t.protocol == wish.protocol and _meet(t.host_ip, wish.host_ip)]
     size = len(wish.container_ports)
     if wish.host_ports and len(wish.host_ports) == size:

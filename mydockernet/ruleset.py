@@ -1,30 +1,30 @@
-"""The rules of iptables by which networks are open and closed, as facts. Pure.
+"""The iptables rules that open and close networks, as facts. Pure.
 
-The rules themselves, as they stand when two networks, one of them internal, exist:
+The rules of two networks, one of them internal:
 
-    mangle PREROUTING ─ no known flow ─► MYDOCKERNET-PREROUTING ─┬─ from a network, and not an address behind it  DROP
-                                    └─ from SUBNET, not by its bridge    DROP, one a network
+    mangle PREROUTING ─ unknown flow ─► MYDOCKERNET-PREROUTING ─┬─ from a bridge, source not behind it    DROP
+                                    └─ from SUBNET, not through its bridge    DROP, one per network
     mangle FORWARD ─► MYDOCKERNET-FORWARD ─┬─► MYDOCKERNET-USER   the admin's own rules come first
                                     ├─ bridged, one network       RETURN
                                     ├─ from, or to, internal      DROP
                                     ├─ from a network, INVALID    DROP
                                     └─ to a network, no reply     DROP
-    filter FORWARD ─► MYDOCKERNET-FORWARD ─┬─► MYDOCKERNET-USER   and again here
+    filter FORWARD ─► MYDOCKERNET-FORWARD ─┬─► MYDOCKERNET-USER   here as well
                                     ├─ bridged, one network       ACCEPT
                                     ├─ from, or to, internal      DROP
                                     ├─ from a network, INVALID    DROP
                                     ├─ to a network, a reply      ACCEPT
                                     ├─ to a network               DROP
                                     └─ from a network             ACCEPT
-    POSTROUTING ── from SUBNET, not to its bridge ── MASQUERADE   one a network
+    POSTROUTING ── from SUBNET, not to its bridge ── MASQUERADE   one per network
 
-An ACCEPT ends the way through one table only. So the drops stand in mangle, where no ACCEPT in filter overrides them,
-and the accepts in filter, where others may drop. With a port of the first network published on every address:
+An ACCEPT ends only its own table. So the drops are in mangle, where no ACCEPT in filter overrides them, and the accepts
+are in filter, where other programs may drop. If a port of the first network is published on every address:
 
-    raw PREROUTING ─ from or to 127.0.0.0/8, not by lo ─ DROP     the guards; while a port answers on loopback
+    raw PREROUTING ─ from or to 127.0.0.0/8, not through lo ─ DROP     the guards, while a port is published on loopback
     PREROUTING, OUTPUT ── to an address of the host ─► MYDOCKERNET-PORTS ── port 8080 ── DNAT to 10.1.0.2:80
-    POSTROUTING ── from SUBNET, to its bridge, translated ─ MASQUERADE   so that the answer comes back this way
-    POSTROUTING ── from 127.0.0.0/8, to its bridge ── MASQUERADE         a container can't answer to 127.0.0.1
+    POSTROUTING ── from SUBNET, to its bridge, translated ─ MASQUERADE   so that the reply returns through the host
+    POSTROUTING ── from 127.0.0.0/8, to its bridge ── MASQUERADE         a container cannot reply to 127.0.0.1
 """
 
 from collections.abc import Iterable
@@ -43,12 +43,12 @@ PORTS = "MYDOCKERNET-PORTS"
 
 
 def shared_forward(family: int) -> tuple[Fact, ...]:
-    """The chains of all networks of a family that say what is forwarded: the same number, however many networks."""
+    """Return the chains that filter forwarded packets of a family (4 or 6). All networks share them."""
     return (*_shared_mangle(family), *_shared_filter(family))
 
 
 def _shared_mangle(family: int) -> tuple[Fact, ...]:
-    """The drops, in a table that is asked before filter."""
+    """Return the drops, in the mangle table, which the kernel evaluates before filter."""
     guard = Chain(family, "mangle", PREROUTING)
     jump = OwnRule(
         Chain(family, "mangle", "PREROUTING"),
@@ -92,7 +92,7 @@ def _shared_mangle(family: int) -> tuple[Fact, ...]:
 
 
 def _shared_filter(family: int) -> tuple[Fact, ...]:
-    """What is accepted, whatever policy or rules others have after it; and the drops again."""
+    """Return the accepts, which take effect before the rules and policies of other programs, and the drops again."""
     rows = (
         (
             (*_BRIDGED, *_group("src", GROUP)),
@@ -136,7 +136,7 @@ ANSWERS = "RELATED,ESTABLISHED,DNAT"
 
 
 def _forwarding(family: int, table: str, rows: Iterable[Row], why_chain: str, why_jump: str) -> tuple[Fact, ...]:
-    """The chain of a table that FORWARD jumps to, with the admin's own chain first in it."""
+    """Return the chain of a table that FORWARD jumps to; it evaluates the admin's own chain first."""
     chain, user = Chain(family, table, FORWARD), Chain(family, table, USER)
     rules: list[OwnRule] = []
     for match, target, why in (((), USER, "Evaluate the admin's own rules first."), *rows):
@@ -174,9 +174,9 @@ def _invalid() -> Row:
 
 
 def source_guard(owner: str, subnet: IPNetwork, bridge: str) -> tuple[Fact, ...]:
-    """The rule by which nobody but its own containers sends from a network's addresses.
+    """Return the rule that drops packets from a network's addresses unless they arrive through its bridge.
 
-    Else a packet with a forged source opens a connection in a container's name, and its replies get in.
+    Without it, a packet with a forged source opens a connection in the name of a container, and the replies get in.
     """
     rule = OwnRule(
         Chain(subnet.version, "mangle", PREROUTING),
@@ -190,7 +190,7 @@ def source_guard(owner: str, subnet: IPNetwork, bridge: str) -> tuple[Fact, ...]
 
 
 def masquerade(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
-    """The rule by which containers reach the outside under the host's address."""
+    """Return the rule that gives packets from containers to the outside the host's address."""
     return OwnRule(
         Chain(subnet.version, "nat", "POSTROUTING"),
         owner,
@@ -201,7 +201,7 @@ def masquerade(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
 
 
 def hairpin(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
-    """The rule by which a container reaches a port that its own network publishes."""
+    """Return the rule that lets a container reach a port that its own network publishes."""
     return OwnRule(
         Chain(subnet.version, "nat", "POSTROUTING"),
         owner,
@@ -213,7 +213,7 @@ def hairpin(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
 
 
 def from_loopback(owner: str, bridge: str) -> OwnRule:
-    """The rule by which the host reaches a container through a port on its 127.0.0.1."""
+    """Return the rule that lets the host reach a container through a port published on 127.0.0.1."""
     return OwnRule(
         Chain(4, "nat", "POSTROUTING"),
         owner,
@@ -224,7 +224,7 @@ def from_loopback(owner: str, bridge: str) -> OwnRule:
 
 
 def loopback_guards() -> tuple[Fact, ...]:
-    """The rules that keep everybody else away from what is published on 127.0.0.1, and from claiming to be it."""
+    """Return the rules that drop packets from other hosts to and from 127.0.0.0/8."""
     rows = (
         (
             "-d",
@@ -243,7 +243,7 @@ def loopback_guards() -> tuple[Fact, ...]:
 
 
 def ports(family: int) -> tuple[Fact, ...]:
-    """The chain of the published ports of all networks, and what leads to it."""
+    """Return the chain for the published ports of all networks, and the jumps to it."""
     chain = Chain(family, "nat", PORTS)
     local = ("-m", "addrtype", "--dst-type", "LOCAL")
     from_outside = "Evaluate that chain for packets to one of the host's own addresses, not for forwarded packets."
@@ -256,12 +256,12 @@ def ports(family: int) -> tuple[Fact, ...]:
 
 
 def every_shared(family: int) -> tuple[Fact, ...]:
-    """All that networks can share of a family."""
+    """Return all facts of a family that networks can share."""
     return (*shared_forward(family), *(loopback_guards() if family == 4 else ()), *ports(family))
 
 
 def published(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> tuple[Fact, ...]:
-    """The rule that leads ports of the host to a container."""
+    """Return the rule that translates published ports of the host to an address of a container."""
     host, inner = mapping.host_ports, mapping.container_ports
     to = f"{address}:{inner}" if len(host) == 1 else f"{address}:{inner}/{host.first}"
     only = ("-d", str(mapping.host_ip)) if mapping.host_ip else ()

@@ -1,6 +1,7 @@
-"""`run`: a command in a network namespace of its own, on a network, and all of it gone after, whoever is killed.
+"""`run`: run a command in a network namespace of its own, on a network, and delete everything afterwards.
 
-A watcher, a second process, takes everything away: it is told to, or finds its pipe closed as the first one died.
+A second process, the watcher, deletes everything when the first one tells it to, or when its pipe closes because the
+first one died.
 """
 
 import os
@@ -17,9 +18,9 @@ from mydockernet.value import replace
 
 
 def run(context: Context, network: str, wish: Connection, command: Sequence[str]) -> int:
-    """Connect a new namespace, run the command in it, disconnect. Returns the command's exit status.
+    """Connect a new namespace, run the command in it, disconnect. Returns the exit status of the command.
 
-    Raises what connecting raises; Failed where something of it is left.
+    Raises what connecting raises, and Failed if something is left behind.
     """
     context.kernel.require_rights()
     told, tell = os.pipe()
@@ -35,29 +36,29 @@ def run(context: Context, network: str, wish: Connection, command: Sequence[str]
         os.close(tell)
         _, left = os.waitpid(watcher, 0)
     if left != 0:
-        # The watcher said why, or was killed itself.
+        # The watcher reported the error, or was killed itself.
         actions.perform(context, disconnect(network, wish.namespace, ignore=True))
     return status
 
 
 def preview(context: Context, network: str, wish: Connection, command: Sequence[str]) -> actions.Preview:
-    """What run would do: the steps before the command, it, and the steps after it."""
+    """Return what `run` would do: the steps before the command, the command, and the steps after it."""
     found = actions.preview(context, [connect(network, wish)])
     if found.errors:
         return found
     middle = Step("Run the command in the namespace.", entering(wish, command), optional=True)
-    # The network is in the end as it was. A lock would keep everybody waiting for the command.
+    # The record does not change in the end. A lock would block other commands until this one ends.
     record = found.record and replace(found.record, files={}, makes_folder=False, holds_lock=False)
     return replace(found, steps=(*found.steps, middle, *found.back), record=record)
 
 
 def entering(wish: Connection, command: Sequence[str]) -> Argv:
-    """The command, as it runs in the namespace."""
+    """Return the command as it runs in the namespace."""
     return ("nsenter", f"--net={wish.namespace.path}", "--", *command)
 
 
 def _watch(context: Context, network: str, namespace: Namespace, told: int) -> int:
-    """Wait until the first process ends, or says that it is done; then take away what it made."""
+    """Wait until the first process ends or is done, then delete what it created. Returns an exit status."""
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -1,6 +1,7 @@
-"""The verbs that change something, each a transition: from the intent, and what is seen, to the new intent.
+"""The verbs that change something, each as a transition from the intent and an observation to the new intent.
 
-They validate, choose what was left open, and raise where it may not be. What follows from it is the planner's.
+A transition validates its arguments, chooses what they leave open, and raises if the change is not allowed. The planner
+turns the difference into commands.
 """
 
 import hashlib
@@ -32,15 +33,15 @@ from mydockernet.plan import Scope
 from mydockernet.ports import PortWish
 from mydockernet.value import Value, replace
 
-# linux/net/bridge/br_private.h: BR_MAX_PORTS, less the one that is never given.
+# linux/net/bridge/br_private.h: BR_MAX_PORTS, less port 0, which is never assigned.
 MAX_PORTS = 1023
 
 
 class Transition(Value):
-    """A verb's move, and what it has to see besides the host: namespaces, and who listens on the `ports` it publishes.
+    """The `move` of a verb, and what it must observe besides the host: `namespaces`, and listeners on the host `ports`.
 
-    With `mends`, what has drifted is put right also where the intent stays as it is. One that has `resolve` still
-    names a namespace by a word, which is looked up under the lock: resolve gives the transition to make.
+    With `mends`, drift in that scope is repaired even if the intent does not change. A transition with `resolve` names
+    its namespace by an argument that must be looked up under the lock: call `resolve` for the transition to perform.
     """
 
     move: Callable[[Intent, Observed], Intent]
@@ -51,7 +52,7 @@ class Transition(Value):
 
 
 class Wish(Value):
-    """What `create` was asked for; what is empty or None was left open."""
+    """The arguments of `create`; what is empty or None is left open."""
 
     name: str
     driver: str = "bridge"
@@ -68,7 +69,7 @@ class Wish(Value):
 
 
 def create(wish: Wish, ignore: bool = False) -> Transition:
-    """None → N. With `ignore`, an identical network is fine. Raises Conflict."""
+    """None → N. With `ignore`, an identical network may exist already. Raises Conflict."""
 
     def move(intent: Intent, seen: Observed) -> Intent:
         existing = intent.get(wish.name)
@@ -105,8 +106,7 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
 def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
     """N → None.
 
-    Raises NotFound, but not with `ignore`; Conflict while live containers are on it, but not
-    with `force`.
+    Raises NotFound unless `ignore` is set, and Conflict while live containers are on the network unless `force` is set.
     """
 
     def move(intent: Intent, seen: Observed) -> Intent:
@@ -127,7 +127,7 @@ def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
 
 
 class Connection(Value):
-    """What `connect` was asked for; what is empty or None was left open."""
+    """The arguments of `connect`; what is empty or None is left open."""
 
     name: str
     namespace: Namespace
@@ -140,7 +140,7 @@ class Connection(Value):
 
 
 def connect(network_name: str, wish: Connection) -> Transition:
-    """N → N + endpoint, or one that was detached attached again. Raises NotFound, Invalid, Conflict."""
+    """N → N + endpoint; a detached endpoint is attached again. Raises NotFound, Invalid, Conflict."""
 
     def move(intent: Intent, seen: Observed) -> Intent:
         network = find_network(intent, network_name)
@@ -162,7 +162,7 @@ def connect(network_name: str, wish: Connection) -> Transition:
             )
         if sum(link.master == network.bridge for link in seen.links.values()) >= MAX_PORTS:
             raise Conflict(f"network {quoted(network.name)} is full: a bridge has {MAX_PORTS} ports")
-        # One that is detached will be back, with its interface and its place among the networks.
+        # A detached endpoint will return with its interface and its order.
         away = [e for _, e in endpoints(intent.values()) if e.detached and e.namespace.path == wish.namespace.path]
         mine = [*(endpoint for _, endpoint in places), *(e for e in away if e != there)]
         used = {*inside.links, *(endpoint.interface for endpoint in mine)}
@@ -208,9 +208,9 @@ def connect(network_name: str, wish: Connection) -> Transition:
 
 
 def connect_word(network_name: str, wish: Connection, word: str) -> Transition:
-    """The same for a namespace that a word means: a name under /run/netns, a pid or a path; the name, if there is none.
+    """Connect the namespace that a word names: a name under /run/netns, a pid or a path; the container's default name.
 
-    Raises what namespaces.find raises, and Invalid for a word that can't be a name.
+    Raises what namespaces.find raises, and Invalid if the word is not a valid name and `wish` has none.
     """
 
     def resolve() -> Transition:
@@ -223,7 +223,7 @@ def connect_word(network_name: str, wish: Connection, word: str) -> Transition:
 
 
 def disconnect(network_name: str, container: str | Namespace, ignore: bool = False) -> Transition:
-    """N + endpoint → N. Raises NotFound, but not with `ignore`. That its namespace is gone is no obstacle."""
+    """N + endpoint → N, also if its namespace is gone. Raises NotFound unless `ignore` is set."""
 
     def move(intent: Intent, seen: Observed) -> Intent:
         try:
@@ -258,7 +258,7 @@ def publish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> 
 
 
 def unpublish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> Transition:
-    """N + ports → N. Raises NotFound for what is not published."""
+    """N + ports → N. Raises NotFound for ports that are not published."""
 
     def move(intent: Intent, seen: Observed) -> Intent:
         network = find_network(intent, network_name)
@@ -285,7 +285,7 @@ def unpublish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -
 
 
 def repair(scope: Scope) -> Transition:
-    """N → N, with each container whose namespace is gone, or back, detached, attached or dropped. Raises NotFound."""
+    """N → N, but containers whose namespace is gone or back are detached, dropped or attached. Raises NotFound."""
 
     def move(intent: Intent, seen: Observed) -> Intent:
         return {**intent, **{network.name: _current(network) for network in scoped(intent, scope)}}
@@ -294,14 +294,14 @@ def repair(scope: Scope) -> Transition:
 
 
 def scoped(intent: Intent, scope: Scope) -> tuple[Network, ...]:
-    """The networks that a scope is about. Raises NotFound, for each name that there is not."""
+    """Return the networks of a scope. Raises NotFound with every name that does not exist."""
     if unknown := [no_network(name) for name in scope.names if name not in intent]:
         raise NotFound(*(message for error in unknown for message in error.messages), hint=unknown[0].hint)
     return tuple(intent[name] for name in scope.names or sorted(intent))
 
 
 def _current(network: Network) -> Network:
-    """A network with the namespaces that its containers have now; those that can't come back are dropped."""
+    """Return a network with the current namespaces of its containers, without containers that cannot return."""
     known = ((endpoint, _namespace_now(endpoint.namespace)) for endpoint in network.endpoints)
     return replace(network, endpoints=tuple(replace(e, namespace=now) for e, now in known if now))
 
@@ -313,7 +313,7 @@ def _namespace_now(namespace: Namespace) -> Namespace | None:
 
 
 def _places(intent: Intent, namespace: Namespace) -> list[tuple[Network, Endpoint]]:
-    """Where a container is. Whose namespace is gone has an inode that is another's by now, perhaps."""
+    """Return the places of a container. A namespace that is gone does not count: its inode may be in use again."""
     return [
         (network, endpoint)
         for network, endpoint in endpoints(intent.values())
@@ -326,7 +326,7 @@ def _may_return(endpoint: Endpoint) -> bool:
 
 
 def _returned(network: Network, endpoint: Endpoint, wish: Connection) -> Endpoint:
-    """A detached endpoint, attached again. Raises Conflict where something else is wished for than it has."""
+    """Return a detached endpoint with the namespace of a wish. Raises Conflict if the wish differs from what it had."""
     differs = [
         word
         for word, same in (
@@ -347,14 +347,17 @@ def _returned(network: Network, endpoint: Endpoint, wish: Connection) -> Endpoin
 
 
 def find_network(intent: Intent, name: str) -> Network:
-    """The network of a name. Raises NotFound."""
+    """Return the network of a name. Raises NotFound."""
     if name not in intent:
         raise no_network(name)
     return intent[name]
 
 
 def find_endpoint(network: Network, container: str | Namespace) -> Endpoint:
-    """The endpoint of a container, called by its name, by a word for its namespace, or by that. Raises NotFound."""
+    """Return the endpoint of a container, given by name, by a word for its namespace, or by the namespace itself.
+
+    Raises NotFound.
+    """
     for endpoint in network.endpoints:
         if container in (endpoint.name, endpoint.namespace, endpoint.namespace.path):
             return endpoint
@@ -372,12 +375,12 @@ def find_endpoint(network: Network, container: str | Namespace) -> Endpoint:
 
 
 def plugged(endpoint: Endpoint, seen: Observed) -> bool:
-    """Whether a container is alive, and its cable there."""
+    """Whether a container is alive and its veth pair exists."""
     return endpoint.veth in seen.links and namespaces.alive(endpoint.namespace)
 
 
 def _bridge_name(name: str, intent: Intent, seen: Observed) -> str:
-    """The network's own name where an interface may have it and none has; else br- and a hash."""
+    """Return the name of the network if it is a valid and free interface name; otherwise br- and a hash."""
     free = name not in seen.links and all(network.bridge != name for network in intent.values())
     if INTERFACE.fullmatch(name) and name not in SYSCTL_NAMES and free:
         return name
@@ -403,7 +406,7 @@ def _choose_subnets(wish: Wish, intent: Intent, seen: Observed) -> tuple[Subnet,
 
 
 def _satisfies(network: Network, wish: Wish) -> bool:
-    """Whether a network is what a wish would make; what the wish leaves open, any value satisfies."""
+    """Whether a network is what a wish asks for; what the wish leaves open matches any value."""
     keys = ("driver", "internal", "icc", "masquerade", "mtu", "port_security")
     same = all(getattr(network, key) == getattr(wish, key) for key in keys)
     return (
@@ -415,7 +418,7 @@ def _satisfies(network: Network, wish: Wish) -> bool:
 
 
 def _choose_addresses(network: Network, ip: Address | None) -> tuple[Address, ...]:
-    """One address of each family that the network has. Raises Invalid or Conflict."""
+    """Return the addresses of a new endpoint: `ip`, or the next free one. Raises Invalid, Conflict."""
     used = {address: endpoint.name for endpoint in network.endpoints for address in endpoint.addresses}
     if ip is not None:
         subnet = next((s for s in network.subnets if ip in s.network), None)
@@ -457,18 +460,18 @@ def _with_ports(intent: Intent, network: Network, endpoint: Endpoint, mappings: 
 
 
 def _mac(address: Address) -> str:
-    """A locally administered MAC address that follows from an IPv4 address, as docker's do: 02:42 and its bytes."""
+    """Return a locally administered MAC address derived from an IPv4 address as docker does: 02:42 and its bytes."""
     return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *address.packed[-4:]))
 
 
 def _bridge_mac(owner: str) -> str:
-    """A locally administered MAC address that follows from the network's name, and that no container is given."""
+    """Return a locally administered MAC address derived from the name of a network; no container gets one like it."""
     digest = hashlib.sha256(owner.encode()).digest()
     return ":".join(f"{byte:02x}" for byte in (0x02, 0x6D, *digest[:4]))
 
 
 def _veth_name(network: str, endpoint: str, intent: Intent, seen: Observed) -> str:
-    """A name for the host's end that tells the container, and is nobody's: at most 8 letters of it, and a hash."""
+    """Return a free name for the host's end of a veth pair: up to 8 letters of the container's name, and a hash."""
     slug = re.sub(r"[^a-zA-Z0-9]+", "", endpoint)[:8] or "veth"
     used = {*seen.links, *(other.veth for _, other in endpoints(intent.values()))}
     names = (

@@ -1,13 +1,13 @@
-"""Values: what a class holds is fixed when it is made, and two that hold the same are equal.
+"""Immutable values: their fields are set at construction, and values with equal fields are equal.
 
-They are what `dataclasses` makes of a class with `frozen=True`. That takes 0.5 ms a class each time the program starts,
-as it writes and compiles methods for each one; these share theirs. Type checkers know both kinds (PEP 681).
+They behave like frozen dataclasses. `dataclasses` takes 0.5 ms per class at each start, because it generates and
+compiles methods for each class; the classes here share their methods. Type checkers understand both kinds (PEP 681).
 """
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-# A type checker takes this for true; at run time nothing needs typing, which takes 3 ms to load.
+# Type checkers treat this as true. At run time nothing needs typing, which takes 3 ms to load.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeVar, dataclass_transform
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_: object) -> Callable:
-        """Do nothing: it speaks to type checkers alone."""
+        """Return the class unchanged: only type checkers use this decorator."""
         return lambda cls: cls
 
 
@@ -26,20 +26,23 @@ _MISSING = object()
 
 
 class _Field:
-    """The default of a field that is given by its name alone."""
+    """The default of a keyword-only field."""
 
     def __init__(self, default: object) -> None:
         self.default = default
 
 
 def field(*, default: "T", kw_only: bool) -> "T":
-    """Declare a field that is given by name alone (`kw_only`), so that subclasses may add others by position."""
+    """Declare a keyword-only field, so that subclasses can add positional fields after it."""
     return _Field(default)  # type: ignore[return-value]
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Value:
-    """A class whose annotations are its fields; `__post_init__` may check them. Raises TypeError for wrong ones."""
+    """Base of classes whose annotations are their fields. `__post_init__` may validate them.
+
+    The constructor raises TypeError for missing, unknown and repeated fields, and whatever `__post_init__` raises.
+    """
 
     __slots__ = ("__dict__", "_hash")
 
@@ -78,7 +81,7 @@ class Value:
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        """Check the values. Raises what the class says."""
+        """Validate the fields. Raises what the class documents."""
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is a value: {name} can't be set")
@@ -104,5 +107,5 @@ class Value:
 
 
 def replace(value: "V", **changes: "Any") -> "V":
-    """The same value, but for these fields; checked like a new one. Raises TypeError, and what its class raises."""
+    """Return a copy of a value with some fields changed. Raises what the constructor of its class raises."""
     return type(value)(**{**value.__dict__, **changes})
