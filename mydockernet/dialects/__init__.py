@@ -1,1 +1,1 @@
-"""The dialects of programs: a fact → commands; what a program prints → what is seen."""
+"""The dialects of programs: a fact → commands; the output of a program → an observation."""

@@ -1,7 +1,7 @@
-"""The dialect of `ebtables`: which frames a container may send into its bridge, one chain a port.
+"""The dialect of `ebtables`: the frames that a container may send into its bridge, in one chain per port.
 
-Formats: ebtables(8), ebtables-save of iptables 1.8. The frames are judged as they enter the bridge, before it learns
-their MAC address, before the host sees their ARP, and before br_netfilter shows them to iptables:
+Formats: ebtables(8), ebtables-save of iptables 1.8. The kernel evaluates the rules when a frame enters the bridge,
+before it learns their MAC address, before the host sees their ARP, and before br_netfilter shows them to iptables:
 
     nat PREROUTING ── -i VETH ─► MYDOCKERNET-VETH ─┬─ ARP from the container's own MAC and IP address   RETURN
                                                    ├─ IPv4 from them                                    RETURN
@@ -24,7 +24,7 @@ FrameRule = frozenset[tuple[str, str]]
 
 
 class PortFilter(Fact):
-    """The chain of a bridge's port. With a `gateway_mac`, its frames go to the host alone and to no other port."""
+    """The chain of a bridge port. With a `gateway_mac`, it allows frames only to the host, not to other ports."""
 
     veth: str
     endpoint: str
@@ -65,7 +65,7 @@ class PortFilter(Fact):
         return _remove(seen, self._chain, self._jump)
 
     def _wrong(self, seen: Observed) -> bool:
-        """Whether its rules, or their place, are not as they should be."""
+        """Whether its rules, or the place of the jump to it, differ from what they must be."""
         before = seen.frames.get(PREROUTING, ())[1:]
         wanted = (("-P", "DROP"), *(words for words, _ in self._rules))
         jump = _spec(self._jump)
@@ -111,7 +111,7 @@ class PortFilter(Fact):
 
 
 class StrayFilter(Fact):
-    """A chain of ours for a port that is gone, and that no network has."""
+    """A chain for a port that is gone and that no network needs."""
 
     chain: str
 
@@ -120,7 +120,7 @@ class StrayFilter(Fact):
         return f"ebtables chain: {self.chain}"
 
     def holds(self, seen: Observed) -> bool:
-        return True  # It was made from what is seen.
+        return True  # It was found by observation.
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         return ()
@@ -130,7 +130,7 @@ class StrayFilter(Fact):
 
 
 def strays(seen: Observed, known: Iterable[Fact], going: Collection[str]) -> Iterator[StrayFilter]:
-    """The chains of ours whose interface is gone, or about to go, less those of the known facts."""
+    """Yield the chains whose interface is gone, or is being deleted, except those of the known facts."""
     there = {*seen.links} - {*going}
     kept = {fact._chain for fact in known if isinstance(fact, PortFilter)}
     for chain in seen.frames:
@@ -139,18 +139,21 @@ def strays(seen: Observed, known: Iterable[Fact], going: Collection[str]) -> Ite
 
 
 def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
-    """Fold `ebtables` commands into one `ebtables-restore --noflush`: argv, input, the command of each line."""
+    """Combine commands into one `ebtables-restore --noflush`.
+
+    Returns its argv, its input, and for each line of the input the index of its command.
+    """
     lines = ["*nat", *(" ".join(argv[3:]) for argv in commands)]
     return ("ebtables-restore", "--noflush"), "\n".join(lines) + "\n", (0, *range(len(commands)))
 
 
 def foldable(argv: Argv) -> bool:
-    """Whether a command is one that this dialect builds."""
+    """Whether `batch` can combine a command with others."""
     return argv[:3] == ("ebtables", "-t", "nat") and not any(c in word for word in argv for c in "#\"'\\ \t\n")
 
 
 def read_frames(text: str) -> dict[str, tuple[FrameRule, ...]]:
-    """Parse what READ_FRAMES printed: the policy and the rules of each chain of the table nat, in order.
+    """Parse the output of READ_FRAMES: the policy and the rules of each chain of the nat table, in order.
 
     Raises Failed.
     """
@@ -171,7 +174,7 @@ def read_frames(text: str) -> dict[str, tuple[FrameRule, ...]]:
 
 
 def _spec(words: Iterable[str]) -> FrameRule:
-    """A rule whatever the order of its options, and the spelling of its MAC addresses."""
+    """Return a rule in a form that ignores the order of its options and the spelling of its MAC addresses."""
     pairs: dict[str, str] = {}
     option = ""
     for word in words:
@@ -194,7 +197,7 @@ def _target(rule: FrameRule) -> str:
 
 
 def _remove(seen: Observed, chain: str, jump: Argv) -> tuple[Step, ...]:
-    # What is not there yet, as in a plan that ends by taking away what it makes, will have one.
+    # A chain that does not exist yet, as in the dry run of `run`, will have one jump.
     jumps = seen.frames.get(PREROUTING, ()).count(_spec(jump)) if chain in seen.frames else 1
     return (
         *(Step("Stop checking the frames of this port.", _command("-D", PREROUTING, *jump)) for _ in range(jumps)),

@@ -1,6 +1,6 @@
-"""The vocabulary of the planner: what must be true (Fact), what is seen (Observed), what is to do (Step).
+"""The types of the planner: what must be true (Fact), what the kernel shows (Observed), what to do (Step).
 
-Knows no program's dialect: the other files of this folder each bring their kinds of fact.
+This module knows no program: the other modules of this package define the kinds of facts.
 """
 
 import re
@@ -14,24 +14,23 @@ from mydockernet.value import EMPTY, Value, field, replace
 Argv = tuple[str, ...]
 
 TAG = "mydockernet:"
-# No network can be called so: the @ is not in a name.
+# No network can have this name, because names contain no @.
 SHARED = "@shared"
 
-# Every bridge joins one of these link groups when it is made; the filter rules match the group, not the
-# bridge, so that their number does not grow with the networks. The group also marks a bridge as ours in the
-# instant before it has its alias.
+# Every bridge is created in one of these link groups. The filter rules match the group, not the bridge, so that all
+# networks share them. The group also marks a bridge as mydockernet's in the moment before it has its alias.
 GROUP = "28004"
 
 GROUP_INTERNAL = "28005"
 
 BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
 
-# ip-route(8) and ip-rule(8): who wrote it, so that what the container's own programs write is told from ours.
+# The protocol of ip-route(8) and ip-rule(8) that marks routes and rules as mydockernet's.
 PROTOCOL = "28"
 
 
 def tag(owner: str) -> str:
-    """The mark of an owner, a network's name or SHARED: a link's alias, a rule's comment."""
+    """Return the mark of an owner (NAME, NAME@REALM or SHARED): the alias of a link, or the comment of a rule."""
     return TAG + owner
 
 
@@ -39,22 +38,22 @@ _MARK = re.compile(f"{TAG}(?:{NAME.pattern}(?:@[0-9a-f]{{6}})?|{SHARED})")
 
 
 def marked(text: str) -> bool:
-    """Whether a link's alias or a rule's comment is a mark of ours: NAME, NAME@REALM or @shared, and nothing more.
+    """Whether an alias or a comment is a mark of mydockernet: NAME, NAME@REALM or @shared, and nothing more.
 
-    Anything else may be an admin's note about us, as in `mydockernet: do not touch`.
+    Anything else may be an admin's note, as in `mydockernet: do not touch`.
     """
     return _MARK.fullmatch(text) is not None
 
 
 def inside(netns: str, argv: Argv) -> Argv:
-    """A command as it runs in the namespace at a path, by nsenter(1); the host's needs nothing."""
+    """Return a command as it runs in the namespace at a path, through nsenter(1); unchanged for the host (no path)."""
     return ("nsenter", f"--net={netns}", *argv) if netns else argv
 
 
 class Step(Value):
-    """One command, what it reads, and the sentence that says why it is there.
+    """One command, its input, and a sentence that says why it is needed.
 
-    If `optional`, its failure is no failure.
+    The failure of an `optional` step is ignored.
     """
 
     why: str
@@ -64,7 +63,7 @@ class Step(Value):
 
 
 class Link(Value):
-    """A network interface as `ip -json -details addr show` shows it. `flags` are those of a bridge's port."""
+    """A network interface as `ip -json -details addr show` shows it. `flags` are those of a bridge port."""
 
     name: str
     kind: str = ""
@@ -79,9 +78,9 @@ class Link(Value):
 
 
 class Route(Value):
-    """A destination that there is a route to, and the route's line as a person knows it.
+    """A route, and its `line` as a user knows it.
 
-    `kind` is that of ip-route(8), unicast or local for most; `source` the address that it gives to what is sent.
+    `kind` is the type of ip-route(8), mostly unicast or local; `source` is the source address that it sets.
     """
 
     destination: IPNetwork
@@ -94,12 +93,12 @@ class Route(Value):
 
     @property
     def default(self) -> bool:
-        """Whether it is for everything that has no better one."""
+        """Whether it is a default route."""
         return self.destination.prefixlen == 0
 
 
 class Lookup(Value):
-    """A rule of ip-rule(8) that sends what has a source address to a routing table."""
+    """A rule of ip-rule(8): packets from a source address use a routing table."""
 
     priority: int
     source: str
@@ -107,7 +106,7 @@ class Lookup(Value):
 
 
 class Socket(Value):
-    """A socket of the host that listens. No address: on all of them."""
+    """A listening socket of the host. `address` None means all addresses."""
 
     protocol: str
     address: Address | None
@@ -118,7 +117,7 @@ class Socket(Value):
 class Rule(Value):
     """A rule as `iptables-save --counters` shows it.
 
-    `spec` is the rule whatever the order and spelling of its words; `comment` is taken from it.
+    `spec` is a form that ignores the order and spelling of its words; `comment` is part of it.
     """
 
     spec: frozenset[tuple[bool, str, str]]
@@ -129,7 +128,7 @@ class Rule(Value):
 
 
 class Chain(Value):
-    """A chain's place: the family (4 or 6), the table, its name."""
+    """A chain, identified by family (4 or 6), table and name."""
 
     family: int
     table: str
@@ -137,11 +136,11 @@ class Chain(Value):
 
 
 class Observed(Value):
-    """What the kernel shows now, parsed once. `unread` says what could not be read, and was taken as absent.
+    """What the kernel shows now, parsed once. `unread` lists what could not be read and is assumed absent.
 
-    `blind`: the rules of iptables are among that; `frameless`: those of ebtables are.
-    `inside` has the same of the containers' namespaces, by path. `frames` are the rules of ebtables by chain. `other`
-    has the chains of the other variant of iptables, where it has any, and `variant` the program that changes those.
+    `blind` means that this includes the rules of iptables, `frameless` those of ebtables. `inside` has the same for the
+    namespaces of containers, by path. `frames` are the rules of ebtables by chain. `other` has the chains of the other
+    variant of iptables, if it has any, and `variant` is the program that changes them.
     """
 
     links: Mapping[str, Link] = EMPTY
@@ -167,11 +166,11 @@ class Observed(Value):
         return frozenset(ip_interface(word).ip for link in self.links.values() for word in link.addresses)
 
     def at(self, netns: str) -> "Observed":
-        """What is seen in the namespace at a path, nothing where it was not looked at; the host's for no path."""
+        """Return the observation of a namespace by path: empty if it was not observed, that of the host for no path."""
         return self.inside.get(netns, NOTHING) if netns else self
 
     def with_sysctls(self, values: Mapping[str, str | None]) -> "Observed":
-        """The same, with the values of these sysctls (None: there is no such key)."""
+        """Return the same observation with the values of some sysctls (None: the key does not exist)."""
         return replace(self, sysctls={**self.sysctls, **values})
 
 
@@ -179,60 +178,60 @@ NOTHING = Observed()
 
 
 def place(netns: str) -> str:
-    """Where that is, to end a phrase with; nothing, for the host."""
+    """Return ` in PATH` for the end of a message; empty for the host."""
     return f" in {netns}" if netns else ""
 
 
 class Fact(Value, ABC):
-    """Something that must be true in the kernel. Written once, it yields all its forms.
+    """Something that must be true in the kernel: how to observe, create, delete and describe it.
 
-    `netns` is the path of the namespace that it is true in; empty for the host's.
+    `netns` is the path of its namespace; empty for the host.
     """
 
     netns: str = field(default="", kw_only=True)
 
     @abstractmethod
     def holds(self, seen: Observed) -> bool:
-        """Whether the kernel shows it."""
+        """Whether the observation shows it."""
 
     @property
     @abstractmethod
     def what(self) -> str:
-        """The thing itself, as KIND: DETAIL, as in `address: 10.1.0.1/24 on web`."""
+        """Its description as KIND: DETAIL, as in `address: 10.1.0.1/24 on web`."""
 
     @property
     def difference(self) -> str:
-        """What `check` reports where this does not hold: `missing address: 10.1.0.1/24 on web`."""
+        """What `check` prints if it does not hold, as in `missing address: 10.1.0.1/24 on web`."""
         return f"missing {self.what}"
 
     @abstractmethod
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        """What makes it true, where it does not hold."""
+        """Return the steps that make it true. Called if it does not hold."""
 
     @abstractmethod
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        """What takes it away, where it is seen; nothing, where it is to stay."""
+        """Return the steps that delete it; none if it stays. Called if it holds."""
 
     def obstacle(self, seen: Observed) -> str:
-        """What of somebody else's stands where this would go; empty when the way is free."""
+        """Return a message about something of another program that is in its place; empty if there is nothing."""
         return ""
 
     def within(self) -> str:
-        """The interface whose deletion takes this along, so that nobody needs to undo it; empty for none."""
+        """Return the interface whose deletion deletes this as well, so that no `undo` is needed; empty for none."""
         return ""
 
     def makes(self) -> str:
-        """The interface that this makes, and its undoing deletes, with all that is within it; empty for none."""
+        """Return the interface that `do` creates and `undo` deletes, with all facts within it; empty for none."""
         return ""
 
     def looks_into(self) -> str:
-        """The path of the namespace that has to be seen to tell whether this holds; empty for the host's alone."""
+        """Return the path of the namespace that `holds` must observe; empty for the host."""
         return self.netns
 
     def sysctl(self) -> str:
-        """The sysctl that has to be read to tell whether this holds; empty for none."""
+        """Return the sysctl that `holds` must observe; empty for none."""
         return ""
 
     def frames(self) -> bool:
-        """Whether the rules of ebtables have to be read to tell whether this holds."""
+        """Whether `holds` must observe the rules of ebtables."""
         return False

@@ -1,4 +1,4 @@
-"""The dialect of `ip` and `ss` (iproute2): facts about interfaces, addresses and routes; batches; what they print.
+"""The dialect of `ip` (iproute2): facts about interfaces and addresses, and batches of commands.
 
 Formats: ip(8), ip-link(8), ip-address(8), ip-route(8), ss(8); the JSON as printed by iproute2 6.1.
 """
@@ -25,22 +25,22 @@ from mydockernet.value import field
 
 
 def is_ours(link: Link) -> bool:
-    """Whether an interface carries our mark, whichever network's."""
+    """Whether an interface carries a mark of mydockernet."""
     return marked(link.alias) or (not link.alias and link.group in (GROUP, GROUP_INTERNAL))
 
 
 def owner(link: Link) -> str:
-    """Whose mark an interface carries: NAME, or NAME@REALM."""
+    """Return the owner in the mark of an interface: NAME or NAME@REALM."""
     return link.alias.removeprefix(TAG)
 
 
 def belongs(link: Link | None, owner: str) -> bool:
-    """Whether an interface is there, and of this owner; in the instant before it has its alias, nobody else's."""
+    """Whether an interface exists and has this owner. Before it has its alias, its link group is enough."""
     return link is not None and (link.alias == tag(owner) if link.alias else is_ours(link))
 
 
 class OwnNamespace(Fact):
-    """A named network namespace of our own making."""
+    """A named network namespace that mydockernet creates."""
 
     path: str
     name: str
@@ -67,7 +67,7 @@ class OwnNamespace(Fact):
 
 
 class Bridge(Fact):
-    """A bridge, in its link group, with a MAC address of its own unless an older version made it without."""
+    """A bridge in its link group, with a fixed MAC address unless an older version created it without one."""
 
     name: str
     owner: str
@@ -107,7 +107,7 @@ class Bridge(Fact):
 
 
 class Veth(Fact):
-    """A pair of interfaces, each the other's far end: one on the host, in the link group; one in a container."""
+    """A veth pair: one end on the host, in the link group, the other one (`peer`) in a container."""
 
     name: str
     owner: str
@@ -121,7 +121,7 @@ class Veth(Fact):
         return f"veth pair: {self.name} to {self.peer}{place(self.peer_netns)}"
 
     def holds(self, seen: Observed) -> bool:
-        # Where nobody looked into the container, its end is taken to be there.
+        # If the container was not observed, its end is assumed to exist.
         peer_is_there = self.peer_netns not in seen.inside or self.peer in seen.at(self.peer_netns).links
         return self._ours(seen) and peer_is_there
 
@@ -163,7 +163,10 @@ class Veth(Fact):
 
 
 class Attribute(Fact):
-    """What is set on an interface and goes with it, or, for a far end, with the near one (`cable`)."""
+    """An attribute of an interface, which disappears with it.
+
+    `cable` is the host's end of the veth pair if the interface is inside a container.
+    """
 
     dev: str
     cable: str = field(default="", kw_only=True)
@@ -186,7 +189,7 @@ class Attribute(Fact):
 
 
 class Alias(Attribute):
-    """The owner's mark on an interface."""
+    """The alias of an interface: the mark of its owner."""
 
     owner: str
 
@@ -208,7 +211,7 @@ class Alias(Attribute):
 
 
 class LinkGroup(Attribute):
-    """The link group of an interface, which the filter rules know it by."""
+    """The link group of an interface, which the filter rules match."""
 
     group: str
 
@@ -232,7 +235,7 @@ class LinkGroup(Attribute):
 
 
 class Mtu(Attribute):
-    """How many bytes a packet may have on an interface."""
+    """The MTU of an interface, in bytes."""
 
     mtu: int
 
@@ -255,7 +258,7 @@ class Mtu(Attribute):
 
 
 class StrayLink(Fact):
-    """An interface that carries a mark of ours, and that no network has."""
+    """An interface that carries a mark of mydockernet but that no network needs."""
 
     name: str
     owner: str
@@ -279,14 +282,14 @@ class StrayLink(Fact):
 
 
 def strays(seen: Observed, known: Collection[str]) -> Iterator[StrayLink]:
-    """The interfaces that carry a mark of ours, less the known ones."""
+    """Yield the interfaces that carry a mark of mydockernet and are not known."""
     for link in seen.links.values():
         if link.name not in known and marked(link.alias):
             yield StrayLink(link.name, owner(link))
 
 
 class HardwareAddress(Attribute):
-    """An interface's MAC address. `made_with` the interface, it needs a step only where it was changed."""
+    """The MAC address of an interface. If `made_with` the interface, it needs a step only after it has changed."""
 
     mac: str
     made_with: bool = field(default=False, kw_only=True)
@@ -318,7 +321,7 @@ class HardwareAddress(Attribute):
 
 
 class Master(Attribute):
-    """An interface as a port of a bridge."""
+    """The bridge that an interface is attached to."""
 
     bridge: str
 
@@ -344,9 +347,9 @@ class Master(Attribute):
 
 
 class PortFlag(Attribute):
-    """A flag of a bridge's port, on or off: isolated, hairpin, bcast_flood (ip-link(8), bridge_slave).
+    """A flag of a bridge port: isolated, hairpin or bcast_flood (ip-link(8), bridge_slave).
 
-    `default` is what a new port has.
+    `default` is the value that a new port has.
     """
 
     flag: str
@@ -378,7 +381,7 @@ class PortFlag(Attribute):
         return (Step(why, argv),)
 
     def wanted(self, seen: Observed) -> bool:
-        """Whether the flag should be on."""
+        """Whether the flag must be on."""
         return self.on
 
     @property
@@ -387,10 +390,10 @@ class PortFlag(Attribute):
 
 
 class Isolated(PortFlag):
-    """A port that reaches the host, but no other isolated port. Off while br_netfilter shows frames to iptables.
+    """The flag of a port that reaches the host but no other isolated port. It is off while br_netfilter is enabled.
 
-    It then translates a published port on the bridge itself, and an isolated port could not reach those of its own
-    network; the filter of its frames (ebtables) keeps neighbors apart either way.
+    br_netfilter translates published ports on the bridge itself, and an isolated port could not reach those of its own
+    network. The rules of ebtables isolate the containers in either case.
     """
 
     def sysctl(self) -> str:
@@ -401,7 +404,7 @@ class Isolated(PortFlag):
 
 
 class InterfaceAddress(Attribute):
-    """An address on an interface, with its prefix length: 10.1.0.1/24."""
+    """An address of an interface, with its prefix length: 10.1.0.1/24."""
 
     address: str
     why: str
@@ -427,7 +430,7 @@ class InterfaceAddress(Attribute):
 
 
 class Up(Attribute):
-    """An interface that is switched on."""
+    """An interface that is up."""
 
     why: str
 
@@ -448,16 +451,19 @@ class Up(Attribute):
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         if self.dev == "lo":
-            return ()  # Whoever else uses the namespace may need it.
+            return ()  # Other users of the namespace may need it.
         return (Step(f"Disable {self.dev}.", self._ip("link", "set", "dev", self.dev, "down")),)
 
 
 def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
-    """Fold `ip` commands into one `ip -batch -`: its argv, its input, and the command of each of its lines."""
+    """Combine commands into one `ip -batch -`.
+
+    Returns its argv, its input, and for each line of the input the index of its command.
+    """
     text = "".join(" ".join(argv[1:]) + "\n" for argv in commands)
     return ("ip", "-batch", "-"), text, tuple(range(len(commands)))
 
 
 def foldable(argv: Argv) -> bool:
-    """Whether a command can stand in a batch, which has no escapes: such words are kept out, not quoted."""
+    """Whether `batch` can combine a command with others. A batch has no quoting, so words that need it are excluded."""
     return argv[:1] == ("ip",) and not any(c in word for word in argv for c in "#\"'\\ \t\r\n")

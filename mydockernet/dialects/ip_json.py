@@ -1,4 +1,4 @@
-"""What `ip -json` (iproute2) is asked, and what it prints.
+"""The commands that read from `ip -json` (iproute2), and parsers of their output.
 
 Formats: ip-address(8), ip-route(8), ip-rule(8); the JSON as printed by iproute2 6.1.
 """
@@ -20,25 +20,25 @@ from mydockernet.model import (
     IPNetwork,
 )
 
-# One process reads all that there is to see in a network namespace; with -batch, each line is a command of its own.
+# One process reads everything in a network namespace: with -batch, each line of the input is a command.
 READ: Argv = ("ip", "-json", "-details", "-batch", "-")
 
 HOST = "address show\nroute show table all\n"
 
-# A container may have added any number of routes: only those that concern this program are read.
+# A container may have any number of routes: read only those that mydockernet needs.
 CONTAINER = f"address show\nroute show table all default\nroute show table all protocol {PROTOCOL}\nrule show\n"
 
 
 def ask_route(destination: str, source: str, inward: str) -> Argv:
-    """The command that says which way the kernel would send a packet."""
+    """Return the command that prints the route of a packet. `inward` is the interface that it arrives on, if any."""
     came = ("from", source, "iif", inward) if inward else ("from", source) if source else ()
     return ("ip", "-json", "route", "get", destination, *came)
 
 
 def read(text: str) -> Observed:
-    """Parse what READ prints of HOST or CONTAINER: links, routes, and lookups by source address.
+    """Parse the output of READ for HOST or CONTAINER: links, routes, and routing rules by source address.
 
-    Raises Failed where it is not that.
+    Raises Failed if it is malformed.
     """
     links: dict[str, Link] = {}
     routes: list[Route] = []
@@ -57,7 +57,7 @@ def read(text: str) -> Observed:
 
 
 def read_route(text: str) -> Route:
-    """Parse what ask_route's command prints. Raises Failed where it is not that."""
+    """Parse the output of the command of ask_route. Raises Failed if it is malformed."""
     try:
         (route,) = (route for raw in _objects(text) for route in _route(raw))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -66,9 +66,9 @@ def read_route(text: str) -> Route:
 
 
 def _objects(text: str) -> Iterator[dict[str, object]]:
-    """The objects of each array; a batch prints one array per line that it read.
+    """Yield the objects of each array; a batch prints one array per command.
 
-    ip prints nothing at all, or empty objects, where there is nothing to show. It escapes no control characters.
+    ip prints nothing, or empty objects, if there is nothing to show. It does not escape control characters.
     """
     decoder = json.JSONDecoder(strict=False)
     rest = text.strip()
@@ -117,7 +117,7 @@ def _route(raw: dict) -> Iterator[Route]:  # type: ignore[type-arg]
 
 
 def _lookup(raw: dict) -> Iterator[Lookup]:  # type: ignore[type-arg]
-    """A rule as far as it is about a source address."""
+    """Yield a routing rule if it matches a source address and selects a table."""
     priority = int(str(raw["priority"]))
     if raw.get("src") not in (None, "all") and "table" in raw:
         yield Lookup(priority, str(raw["src"]), str(raw["table"]))

@@ -1,4 +1,4 @@
-"""The dialect of `ip route` and `ip rule`: facts about where a container sends what.
+"""The dialect of `ip route` and `ip rule`: facts about the routes of a container.
 
 Formats: ip-route(8), ip-rule(8).
 """
@@ -8,7 +8,7 @@ from mydockernet.dialects.ip import Attribute
 
 
 class DefaultRoute(Attribute):
-    """The way out for all that has no better one."""
+    """The default route of a container."""
 
     gateway: str
 
@@ -33,7 +33,7 @@ class DefaultRoute(Attribute):
 
 
 class TableRoute(Attribute):
-    """A route in a table of its own, for what a container of several networks sends from one of its addresses."""
+    """A route in the table of one network, for a container on several networks."""
 
     destination: str
     table: str
@@ -66,7 +66,7 @@ class TableRoute(Attribute):
 
 
 class SourceLookup(Fact):
-    """What a container of several networks sends from one of its addresses, it sends by that address's network."""
+    """A routing rule by which packets from an address of a container use the table of that address's network."""
 
     source: str
     table: str

@@ -1,4 +1,4 @@
-"""The dialect of `iptables`: facts about chains and rules, restore text, and what iptables-save prints.
+"""The dialect of `iptables`: facts about chains and rules, input of iptables-restore, output of iptables-save.
 
 Formats: iptables(8), iptables-extensions(8), iptables-save(8), iptables-restore(8), of 1.8.
 """
@@ -29,7 +29,7 @@ Spec = frozenset[tuple[bool, str, str]]
 
 
 class OwnChain(Fact):
-    """A chain of ours. Chains carry no comment: what is in it, or leads to it, tells whose it is."""
+    """A chain of mydockernet. Chains have no comment: the marks of its rules and of the jumps to it show its owner."""
 
     chain: Chain
     why: str
@@ -47,7 +47,7 @@ class OwnChain(Fact):
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         if any(not is_ours(rule) for rule in seen.chains.get(self.chain, ())):
-            return ()  # Somebody's rules are in it; they stay, and so does it.
+            return ()  # It has rules of other programs: they stay, and so does the chain.
         if any(not is_ours(rule) for rule in _leading_to(self.chain, seen)):
             return ()
         return (Step(f"Delete the chain {self.chain.name}, which is empty now.", _command(self.chain, "-X", ())),)
@@ -60,10 +60,10 @@ class OwnChain(Fact):
 
 
 class OwnRule(Fact):
-    """A rule of ours: what it matches, where it sends that, and the owner in its comment.
+    """A rule of mydockernet: its match, its target, and the owner in its comment.
 
-    It is appended; or inserted as the chain's `first`; or, where `after` has the words of rules that it is to follow
-    in a chain of ours, put back behind them.
+    It is appended, or inserted as the `first` rule of the chain. With `after`, the words of the rules that precede it
+    in a chain of mydockernet, it is inserted behind those.
     """
 
     chain: Chain
@@ -76,7 +76,7 @@ class OwnRule(Fact):
 
     @property
     def words(self) -> Argv:
-        """The rule as iptables takes it, without the command and the chain."""
+        """The rule as iptables takes it, without command and chain."""
         return (*self.match, "-m", "comment", "--comment", tag(self.owner), "-j", *self.target)
 
     @property
@@ -95,7 +95,7 @@ class OwnRule(Fact):
         return (Step(why, _command(self.chain, "-D", self.words)),) * max(1, self.copies(seen))
 
     def copies(self, seen: Observed) -> int:
-        """How often the kernel shows it."""
+        """Return how often the observation shows it."""
         spec = read_spec(self.words)
         return sum(rule.spec == spec for rule in seen.chains.get(self.chain, ()))
 
@@ -110,7 +110,7 @@ class OwnRule(Fact):
     def _command(self, seen: Observed) -> Argv:
         if self.first:
             return _command(self.chain, "-I", self.words)
-        # The missing ones of the rules before this one are put back before it.
+        # Missing rules among those before this one are inserted before it.
         there = seen.chains.get(self.chain, ())
         places = [_place(words, there) for words in self.after or ()]
         place = max((p for p in places if p is not None), default=0) + places.count(None) + 1
@@ -122,9 +122,9 @@ class OwnRule(Fact):
 
 
 class PortRule(OwnRule):
-    """A rule that translates a port. The kernel asks it only about a flow's first packet.
+    """A rule that translates a port. The kernel evaluates it only for the first packet of a flow.
 
-    So when it comes or goes, what is remembered of the `flows` to that port has to be forgotten.
+    When it is created or deleted, the commands in `flows` delete the entries of conntrack for that port.
     """
 
     flows: tuple[Argv, ...] = ()
@@ -141,7 +141,7 @@ class PortRule(OwnRule):
 
 
 class Order(Fact):
-    """Rules of one chain, each once, in their order, and before all rules of others; as far as they are there."""
+    """The order of rules in one chain: those that exist are there once, in order, before those of other programs."""
 
     rules: tuple[OwnRule, ...]
 
@@ -163,7 +163,7 @@ class Order(Fact):
         return places == sorted(places) and once and all(map(is_ours, before))
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        # Those that were missing have just been added.
+        # Missing rules have just been added.
         return (
             *(
                 replace(s, why=f"{s.why} It is misplaced; the next step inserts it again.")
@@ -185,7 +185,7 @@ class Order(Fact):
 
 
 class StrayRule(Fact):
-    """A rule that carries a mark of ours, and that no network has; or, where one `has` it, too many copies of it."""
+    """A rule that carries a mark of mydockernet but that no network needs; or, with `has`, surplus copies of a rule."""
 
     chain: Chain
     owner: str
@@ -199,7 +199,7 @@ class StrayRule(Fact):
         return f"rule: {self.chain.table} {self.chain.name} {' '.join(self.words)}{copies}"
 
     def holds(self, seen: Observed) -> bool:
-        return True  # It was made from what is seen.
+        return True  # It was found by observation.
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         return ()
@@ -208,12 +208,12 @@ class StrayRule(Fact):
         why = "Delete a rule that carries mydockernet's mark but that no network needs."
         if self.has is None:
             return (Step(why, _command(self.chain, "-D", self.words)),) * self.copies
-        # Which of them goes can't be told in words: all go, and it is put back where it belongs.
+        # iptables cannot delete a particular copy: delete all of them, and add the rule again in its place.
         return (*self.has.undo(seen), *OwnRule.do(self.has, seen))
 
 
 def strays(seen: Observed, known: Iterable[OwnRule], kept: Iterable[OwnRule]) -> Iterator[StrayRule]:
-    """The rules that carry a mark of ours, less the known ones; and of those that are kept the copies too many."""
+    """Yield the rules that carry a mark of mydockernet and are not known, and surplus copies of those that are kept."""
     specs = {(rule.chain, read_spec(rule.words)) for rule in known}
     one_each = {(rule.chain, read_spec(rule.words)): rule for rule in kept}
     for chain, chain_rules in seen.chains.items():
@@ -226,15 +226,15 @@ def strays(seen: Observed, known: Iterable[OwnRule], kept: Iterable[OwnRule]) ->
 
 
 def is_ours(rule: Rule) -> bool:
-    """Whether a rule carries our mark, whichever network's."""
+    """Whether a rule carries a mark of mydockernet."""
     return marked(rule.comment)
 
 
 def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
-    """Fold iptables commands of one family into one `iptables-restore --noflush`.
+    """Combine commands of one family into one `iptables-restore --noflush`.
 
-    Returns its argv, its input, and for each line of the input the command that the line is of; the lines that
-    only open or close a table count to the command at hand.
+    Returns its argv, its input, and for each line of the input the index of its command. Lines that open or close a
+    table belong to the adjacent command.
     """
     lines: list[str] = []
     owners: list[int] = []
@@ -253,7 +253,7 @@ def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
 
 
 def foldable(argv: Argv) -> bool:
-    """Whether a command is one that `_command` builds, of words that need no quotes."""
+    """Whether `batch` can combine a command with others: one built by `_command`, of words that need no quotes."""
     return (
         argv[0] in ("iptables", "ip6tables", "iptables-legacy", "iptables-nft")
         and argv[1:2] == ("-t",)
@@ -263,7 +263,7 @@ def foldable(argv: Argv) -> bool:
 
 
 def read_rules(family: int, text: str) -> dict[Chain, tuple[Rule, ...]]:
-    """Parse what `iptables-save --counters` printed: the rules of each chain, in order. Raises Failed."""
+    """Parse the output of `iptables-save --counters`: the rules of each chain, in order. Raises Failed."""
     chains: dict[Chain, list[Rule]] = {}
     table = ""
     for line in text.split("\n"):
@@ -281,7 +281,7 @@ def read_rules(family: int, text: str) -> dict[Chain, tuple[Rule, ...]]:
 
 
 def read_policies(family: int, text: str) -> dict[Chain, str]:
-    """The policies in what iptables-save printed, of the built-in chains: `:FORWARD DROP [0:0]`."""
+    """Parse the policies of the built-in chains in the output of iptables-save, as in `:FORWARD DROP [0:0]`."""
     policies: dict[Chain, str] = {}
     table = ""
     for line in text.split("\n"):
@@ -293,19 +293,19 @@ def read_policies(family: int, text: str) -> dict[Chain, str]:
 
 
 def read_spec(words: Iterable[str]) -> Spec:
-    """A rule whatever the order and the spelling of its words: (negated, option, value) of each option.
+    """Return a rule in a form that ignores the order and spelling of its words: (negated, option, value) per option.
 
     iptables-save reorders matches, adds `-m tcp`, writes 10.0.0.1 as 10.0.0.1/32 and 28004 as 0x6d64.
     """
     return frozenset((no, option, _value(option, values)) for no, option, values in options(words) if option != "-m")
 
 
-# Options whose value may be any words, such that look like options too.
+# Options whose value may look like an option.
 WORDY = ("--comment", "--log-prefix", "--nflog-prefix", "--string")
 
 
 def options(words: Iterable[str]) -> list[tuple[bool, str, list[str]]]:
-    """The options among a rule's words, in order: whether a ! stands before it, its name, its values."""
+    """Return the options of a rule in order: whether a ! precedes it, its name, its values."""
     found: list[tuple[bool, str, list[str]]] = []
     negated = False
     for word in words:
@@ -338,7 +338,7 @@ def _wants_a_word(found: list[tuple[bool, str, list[str]]]) -> bool:
 
 
 def words_of(text: str) -> Argv:
-    """The words of a rule as iptables-save wrote it, with its quotes and escapes taken off."""
+    """Split a rule of iptables-save into words, without its quotes and escapes."""
     return tuple(re.sub(r"\\(.)", r"\1", quoted) or bare for quoted, bare in _WORDS.findall(text))
 
 
@@ -354,7 +354,7 @@ def _value(option: str, values: Sequence[str]) -> str:
 
 
 def _place(words: Argv, rules: Sequence[Rule]) -> int | None:
-    """Which of the rules that is, counted from 1; None for none."""
+    """Return the number of a rule in a chain, from 1, or None."""
     spec = read_spec(words)
     return next((place for place, rule in enumerate(rules, 1) if rule.spec == spec), None)
 
@@ -371,6 +371,6 @@ def _leading_to(chain: Chain, seen: Observed) -> Iterable[Rule]:
 
 
 def _command(chain: Chain, verb: str, words: Argv, place: str = "") -> Argv:
-    # --wait matters where iptables is the legacy variant, whose lock others may hold.
+    # --wait matters if iptables is the legacy variant: another program may hold its lock.
     places = (place,) if place else ()
     return (PROGRAMS[chain.family], "-t", chain.table, verb, chain.name, *places, *words, "--wait")

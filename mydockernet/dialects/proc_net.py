@@ -1,4 +1,4 @@
-"""What /proc/net tells of the sockets that listen in this network namespace, without a process.
+"""Read the listening sockets of this network namespace from /proc/net, without running a program.
 
 Format: proc(5); Documentation/networking/proc_net_tcp.rst of the kernel.
 """
@@ -12,14 +12,14 @@ from mydockernet.dialects.fact import Socket
 
 FOLDER = Path("/proc/self/net")
 
-# The states of the kernel's include/net/tcp_states.h: TCP_LISTEN, and TCP_CLOSE, in which a bound UDP socket is.
+# The states in include/net/tcp_states.h of the kernel: TCP_LISTEN, and TCP_CLOSE, the state of a bound UDP socket.
 STATES = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
 
 
 def read_listening() -> tuple[Socket, ...] | None:
-    """The sockets of TCP and UDP that listen, without the names of their programs.
+    """Return the listening sockets of TCP and UDP, without the names of their programs.
 
-    None where these files do not tell all: they can't be read, or SCTP is in use, whose endpoints have another form.
+    Returns None if these files are incomplete: they are unreadable, or SCTP, which has another format, is in use.
     """
     if (FOLDER / "sctp").exists():
         return None
@@ -35,7 +35,7 @@ def read_listening() -> tuple[Socket, ...] | None:
 
 
 def parse(name: str, state: str, text: str) -> Iterator[Socket]:
-    """The sockets of one file that are in this state, as in `0: 0100007F:1F90 00000000:0000 0A …`."""
+    """Yield the sockets in a state from one file, with lines such as `0: 0100007F:1F90 00000000:0000 0A …`."""
     for line in text.splitlines()[1:]:
         _, local, _, now, *_ = line.split(maxsplit=4)
         if now == state:
@@ -44,7 +44,7 @@ def parse(name: str, state: str, text: str) -> Iterator[Socket]:
 
 
 def _address(digits: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An address, printed as words of 32 bits in the byte order of the machine; None for the unspecified one."""
+    """Parse an address, printed as 32-bit words in the byte order of the machine; None for the unspecified address."""
     raw = bytes.fromhex(digits)
     if sys.byteorder == "little":
         raw = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))

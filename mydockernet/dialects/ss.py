@@ -1,4 +1,4 @@
-"""What `ss` (iproute2) prints of the sockets that listen. Format: ss(8)."""
+"""Parse the listening sockets that `ss` (iproute2) prints. Format: ss(8)."""
 
 import ipaddress
 import re
@@ -12,10 +12,10 @@ READ_SOCKETS: Argv = ("ss", "--no-header", "--listening", "--numeric", "--tcp", 
 
 
 def read_sockets(text: str) -> tuple[Socket, ...]:
-    """Parse what READ_SOCKETS prints, as in `tcp LISTEN 0 128 127.0.0.1:53%lo 0.0.0.0:* users:(("named",…))`.
+    """Parse the output of READ_SOCKETS, as in `tcp LISTEN 0 128 127.0.0.1:53%lo 0.0.0.0:* users:(("named",…))`.
 
-    Lines of other shapes are left out: what they are can't stand in the way of a port. A program's name, at most 15
-    bytes of its owner's choice, is printed as it is, line breaks too; it is too short for a line of this shape.
+    Other lines are skipped: they do not occupy a port. The name of a program, up to 15 bytes that its owner chooses, is
+    printed unescaped, even with line breaks, but it is too short for a line of this format.
     """
     sockets = []
     for line in text.split("\n"):
@@ -32,7 +32,7 @@ def read_sockets(text: str) -> tuple[Socket, ...]:
     return tuple(sockets)
 
 
-# Compiled when it is needed: this takes 1 ms.
+# Compiled on use: this takes 1 ms.
 _SOCKET = (
     r"(tcp|udp|sctp) +(?:LISTEN|UNCONN) +\d+ +\d+ +(\S+):(\d{1,5}) +\S+:\*"
     r'(?: +users:\(\("([^"]*)(?:".*)?| .*)?'

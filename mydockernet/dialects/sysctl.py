@@ -1,4 +1,4 @@
-"""The dialect of `sysctl`: facts about the kernel's switches. Format: sysctl(8), proc_sys_net(5)."""
+"""The dialect of `sysctl`: facts about kernel parameters. Format: sysctl(8), proc_sys_net(5)."""
 
 import contextlib
 from collections.abc import Iterable, Sequence
@@ -10,9 +10,9 @@ FOLDER = Path("/proc/sys")
 
 
 class Sysctl(Fact):
-    """A switch and its value. With a `dev`, it is that interface's and goes with it.
+    """The value of a sysctl. If it belongs to the interface `dev`, it disappears with it.
 
-    `otherwise` is the value that it gets back when the fact goes; without one, it stays.
+    `otherwise` is the value that `undo` sets; without one, the value stays.
     """
 
     key: str
@@ -37,7 +37,7 @@ class Sysctl(Fact):
 
     def holds(self, seen: Observed) -> bool:
         if self.key.startswith("net/ipv6/") and not seen.ipv6:
-            return True  # A kernel without IPv6 has nothing to switch.
+            return True  # A kernel without IPv6 has no such key.
         return seen.at(self.netns).sysctls.get(self.key) == self.value
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
@@ -56,28 +56,28 @@ _SWAPPED = str.maketrans("/.", "./")
 
 
 def dotted(key: str) -> str:
-    """A key as people write it: net/ipv4/conf/br0.1/forwarding is net.ipv4.conf.br0/1.forwarding."""
+    """Return a key in dotted form: net/ipv4/conf/br0.1/forwarding is net.ipv4.conf.br0/1.forwarding."""
     return key.translate(_SWAPPED)
 
 
 def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
-    """Fold `sysctl -w` commands into one; it names the key at fault, so no line leads back to a command."""
+    """Combine `sysctl -w` commands into one: argv, no input, no lines. Its errors name the key."""
     return ("sysctl", "-w", *(argv[2] for argv in commands)), "", ()
 
 
 def foldable(argv: Argv) -> bool:
-    """Whether a command is one of ours that sets a switch."""
+    """Whether `batch` can combine a command with others."""
     return argv[:2] == ("sysctl", "-w") and len(argv) == 3
 
 
 def interface(key: str) -> str:
-    """The interface that a key belongs to, as eth0 of net/ipv6/conf/eth0/autoconf; empty where it is nobody's own."""
+    """Return the interface of a key, as eth0 for net/ipv6/conf/eth0/autoconf; empty if it belongs to none."""
     parts = key.split("/")
     return parts[3] if parts[2:3] in (["conf"], ["neigh"]) and parts[3] not in ("all", "default") else ""
 
 
 def read_files(keys: Iterable[str]) -> dict[str, str]:
-    """The values of this network namespace's own sysctls, from /proc/sys; a key that does not exist has none."""
+    """Read sysctls of this network namespace from /proc/sys; a key that does not exist is omitted."""
     values = {}
     for key in keys:
         with contextlib.suppress(OSError):
@@ -86,11 +86,11 @@ def read_files(keys: Iterable[str]) -> dict[str, str]:
 
 
 def read_command(keys: Iterable[str]) -> Argv:
-    """The command that prints the values of some switches, and leaves out those that there are not."""
+    """Return the command that prints the values of some keys and omits those that do not exist."""
     return ("sysctl", "-e", *map(dotted, keys))
 
 
 def read(text: str) -> dict[str, str]:
-    """Parse what it prints, `net.ipv4.ip_forward = 1` a line: the values by key."""
+    """Parse its output, lines such as `net.ipv4.ip_forward = 1`: the values by key."""
     lines = (line.partition(" = ") for line in text.split("\n"))
     return {key.translate(_SWAPPED): value.strip() for key, equals, value in lines if equals}

@@ -1,1 +1,1 @@
-"""The drivers: a network → the facts that must hold for it."""
+"""The drivers: a network → its facts."""

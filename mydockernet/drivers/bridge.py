@@ -1,4 +1,4 @@
-"""The driver bridge: the facts of a network that is a bridge, and of the containers on it. Pure.
+"""The driver `bridge`: the facts of a network with a bridge, and of the containers on it. Pure.
 
 A container has a cable, a veth pair: one end is a port of the bridge, the other one an interface of the container.
 """
@@ -11,12 +11,12 @@ from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, Fact
 from mydockernet.dialects.sysctl import Sysctl
 from mydockernet.model import Endpoint, Network, attached, placed, way_out
 
-# Of a container on several networks, the routing table of its Nth one: this and N.
+# A container on several networks has routing table 28000 + N for its Nth network.
 FIRST_TABLE = 28000
 
 
 def bridge_facts(network: Network) -> Iterator[Fact]:
-    """The bridge of a network, with its addresses; it forwards nothing until `bridge_start`."""
+    """Yield the bridge of a network and its addresses. It forwards nothing before `bridge_start`."""
     yield ip.Bridge(network.bridge, network.owner, _group(network), network.mac)
     yield ip.Alias(network.bridge, network.owner)
     if network.mac:
@@ -34,7 +34,7 @@ def bridge_facts(network: Network) -> Iterator[Fact]:
 
 
 def rule_facts(network: Network) -> Iterator[Fact]:
-    """The rules of one network: which senders it accepts, and which addresses are translated."""
+    """Yield the rules of one network: those that drop forged sources, and those that translate addresses."""
     mappings = [mapping for _, endpoint in attached([network]) for mapping in endpoint.ports]
     for subnet in network.subnets:
         yield from ruleset.source_guard(network.owner, subnet.network, network.bridge)
@@ -49,16 +49,16 @@ def rule_facts(network: Network) -> Iterator[Fact]:
 
 
 def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
-    """The rules that publish ports of a container."""
+    """Yield the rules that publish ports of a container."""
     for mapping in endpoint.ports:
         for address in endpoint.addresses:
             yield from ruleset.published(network.owner, endpoint.name, mapping, address)
 
 
 def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
-    """The cable from a container to a bridge, and its end on the host.
+    """Yield the veth pair of a container, and the settings of the host's end.
 
-    That end may be up from the start: it carries nothing until the container's end is up, too.
+    That end may be up from the start: it carries no frames until the container's end is up, too.
     """
     veth, dev = endpoint.veth, endpoint.interface
     netns, name = endpoint.namespace.path, endpoint.name
@@ -73,7 +73,7 @@ def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
     if network.mtu:
         yield ip.Mtu(veth, network.mtu)
     yield ip.Master(veth, network.bridge)
-    # The filter of a network from before bridges had MAC addresses does not keep neighbors apart.
+    # On a network of an older version, whose bridge has no fixed MAC address, ebtables does not isolate the containers.
     isolated = ip.Isolated if network.mac else ip.PortFlag
     yield isolated(
         veth,
@@ -94,7 +94,7 @@ def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
 
 
 def bridge_switches(network: Network) -> Iterator[Fact]:
-    """The sysctls of a bridge."""
+    """Yield the sysctls of a bridge."""
     yield Sysctl(
         f"net/ipv6/conf/{network.bridge}/disable_ipv6",
         "1",
@@ -113,18 +113,18 @@ def bridge_switches(network: Network) -> Iterator[Fact]:
 
 
 def cable_switches(endpoint: Endpoint) -> Iterator[Fact]:
-    """The sysctls of the host's end of a cable."""
+    """Yield the sysctls of the host's end of a veth pair."""
     veth = endpoint.veth
     yield Sysctl(f"net/ipv6/conf/{veth}/disable_ipv6", "1", "Disable IPv6 on the host's end too.", dev=veth)
 
 
 def bridge_start(network: Network) -> Iterator[Fact]:
-    """What makes a bridge forward."""
+    """Yield what enables the bridge."""
     yield ip.Up(network.bridge, "Enable the bridge. Until then it forwards no frames.")
 
 
 def container_switches(endpoint: Endpoint, places: Collection[tuple[Network, Endpoint]]) -> Iterator[Fact]:
-    """The sysctls of the container's end of its cable. `places` are all that the container has."""
+    """Yield the sysctls of the container's end of a veth pair. `places` are all networks of the container."""
     veth, dev = endpoint.veth, endpoint.interface
     netns, name = endpoint.namespace.path, endpoint.name
     for key, value, why in (
@@ -146,7 +146,7 @@ def container_switches(endpoint: Endpoint, places: Collection[tuple[Network, End
 def container_facts(
     network: Network, endpoint: Endpoint, places: Collection[tuple[Network, Endpoint]]
 ) -> Iterator[Fact]:
-    """The container's end of its cable, with its addresses and routes. `places` are all that the container has."""
+    """Yield the addresses and routes of a container. `places` are all networks of the container."""
     veth, dev = endpoint.veth, endpoint.interface
     netns, name = endpoint.namespace.path, endpoint.name
     if network.mtu:
@@ -166,7 +166,7 @@ def container_facts(
 
 
 def _source_routing(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
-    """By which a container of several networks sends from each of its addresses by that address's network."""
+    """Yield the routes and rules by which a container on several networks uses the network of each of its addresses."""
     table = str(FIRST_TABLE + endpoint.order)
     netns, dev, veth = endpoint.namespace.path, endpoint.interface, endpoint.veth
     for subnet, address in placed(network, endpoint):
