@@ -1,1 +1,1 @@
-"""A packet's way through the host and its containers, as `explain` and `doctor` follow it."""
+"""Trace packets through the host and its containers, for `explain` and `doctor`."""

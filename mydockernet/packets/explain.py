@@ -1,4 +1,4 @@
-"""Trace a packet and name what drops it: read from the live kernel, which is not changed."""
+"""Trace a packet and name the rule that drops it. Reads the live kernel and changes nothing."""
 
 import contextlib
 from collections.abc import Iterator
@@ -19,16 +19,16 @@ from mydockernet.value import replace
 
 
 def answer(context: Context, source: str, target: str) -> tuple[tuple[Hop, ...], tuple[str, ...]]:
-    """The hops from `source` to `target`, the last one first to stop; and what could not be read.
+    """Return the hops from `source` to `target`, up to the first that drops the packet, and what could not be read.
 
-    Raises NotFound, Invalid for words that mean no end of a way.
+    Raises NotFound or Invalid if `source` or `target` names nothing.
     """
     door = context.kernel
     intent = context.store.load()
     seen = door.observe(lenient=True)
     question = read_question(source, target, intent, seen)
     places = (*question.source.places, *question.target.places)
-    # A published port leads to any container.
+    # A published port may lead to any container.
     every = [e.namespace for _, e in (*model.endpoints(intent.values()), *places)]
     alive = [namespace for namespace in every if namespaces.alive(namespace)]
     door.hold(alive)
@@ -41,7 +41,7 @@ def answer(context: Context, source: str, target: str) -> tuple[tuple[Hop, ...],
 
 
 def _switches(intent: Intent, seen: Observed) -> Iterator[tuple[str, str]]:
-    """The sysctls that count on the way: of the host, and in containers that are on several networks."""
+    """Yield the sysctls that matter: those of the host, and those in containers on several networks."""
     bridges = {network.bridge for network in intent.values()}
     yield from (("", key) for key in (FORWARDING, BRIDGE_CALLS_IPTABLES))
     yield from (("", f"net/ipv4/conf/{bridge}/route_localnet") for bridge in bridges)
@@ -54,7 +54,7 @@ def _switches(intent: Intent, seen: Observed) -> Iterator[tuple[str, str]]:
 
 
 def read_question(source: str, target: str, intent: Intent, seen: Observed) -> Question:
-    """Read `FROM` and `TO[:PORT[/tcp|udp|sctp]]`, each of which may be NETWORK/NAME. Raises NotFound, Invalid."""
+    """Parse `FROM` and `TO[:PORT[/tcp|udp|sctp]]`; a container may be NETWORK/NAME. Raises NotFound, Invalid."""
     name, colon, rest = target.rpartition(":")
     port, slash, protocol = rest.partition("/")
     if colon and not (port.isdecimal() and PORT_MIN <= int(port) <= PORT_MAX):
@@ -105,9 +105,10 @@ def _party(option: str, word: str, intent: Intent, seen: Observed) -> Party:
 
 
 def explain(question: Question, intent: Intent, sight: Sight, route: AskRoute) -> tuple[Hop, ...]:
-    """The hops of a way, up to the one that stops it, if any. `route` asks the kernel (netns, to, from, came by).
+    """Return the hops of a packet, up to the one that drops it, if any.
 
-    Where a container is on several networks, and which is meant does not follow: the first way that is open, or all.
+    `route` asks the kernel for a route (netns, destination, source, incoming interface). If it is open which network of
+    a container is meant, the first path that passes is returned, or all of them.
     """
     ways = []
     for each in _ways(question):

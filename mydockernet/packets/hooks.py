@@ -1,6 +1,6 @@
-"""What a packet is asked by at each hook of the kernel, in the kernel's order: tables of iptables, chains of nft. Pure.
+"""What the kernel evaluates at each hook, in its order: tables of iptables and chains of nftables. Pure.
 
-Priorities of the tables: nft(8), "Standard priority names". The two variants of iptables register theirs alike.
+Priorities of the tables: nft(8), "Standard priority names". Both variants of iptables use the same ones.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +23,7 @@ PRIORITIES: Mapping[str, Mapping[str, int]] = {
 
 
 class Gate(Value):
-    """Something that decides about a packet at a hook. `nat`: it is asked about a flow's first packet alone."""
+    """A table or chain that decides about packets at a hook. If it is `nat`, only the first of a flow meets it."""
 
     priority: int
     table: str
@@ -31,18 +31,18 @@ class Gate(Value):
 
     @property
     def nat(self) -> bool:
-        """Whether it translates."""
+        """Whether it translates addresses."""
         return self.table == "nat"
 
 
 class Sight(Value):
-    """What is seen: links, routes and rules; and the chains of nft that are not those of iptables, by namespace."""
+    """An observation, and by namespace the nftables chains that do not belong to iptables."""
 
     seen: Observed = Observed()
     rulesets: Mapping[str, nft.Ruleset] = EMPTY
 
     def gates(self, netns: str, hook: str, frames: bool = False) -> tuple[Gate, ...]:
-        """All that is asked at a hook, in order. `frames`: by a bridge, about what passes between its ports."""
+        """Return all gates at a hook, in order. With `frames`, those of a bridge for frames between its ports."""
         found = self._of_nft(netns, hook, ("bridge",)) if frames else self._all(netns, hook)
         return tuple(sorted(found, key=lambda gate: gate.priority))
 

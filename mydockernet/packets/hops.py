@@ -1,4 +1,4 @@
-"""What explain says of a packet's way: the ends, the hops, and which command lets a stopped packet pass. Pure."""
+"""The texts of `explain`: the ends, the hops, and the command that lets a dropped packet pass. Pure."""
 
 from mydockernet import ruleset
 from mydockernet.dialects import iptables
@@ -19,7 +19,7 @@ GROUPS = f"{GROUP}-{GROUP_INTERNAL}"
 
 
 class Hop(Value):
-    """One thing that a packet meets: what it is, whether the packet `passes`, why, and the command that fixes it."""
+    """One step on the path of a packet: whether it `passes`, `stops` or is `unsure`, where, why, and the fix."""
 
     state: str
     what: str
@@ -28,9 +28,9 @@ class Hop(Value):
 
 
 class Party(Value):
-    """An end of the way: a container by its places, or the host or another machine by an address.
+    """An end of the path: a container by its places, or the host or another machine by its address.
 
-    No address of the host: the one that the other end would use. `chosen` is the place that the user named.
+    Without an address, the host has the one that the other end would use. `chosen` is the place that the user named.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Party(Value):
 
 
 class Question(Value):
-    """From where to where; no port: as ping would (icmp)."""
+    """The arguments of `explain`. Without a port, the packet is that of ping (icmp)."""
 
     source: Party
     target: Party
@@ -50,14 +50,14 @@ class Question(Value):
 
 
 def is_panic(verdict: Verdict) -> bool:
-    """Whether a verdict has the shape of a panic mode: of firewalld's, or any that closes the host before filter."""
+    """Whether a verdict looks like a panic mode: that of firewalld, or any policy that drops before filter."""
     if isinstance(verdict, nft.Verdict):
         return verdict.base.table == PANIC_TABLE
     return verdict.rule is None and verdict.chain is not None and verdict.chain.table in ("raw", "mangle")
 
 
 def why_stopped(verdict: Verdict) -> str:
-    """Why a rule, or a policy, drops a packet."""
+    """Return why a rule or a policy drops a packet."""
     if is_panic(verdict):
         return PANIC
     if isinstance(verdict, nft.Verdict):
@@ -71,7 +71,7 @@ def why_stopped(verdict: Verdict) -> str:
 
 
 def reason(verdict: netfilter.Verdict) -> str:
-    """Why a rule of ours is there."""
+    """Return the reason of a rule of mydockernet."""
     if verdict.rule is None or verdict.chain is None:
         return ""
     every = (fact for fact in ruleset.every_shared(4) if isinstance(fact, iptables.OwnRule))
@@ -82,9 +82,9 @@ def reason(verdict: netfilter.Verdict) -> str:
 
 
 def fix_for(verdict: Verdict, packet: Packet, netns: str = "") -> str:
-    """The command that lets a packet pass a rule, or a policy, that is not ours; empty where none should.
+    """Return the command that lets a packet pass a rule or policy of another program; empty if none should.
 
-    It lets no more pass than it has to, and never lifts a whole firewall.
+    It lets no more pass than necessary, and never disables a whole firewall.
     """
     if is_panic(verdict) or verdict.ours:
         return ""
@@ -105,7 +105,10 @@ def fix_for(verdict: Verdict, packet: Packet, netns: str = "") -> str:
 
 
 def accept_in_other(program: str) -> str:
-    """The commands that let our networks pass the filter table of the other variant; our own rules still decide."""
+    """Return the commands that accept the networks in the filter table of the other variant of iptables.
+
+    The rules in the current variant still decide.
+    """
     both = f"0x{int(GROUP):x}/0xfffffffe"
     return " && ".join(
         f"{program} -I FORWARD -m devgroup --{direction}-group {both} -j ACCEPT" for direction in ("src", "dst")
@@ -117,7 +120,7 @@ _OUR_GROUPS = tuple(("meta", f"{direction}group", GROUPS, "accept") for directio
 
 def _pass_nft(base: nft.Chain, packet: Packet, netns: str) -> tuple[Argv, ...]:
     if base.family == "bridge":
-        # Frames of ARP have to pass as well.
+        # ARP frames must pass, too.
         name = "oifname" if base.hook in ("output", "postrouting") else "iifname"
         return (("meta", name, packet.outward if name == "oifname" else packet.inward, "accept"),)
     if base.hook == "forward" and not netns:
@@ -138,14 +141,14 @@ def _pass_iptables(packet: Packet) -> Argv:
 
 
 def published(place: Place, packet: Packet) -> PortMapping | None:
-    """The mapping by which that port of a container is published already, if any."""
+    """Return the mapping that publishes a port of a container, or None."""
     found = (m for m in place[1].ports if m.protocol == packet.protocol)
     inner = packet.port
     return next((m for m in found if inner and m.container_ports.first <= inner <= m.container_ports.last), None)
 
 
 def publish(place: Place, packet: Packet) -> tuple[str, str]:
-    """How a container is reached by those who may not reach it itself: what to do, in words, and the command."""
+    """Return how to reach a container through a published port: an advice, and the command that publishes the port."""
     mapping = published(place, packet)
     if mapping is None:
         command = f"mydockernet publish {place[0].name} {place[1].name} {packet.port or 'PORT'}"

@@ -1,10 +1,9 @@
-"""A packet's way through the host: its hooks in the kernel's order, its routes, its programs. Writes down the hops.
+"""Trace a packet through the host: its hooks in the kernel's order, its routes, its programs. Records the hops.
 
     ─ PREROUTING ─ route ─┬─ INPUT ─ a program
                           └─ FORWARD ─ POSTROUTING ─       and OUTPUT ─ POSTROUTING for what the host itself sends
 
-The way of a packet through the kernel's tables: iptables(8), TABLES; nft(8), ADDRESS FAMILIES. Which way a packet is
-sent, the kernel is asked.
+The order of the tables: iptables(8), TABLES; nft(8), ADDRESS FAMILIES. Routes come from the kernel itself.
 """
 
 from abc import ABC, abstractmethod
@@ -31,11 +30,11 @@ AskRoute = Callable[[str, str, str, str], Route | str]
 
 
 class Ended(Exception):
-    """The way ends here."""
+    """The trace ends here."""
 
 
 class OnHost(ABC):
-    """A packet's way as far as the host is concerned, written down as it goes."""
+    """The part of a trace on the host. Records the hops as it goes."""
 
     def __init__(self, question: Question, intent: Intent, sight: Sight, route: AskRoute) -> None:
         self.question = question
@@ -47,25 +46,25 @@ class OnHost(ABC):
 
     @property
     def seen(self) -> Observed:
-        """What is seen of the host."""
+        """The observation of the host."""
         return self.sight.seen
 
     @abstractmethod
     def cable(self, place: Place) -> None:
-        """Both ends of a container's cable, and the bridge."""
+        """Check both ends of a container's veth pair, and the bridge."""
 
     @abstractmethod
     def arrive_at(self, place: Place, packet: Packet, routed: bool) -> None:
-        """Into a container, to its program, and the answer's way back."""
+        """Enter a container, reach its program, and trace the reply."""
 
-    # What is written down
+    # Recording hops
 
     def passes(self, what: str, why: str = "") -> None:
-        """The packet passes this."""
+        """Record that the packet passes."""
         self.hops.append(Hop(PASSES, what, why))
 
     def arrives(self, what: str, why: str = "") -> NoReturn:
-        """The packet has got there; or only perhaps, where a rule that can't be told may have dropped it."""
+        """Record that the packet arrives, or perhaps arrives if a hop is unsure. Raises Ended."""
         if any(hop.state == UNSURE for hop in self.hops):
             self.hops.append(Hop(UNSURE, f"{what}, unless a rule marked with ? drops it", why))
         else:
@@ -73,19 +72,19 @@ class OnHost(ABC):
         raise Ended
 
     def unsure(self, what: str, why: str = "", fix: str = "") -> None:
-        """Whether the packet passes this can't be told; it is said once."""
+        """Record, once, that it cannot be determined whether the packet passes."""
         if all(hop.what != what for hop in self.hops):
             self.hops.append(Hop(UNSURE, what, why, fix))
 
     def stops(self, what: str, why: str = "", fix: str = "") -> NoReturn:
-        """The packet ends here."""
+        """Record that the packet is dropped. Raises Ended."""
         self.hops.append(Hop(STOPS, what, why, fix))
         raise Ended
 
     # Hooks
 
     def hook(self, hook: str, packet: Packet, netns: str = "", of: str = "the host", frames: bool = False) -> Packet:
-        """Pass all that the kernel asks at a hook, or stop there. Returns the packet, translated where it was."""
+        """Evaluate all gates at a hook. Returns the packet, translated if it was. Raises Ended if it is dropped."""
         for gate in self.sight.gates(netns, hook, frames):
             if gate.nat and packet.answer:
                 continue
@@ -115,18 +114,18 @@ class OnHost(ABC):
             self.stops(f"{of}'s {verdict.where}", why, fix)
 
     def _way_round(self, packet: Packet) -> tuple[str, str]:
-        """What a packet that our own rules drop should do instead."""
+        """Return an advice and a command for a packet that mydockernet's own rules drop."""
         there = self.place_of(packet.destination)
         ends = (self.networks.get(packet.inward), self.networks.get(packet.outward))
         closed = any(network and network.internal for network in ends)
         return ("", "") if there is None or there[0].internal or closed else hops.publish(there, packet)
 
     def place_of(self, address: Address) -> Place | None:
-        """Which container on which network has an address."""
+        """Return the network and the endpoint of an address, or None."""
         return next((place for place in self.places if address in place[1].addresses), None)
 
     def _translated(self, verdict: netfilter.Verdict, packet: Packet, netns: str, of: str) -> Packet:
-        """The packet after a table of nat."""
+        """Return the packet after a nat table."""
         before = packet.flow
         if verdict.target in ("MASQUERADE", "SNAT"):
             own = self._address_on(packet.outward, netns)
@@ -163,10 +162,10 @@ class OnHost(ABC):
         found = (ip_address(word.partition("/")[0]) for word in words)
         return next((address for address in found if address.version == 4), None)
 
-    # Ways
+    # Paths
 
     def at_host(self, packet: Packet) -> None:
-        """In by an interface of the host."""
+        """Enter the host through an interface."""
         local = packet.destination in self.seen.addresses or packet.destination.is_loopback
         packet = self.hook("PREROUTING", replace(packet, local=local))
         way = self.route("", str(packet.destination), str(packet.source), packet.inward)
@@ -193,9 +192,9 @@ class OnHost(ABC):
         )
 
     def rp_filter(self, packet: Packet, of: str, netns: str = "") -> None:
-        """Stop where rp_filter is strict, and the way back to the source leaves by another interface.
+        """Stop if rp_filter is strict and the route back to the source leaves by another interface.
 
-        Asked for the way of the packet itself, newer kernels only say that there is none (EINVAL), and not why.
+        For the packet itself, newer kernels only report EINVAL, without the reason.
         """
         seen = self.sight.seen.at(netns).sysctls
         values = (seen.get(f"net/ipv4/conf/{dev}/rp_filter") for dev in ("all", packet.inward))
@@ -211,7 +210,7 @@ class OnHost(ABC):
             )
 
     def out_of_host(self, packet: Packet) -> None:
-        """Through POSTROUTING, to a bridge of ours or out of sight."""
+        """Pass POSTROUTING, to a bridge of mydockernet or out of the host."""
         network = self.networks.get(packet.outward)
         if network and packet.source.is_loopback:
             self._let_out(network)
@@ -239,7 +238,7 @@ class OnHost(ABC):
         return self.arrive_at(place, packet, routed=True)
 
     def frames(self, through: Iterable[str], packet: Packet, network: Network) -> None:
-        """Past the chains that a bridge itself has."""
+        """Pass the chains of the bridge family."""
         for hook in through:
             self.hook(hook, packet, of=f"bridge {network.bridge}", frames=True)
 
@@ -261,7 +260,7 @@ class OnHost(ABC):
             )
 
     def _leave(self, packet: Packet) -> NoReturn:
-        """Out by an interface that is not ours: what is beyond answers for itself."""
+        """Leave by an interface of the host. The trace ends there."""
         if there := self.place_of(packet.destination):
             here = [r for r in self.seen.routes if r.dev == packet.outward and packet.destination in r.destination]
             route = max(here, key=lambda r: r.destination.prefixlen, default=None)
@@ -282,9 +281,9 @@ class OnHost(ABC):
         raise Ended
 
     def answer_through_host(self, packet: Packet, inward: str) -> None:
-        """The answer to a packet that has left the host: in again by an interface, and back to who began."""
+        """Trace the reply to a packet that has left the host: in through an interface, and back to the sender."""
         first = packet.flow
-        # Until PREROUTING has translated it back, it is sent to the address that the packet carried.
+        # Before PREROUTING translates it back, its destination is the source address that the packet had.
         back = replace(
             packet,
             source=packet.destination,
@@ -307,7 +306,7 @@ class OnHost(ABC):
         self.hook("POSTROUTING", self.hook("FORWARD", replace(back, outward=packet.inward)))
 
     def into_host(self, packet: Packet) -> NoReturn:
-        """To a program on the host itself."""
+        """Reach a program on the host."""
         packet = self.hook("INPUT", replace(packet, local=True))
         here, other = self.listening(self.seen.sockets, packet)
         if packet.port is None or here:
@@ -323,7 +322,7 @@ class OnHost(ABC):
         )
 
     def _answered_here(self, packet: Packet) -> None:
-        """The answer of a program on the host: through OUTPUT."""
+        """Trace the reply of a program on the host, through OUTPUT."""
         back = replace(
             packet,
             source=packet.destination,
@@ -340,7 +339,7 @@ class OnHost(ABC):
         self.hook("POSTROUTING", self.hook("OUTPUT", back))
 
     def _unpublished(self, packet: Packet) -> None:
-        """Where the record has that port published, and yet it came here."""
+        """Stop if the port is published on record, although the packet arrived here."""
         assert packet.port is not None
         for network, endpoint in self.places:
             for mapping in endpoint.ports:
@@ -362,7 +361,7 @@ class OnHost(ABC):
 
     @staticmethod
     def listening(sockets: Iterable[Socket], packet: Packet) -> tuple[Socket | None, Socket | None]:
-        """What listens there; and what does on that port, but at another address."""
+        """Return the socket that listens there, and one that listens on that port, perhaps at another address."""
         on_port = [s for s in sockets if (s.protocol, s.port) == (packet.protocol, packet.port)]
         here = next((s for s in on_port if s.address in (None, packet.destination)), None)
         return here, next(iter(on_port), None)

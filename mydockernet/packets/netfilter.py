@@ -1,7 +1,7 @@
-"""What the rules of iptables do with a packet, as far as what is seen can tell. Pure.
+"""Evaluate the rules of iptables for a packet. Pure.
 
-Traversal and targets: iptables(8), iptables-extensions(8). What a rule asks that is not known here is a doubt: the
-rule is taken not to match, and named.
+Traversal and targets: iptables(8), iptables-extensions(8). A rule with an unknown condition is a doubt: it is assumed
+not to match, and reported.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ MARKS = ("MARK", "CONNMARK", "CONNSECMARK", "SECMARK", "TCPMSS", "TOS", "DSCP", 
 GOES_ON = ("LOG", "NFLOG", "TRACE", "NOTRACK", *MARKS)
 NO_MATCH = ("--comment",)
 RPFILTER = ("--invert", "--loose", "--validmark", "--accept-local")
-# Modules that match by the options that follow them alone.
+# Modules whose conditions are only the options that follow them.
 PLAIN_MODULES = (
     *("addrtype", "comment", "conntrack", "devgroup", "icmp", "limit", "mark", "multiport", "owner", "physdev"),
     *("set", "state", "statistic", "tcp", "udp", "sctp"),
@@ -25,9 +25,9 @@ PLAIN_MODULES = (
 
 
 class Verdict(Value):
-    """What becomes of a packet in a chain, by which rule (none: the chain's policy), and what may change that.
+    """The fate of a packet in a chain, by which rule (none: by the policy), and the doubts about it.
 
-    `program` is what shows and changes the rule: iptables, or its other variant.
+    `program` shows and changes the rule: iptables, or its other variant.
     """
 
     target: str
@@ -40,22 +40,22 @@ class Verdict(Value):
 
     @property
     def stops(self) -> bool:
-        """Whether the packet ends here."""
+        """Whether the packet is dropped."""
         return self.target in ("DROP", "REJECT")
 
     @property
     def ours(self) -> bool:
-        """Whether the rule carries our mark."""
+        """Whether the rule carries a mark of mydockernet."""
         return self.rule is not None and iptables.is_ours(self.rule)
 
     @property
     def avoids(self) -> bool:
-        """Whether a packet that this decides about is spared what comes later in the chain."""
+        """Whether a packet that matches skips the rest of the chain."""
         return self.target in ("ACCEPT", "RETURN")
 
     @property
     def where(self) -> str:
-        """The rule as a person finds it again: by table, chain and number."""
+        """The rule by table, chain and number."""
         if self.chain is None:
             return "no rule"
         variant = "" if self.program == "iptables" else f" of {self.program}"
@@ -65,7 +65,7 @@ class Verdict(Value):
 
 
 def ask(seen: Observed, table: str, chain: str, packet: Packet, program: str = "iptables") -> Verdict:
-    """What a table's built-in chain does with a packet."""
+    """Evaluate a built-in chain of a table for a packet."""
     place = Chain(packet.source.version, table, chain)
     doubts: list[Verdict] = []
     verdict = next(_walk(seen, place, packet, doubts, frozenset()), None)
@@ -79,7 +79,7 @@ def ask(seen: Observed, table: str, chain: str, packet: Packet, program: str = "
 def _walk(
     seen: Observed, place: Chain, packet: Packet, doubts: list[Verdict], above: frozenset[Chain]
 ) -> Iterator[Verdict]:
-    """The first verdict that ends the way through a chain; nothing, where it returns."""
+    """Yield the verdict that ends the evaluation of a chain; nothing if it returns."""
     for number, rule in enumerate(seen.chains.get(place, ()), 1):
         conditions, target, words = _parts(rule)
         answers = [_matches(seen, packet, *condition) for condition in conditions]
@@ -89,7 +89,7 @@ def _walk(
         inner = Chain(place.family, place.table, target)
         known = inner in seen.chains and inner not in above
         if None in answers and known:
-            # Perhaps it goes in there, and perhaps it is decided there.
+            # It may jump to that chain, and be decided there.
             doubts.extend(_walk(seen, inner, packet, doubts, above | {place}))
         elif None in answers:
             if target not in GOES_ON and target:
@@ -111,7 +111,7 @@ def _walk(
 
 
 def _parts(rule: Rule) -> tuple[list[tuple[bool, str, str]], str, Argv]:
-    """A rule's conditions, its target, and the target's own words."""
+    """Return the conditions of a rule, its target, and the options of the target."""
     conditions: list[tuple[bool, str, str]] = []
     target = ""
     words = iptables.words_of(rule.text)
@@ -135,7 +135,7 @@ def _matches(seen: Observed, packet: Packet, negated: bool, option: str, value: 
 
 
 def _of_module(seen: Observed, packet: Packet, value: str) -> bool | None:
-    """What a module asks that has no value of its own: rpfilter, with its flags."""
+    """Evaluate a module without options of its own: rpfilter with its flags."""
     module, *flags = value.split() or [""]
     if module != "rpfilter":
         return True if module in PLAIN_MODULES and not flags else None
@@ -145,7 +145,7 @@ def _of_module(seen: Observed, packet: Packet, value: str) -> bool | None:
 
 
 def _by_its_route(seen: Observed, packet: Packet, flags: list[str]) -> bool:
-    """Whether the route back to a packet's source leaves by the interface that it came in by."""
+    """Whether the route back to the source of a packet leaves by the interface that it arrived on."""
     if packet.inward in ("", "lo"):
         return True
     if packet.source in seen.addresses:
@@ -161,7 +161,7 @@ def _in_states(packet: Packet, value: str) -> bool | None:
 
 
 def _sent_both_ways(packet: Packet, value: str) -> bool | None:
-    """`--tcp-flags FIN,SYN,RST,ACK SYN`, which `--syn` stands for."""
+    """Evaluate `--tcp-flags FIN,SYN,RST,ACK SYN`, which `--syn` stands for."""
     if packet.protocol != "tcp":
         return False
     return not packet.answer and "NEW" in packet.states if value == "FIN,SYN,RST,ACK SYN" else None
@@ -171,7 +171,7 @@ def _client_port(packet: Packet, value: str, port: int | None) -> bool | None:
     return asked.in_ports(port, packet.protocol, value)
 
 
-# What an option asks about a packet, and the field that may be vague.
+# How to evaluate each option, and the field of the packet that it needs.
 MATCHES: dict[str, tuple[str, Callable[[Observed, Packet, str], bool | None] | None]] = {
     "-m": ("", lambda seen, packet, value: _of_module(seen, packet, value)),
     "-s": ("source", lambda seen, packet, value: asked.in_network(packet.source, value)),

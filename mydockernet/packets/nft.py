@@ -1,7 +1,7 @@
-"""The nftables rules of other programs: what `nft --json list ruleset` prints, what they do with a packet. Pure.
+"""Parse the output of `nft --json list ruleset`, and evaluate the rules of other programs for a packet. Pure.
 
-Format: libnftables-json(5). The tables that iptables keeps there are not read here; netfilter.py has them.
-What is not understood is a doubt, as there.
+Format: libnftables-json(5). Tables that belong to iptables are skipped, because netfilter.py evaluates them. A rule
+with an unknown condition is a doubt, as there.
 """
 
 import json
@@ -20,13 +20,13 @@ STOPS = ("drop", "reject")
 ENDS = ("accept", "queue", *STOPS)
 TRANSLATES = ("dnat", "snat", "masquerade", "redirect", "tproxy")
 SILENT = ("counter", "log", "comment", "mangle", "notrack", "ct helper", "ct timeout", "flow", "meter", "fwd", "dup")
-# The chains that iptables makes: https://wiki.nftables.org, "Legacy xtables tools".
+# The chains of iptables: https://wiki.nftables.org, "Legacy xtables tools".
 IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
 IPTABLES_CHAINS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 
 
 class Match(Value):
-    """A condition: the field as nft has it, as in `ip saddr`, and the values of which it is (or is not) one."""
+    """A condition: a field as nft names it, as in `ip saddr`, and the values that it matches (or not, if `negated`)."""
 
     field: str
     values: tuple[str, ...]
@@ -34,14 +34,14 @@ class Match(Value):
 
 
 class Decision(Value):
-    """What a rule does with what matches: accept, drop, reject, jump or goto (to a chain), return, dnat…"""
+    """What a rule does with a packet that matches: accept, drop, reject, jump or goto (to a chain), return, dnat…"""
 
     kind: str
     chain: str = ""
 
 
 class Rule(Value):
-    """A rule: its conditions, what it decides, and, for a verdict map, what it decides by value."""
+    """A rule: its conditions and its decision, or for a verdict map the field (`by`) and the decision per value."""
 
     handle: int
     matches: tuple[Match, ...] = ()
@@ -51,7 +51,7 @@ class Rule(Value):
 
 
 class Chain(Value):
-    """A chain; one with a hook is asked by the kernel itself."""
+    """A chain; one with a hook is a base chain."""
 
     family: str
     table: str
@@ -64,7 +64,7 @@ class Chain(Value):
 
     @property
     def place(self) -> str:
-        """Where it is, as nft takes it."""
+        """Family, table and name, as nft takes them."""
         return f"{self.family} {self.table} {self.name}"
 
 
@@ -74,13 +74,13 @@ class Ruleset(Value):
     chains: Mapping[tuple[str, str, str], Chain] = EMPTY
 
     def hooked(self, hook: str, families: tuple[str, ...] = ("ip", "inet")) -> tuple[Chain, ...]:
-        """The chains of others on a hook, in the order in which the kernel asks them."""
+        """Return the base chains of a hook, in the order in which the kernel evaluates them."""
         found = (c for c in self.chains.values() if c.hook == hook and c.family in families)
         return tuple(sorted(found, key=lambda chain: chain.priority))
 
 
 class Verdict(Value):
-    """What becomes of a packet in a chain, by which rule (none: the base chain's policy), and what may change that."""
+    """The fate of a packet in a base chain, by which rule (none: by the policy), and the doubts about it."""
 
     base: Chain
     decision: str
@@ -90,22 +90,22 @@ class Verdict(Value):
 
     @property
     def stops(self) -> bool:
-        """Whether the packet ends here."""
+        """Whether the packet is dropped."""
         return self.decision in STOPS
 
     @property
     def ours(self) -> bool:
-        """Whether it is a rule of ours: none of nftables is."""
+        """Whether it is a rule of mydockernet: no nftables rule is."""
         return False
 
     @property
     def avoids(self) -> bool:
-        """Whether a packet that this decides about is spared what comes later in the chain."""
+        """Whether a packet that matches skips the rest of the chain."""
         return self.decision in ("accept", "return")
 
     @property
     def where(self) -> str:
-        """The rule as a person finds it again."""
+        """The rule by chain and handle."""
         if self.rule is None:
             return f"policy of nftables chain {self.base.place}: {self.decision}"
         words = [f"{m.field} {'!= ' if m.negated else ''}{', '.join(m.values)}" for m in self.rule.matches]
@@ -114,7 +114,7 @@ class Verdict(Value):
 
 
 def read(text: str, iptables: bool = True) -> Ruleset:
-    """Read what nft printed; nothing, where that is nothing. `iptables`: leave out the chains that iptables shows."""
+    """Parse the output of nft; empty if that is empty or malformed. With `iptables`, skip the chains of iptables."""
     try:
         items = json.loads(text or "{}", strict=False)["nftables"]
     except (ValueError, KeyError, TypeError):
@@ -212,7 +212,7 @@ def _map(inner: Any, elements: Callable[[str], tuple[Any, ...]]) -> tuple[str, t
 
 
 def _field(left: Any) -> str:
-    """The left side of a match: `meta iifname`, `ip saddr`, `ct original ip saddr`, `fib daddr type`."""
+    """Parse the left side of a match: `meta iifname`, `ip saddr`, `ct original ip saddr`, `fib daddr type`."""
     if not isinstance(left, dict) or len(left) != 1:
         return "?"
     ((kind, inner),) = left.items()
@@ -230,7 +230,7 @@ def _field(left: Any) -> str:
 
 
 def _values(right: Any, elements: Callable[[str], tuple[Any, ...]]) -> Iterator[str]:
-    """The right side of a match: a value, or several of a set; a range as `1-9`, a prefix as `10.0.0.0/8`."""
+    """Parse the right side of a match: one value or those of a set; a range as `1-9`, a prefix as `10.0.0.0/8`."""
     if isinstance(right, str) and right.startswith("@"):
         for element in elements(right[1:]):
             yield from _values(element, lambda name: ())
@@ -254,7 +254,7 @@ def _values(right: Any, elements: Callable[[str], tuple[Any, ...]]) -> Iterator[
 
 
 def ask(seen: Observed, ruleset: Ruleset, base: Chain, packet: Packet) -> Verdict:
-    """What a base chain does with a packet."""
+    """Evaluate a base chain for a packet."""
     doubts: list[Verdict] = []
     found = next(_walk(seen, ruleset, base, base, packet, doubts, 0), None)
     verdict = found or Verdict(base, base.policy, base)
@@ -267,7 +267,7 @@ DEEPEST = 16  # NFT_JUMP_STACK_SIZE
 def _walk(
     seen: Observed, ruleset: Ruleset, base: Chain, chain: Chain, packet: Packet, doubts: list[Verdict], depth: int
 ) -> Iterator[Verdict]:
-    """The first verdict that ends the way through a chain; nothing, where it returns."""
+    """Yield the verdict that ends the evaluation of a chain; nothing if it returns."""
     for rule in chain.rules:
         answers = [_matches(seen, packet, match) for match in rule.matches]
         if False in answers:
@@ -276,7 +276,7 @@ def _walk(
             inner = ruleset.chains.get((chain.family, chain.table, decision.chain))
             verdict = Verdict(base, decision.kind, chain, rule)
             if base.family == "bridge" and decision.chain.startswith(ebtables.OWN):
-                continue  # What ebtables asks is not printed here. Whoever is on the way knows our own rules.
+                continue  # nft does not print the conditions of ebtables; the caller evaluates these rules.
             if decision.kind in ("jump", "goto"):
                 decided = False
                 for inside in (
@@ -302,7 +302,7 @@ def _walk(
 
 
 def _decided(seen: Observed, packet: Packet, rule: Rule, certain: bool) -> Iterator[tuple[bool, Decision]]:
-    """What a rule that matches, or may, decides; and whether that is certain."""
+    """Yield what a rule that matches, or may match, decides, and whether that is certain."""
     for value, decision in rule.decisions:
         answer = _matches(seen, packet, Match(rule.by, (value,)))
         if answer is not False:

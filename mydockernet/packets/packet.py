@@ -1,6 +1,7 @@
-"""A packet at a place of its way, and what can be asked about it. Pure.
+"""A packet at one point of its path, and the conditions that rules can test. Pure.
 
-An answer is True, False, or None: that can't be told from here. A packet may be `vague` about what stands for many.
+A test returns True, False, or None if it cannot be determined. A packet may be `vague` in fields that stand for many
+values.
 """
 
 from collections.abc import Iterable
@@ -10,14 +11,14 @@ from mydockernet.dialects.fact import Observed
 from mydockernet.model import PORT_MAX, Address
 from mydockernet.value import Value
 
-# What a client's own port is chosen from: net.ipv4.ip_local_port_range.
+# The ports that clients use by default: net.ipv4.ip_local_port_range.
 EPHEMERAL = (32768, 60999)
 WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
 PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "132": "sctp"}
 
 
 class Flow(Value):
-    """A flow as its first packet was sent: from where, to where, to which port."""
+    """A flow as its first packet was sent: source, destination, destination port."""
 
     source: Address
     destination: Address
@@ -25,11 +26,11 @@ class Flow(Value):
 
 
 class Packet(Value):
-    """A packet at a place of its way: from where to where, by which interfaces, and of what kind of flow.
+    """A packet at one point of its path: its addresses and ports, its interfaces, and its flow.
 
-    No port: of a client, that chose it freely; or icmp, that has none. `answer`: it goes back to who began the flow.
-    `first` is the flow as it was before any translation. `vague` has the fields that stand for many values: source,
-    destination, protocol, port, inward, outward, states. `mac` and `to_mac` are those of a frame.
+    `port` None means the port of a client, which may be any, or icmp, which has none. `answer`: it is a reply. `first`
+    is the flow before any translation. `vague` names the fields that stand for many values: source, destination,
+    protocol, port, inward, outward, states. `mac` and `to_mac` are those of a frame.
     """
 
     source: Address
@@ -54,17 +55,17 @@ class Packet(Value):
 
     @property
     def flow(self) -> Flow:
-        """The flow that it is of."""
+        """The flow that it belongs to."""
         return self.first or Flow(self.source, self.destination, self.port)
 
     @property
     def replier(self) -> Address:
-        """Where the answers of its flow come from."""
+        """The address that the replies of its flow come from."""
         return self.source if self.answer else self.destination
 
 
 def any_of(answers: Iterable[bool | None]) -> bool | None:
-    """True where one is; else None where one is; else False."""
+    """Return True if any answer is True; otherwise None if any is None; otherwise False."""
     answers = tuple(answers)
     return True if True in answers else None if None in answers else False
 
@@ -78,17 +79,17 @@ def in_network(address: Address, value: str) -> bool | None:
             return low.version == high.version == address.version and int(low) <= int(address) <= int(high)
         network = ip_network(value, strict=False)
     except ValueError:
-        return None  # A mask that is no prefix, or a name.
+        return None  # A mask that is not a prefix, or a name.
     return address.version == network.version and address in network
 
 
 def named(name: str, value: str) -> bool:
-    """Whether an interface has that name; `eth+` and `eth*` stand for all that begin so."""
+    """Whether the name of an interface matches; `eth+` and `eth*` match all names that start with eth."""
     return name.startswith(value[:-1]) if value.endswith(("+", "*")) else name == value
 
 
 def in_ports(port: int | None, protocol: str, value: str, dash: str = ":") -> bool | None:
-    """Whether a port is among `80`, `22,80:90`, `:1023`; of one that a client chose, as far as that can be told."""
+    """Whether a port is in `80`, `22,80:90` or `:1023`; None if it depends on the port that a client chose."""
     if protocol not in WITH_PORTS:
         return False
     spans = (part.partition(dash) for part in value.split(","))
@@ -119,17 +120,17 @@ def in_group(seen: Observed, name: str, value: str) -> bool | None:
 
 
 def of_protocol(protocol: str, value: str) -> bool:
-    """Whether a protocol is meant by its name or number."""
+    """Whether a protocol matches a name or number."""
     return PROTOCOLS.get(value, value) in (protocol, "all", "0")
 
 
 def of_type(local: bool, value: str) -> bool | None:
-    """Whether an address is of a type that routing gives it, LOCAL or UNICAST."""
+    """Whether an address has a routing type: LOCAL or UNICAST."""
     return {"LOCAL": local, "UNICAST": not local}.get(value.upper())
 
 
 def of_icmp_type(packet: Packet, value: str) -> bool | None:
-    """Whether it is an echo request, or the reply to one: what ping sends."""
+    """Whether a packet of ping, an echo request or reply, has an ICMP type."""
     if packet.protocol != "icmp":
         return False
     kind = ("0", "echo-reply") if packet.answer else ("8", "echo-request")

@@ -1,4 +1,4 @@
-"""A packet's way from end to end, over cables and bridges, into containers and through the host.
+"""Trace a packet from end to end: over veth pairs and bridges, through containers and the host.
 
 container ─ its route, its rules ─ cable ─ bridge ─┬─ another port of the bridge ─ container
                                                    └─ host: PREROUTING ─ route ─┬─ INPUT ─ a program of the host
@@ -25,12 +25,12 @@ LOOPBACK = IPv4Address("127.0.0.1")
 
 
 class Walk(OnHost):
-    """A packet's way, written down as it goes."""
+    """A trace. Records the hops as it goes."""
 
     # The ends
 
     def start(self) -> None:
-        """Go the way, until the packet has arrived or ends; raises Ended then."""
+        """Trace the packet until it arrives or is dropped, then raise Ended."""
         source = self.question.source
         if source.places:
             self.from_container(source.places)
@@ -41,11 +41,11 @@ class Walk(OnHost):
             self.from_outside(source.address)
 
     def packet(self, source: Address, destination: Address) -> Packet:
-        """The first packet that the question is about."""
+        """Return the first packet of the question."""
         return Packet(source, destination, self.question.protocol, self.question.port)
 
     def target_address(self, fallback: Address | None, near: Iterable[Network] = ()) -> Address:
-        """What address the target is asked at: a container's on a network that both are on, or its first."""
+        """Return the address of the target: for a container that on a shared network, or its first."""
         target = self.question.target
         if target.address:
             return target.address
@@ -56,7 +56,7 @@ class Walk(OnHost):
         return fallback or LOOPBACK
 
     def from_container(self, places: tuple[Place, ...]) -> None:
-        """Out of a container."""
+        """Start in a container."""
         network, endpoint = self.question.source.chosen or places[0]
         netns, name = endpoint.namespace.path, endpoint.name
         if not namespaces.alive(endpoint.namespace):
@@ -96,7 +96,7 @@ class Walk(OnHost):
         return self.across_bridge(place, packet)
 
     def _send(self, place: Place, packet: Packet) -> Packet:
-        """Through the rules of a container, outwards."""
+        """Pass the rules of a container, outwards."""
         netns, name = place[1].namespace.path, place[1].name
         return self.hook("POSTROUTING", self.hook("OUTPUT", packet, netns, name), netns, name)
 
@@ -112,7 +112,7 @@ class Walk(OnHost):
         self.stops(what, "It was connected with --no-default-route.")
 
     def from_outside(self, address: Address) -> None:
-        """From another machine."""
+        """Start at another machine."""
         way = self.route("", str(address), "", "")
         if isinstance(way, str):
             self.stops(f"the host: has no route to {address} ({way})", "It could not reply.")
@@ -121,7 +121,7 @@ class Walk(OnHost):
         self.at_host(replace(self.packet(address, destination), inward=way.dev))
 
     def from_host(self) -> None:
-        """From the host itself."""
+        """Start on the host."""
         destination = self.target_address(None)
         way = self._host_route(destination)
         source = ip_address(way.source) if way.source else destination
@@ -142,10 +142,10 @@ class Walk(OnHost):
             self.stops(f"the host: has no route to {destination} ({way})")
         return way
 
-    # Cables, bridges, containers
+    # Veth pairs, bridges, containers
 
     def cable(self, place: Place) -> None:
-        """Both ends of a container's cable, and the bridge."""
+        """Check both ends of a container's veth pair, and the bridge."""
         network, endpoint = place
         fix = f"mydockernet repair {network.name}"
         if not namespaces.alive(endpoint.namespace):
@@ -170,7 +170,7 @@ class Walk(OnHost):
         return link
 
     def across_bridge(self, place: Place, packet: Packet) -> None:
-        """From one port of a bridge to another."""
+        """Cross a bridge, from one port to another."""
         network, endpoint = place
         there = self.place_of(packet.destination)
         if there is None or there[0] != network:
@@ -191,7 +191,7 @@ class Walk(OnHost):
         self.arrive_at(there, packet, routed=False)
 
     def _bridged(self, packet: Packet, came: Place, goes: Place) -> None:
-        """Past the chains of a bridge; and, with br_netfilter, past those of iptables as well."""
+        """Pass the chains of the bridge family, and with br_netfilter those of iptables as well."""
         network = came[0]
         frame = replace(packet, inward=came[1].veth, outward=goes[1].veth, mac=came[1].mac, to_mac=goes[1].mac)
         self.frames(("PREROUTING", "FORWARD", "POSTROUTING"), frame, network)
@@ -201,7 +201,7 @@ class Walk(OnHost):
             self.hook("POSTROUTING", self.hook("FORWARD", packet))
 
     def arrive_at(self, place: Place, packet: Packet, routed: bool) -> None:
-        """Into a container, to its program, and the answer's way back."""
+        """Enter a container, reach its program, and trace the reply."""
         network, endpoint = place
         netns, name = endpoint.namespace.path, endpoint.name
         inside = self.seen.at(netns)
@@ -255,7 +255,7 @@ class Walk(OnHost):
         self.arrives(f"{name}:{program} receives it and replies to {packet.source} through {way.dev}")
 
     def _answered_elsewhere(self, place: Place, back: Packet, way: Route) -> None:
-        """The answer leaves a container by another interface than the question came in by."""
+        """Handle a reply that leaves a container by another interface than the packet arrived on."""
         name, netns = place[1].name, place[1].namespace.path
         others = (p for p in self.places if p[1].namespace.path == netns and p[1].interface == way.dev)
         other = next(others, None)

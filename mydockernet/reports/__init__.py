@@ -1,1 +1,1 @@
-"""Questions that change nothing."""
+"""Reports. They change nothing."""

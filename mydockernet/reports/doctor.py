@@ -1,6 +1,6 @@
-"""What commonly breaks container networks on a host, each with evidence and a fix. Changes nothing.
+"""Check a host for common problems of container networks, each with evidence and a fix. Changes nothing.
 
-What other programs drop or accept is told by sending typical packets of each network past all that the kernel asks.
+To find the rules of other programs that drop or accept, it evaluates all rules for typical packets of each network.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ FORWARDING = "net/ipv4/ip_forward"
 BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
 RP_FILTER = "net/ipv4/conf/all/rp_filter"
 FORWARD = Chain(4, "filter", "FORWARD")
-# What the admin drops or accepts in a chain for that is as it should be.
+# What the admin drops or accepts in MYDOCKERNET-USER is intended.
 WITHOUT_ADMIN: dict[Chain, tuple[Rule, ...]] = {Chain(4, table, ruleset.USER): () for table in ("mangle", "filter")}
 PACKAGES = {
     "ip": "iproute2",
@@ -39,7 +39,7 @@ PACKAGES = {
 
 
 class Finding(Value):
-    """A `problem`, or a `notice` of what may surprise: what it is, what shows it, the command that fixes it."""
+    """A `problem`, or a `notice` of something surprising: what it is, the evidence, and the command that fixes it."""
 
     kind: str
     what: str
@@ -48,7 +48,7 @@ class Finding(Value):
 
 
 class Host(Value):
-    """What is asked of a host besides its links and rules: `firewalld` and `panic` are what firewall-cmd printed."""
+    """The state of a host besides links and rules. `firewalld` and `panic` are the output of firewall-cmd."""
 
     missing: frozenset[str] = frozenset()
     firewalld: str = ""
@@ -57,7 +57,7 @@ class Host(Value):
 
 
 def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tuple[MydockernetError, ...]]:
-    """All findings, what could not be read to tell, and the state files that could not be."""
+    """Return all findings, what could not be read of the kernel, and an error for each unreadable state file."""
     intent, errors = context.store.load_each()
     door = context.kernel
     seen = door.observe(lenient=True)
@@ -77,7 +77,7 @@ def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tup
 
 
 def _firewalld_is_here(proc: Path = Path("/proc")) -> bool:
-    """Whether a firewalld runs in our own network namespace: D-Bus, and so firewall-cmd, would reach any."""
+    """Whether firewalld runs in this network namespace. firewall-cmd uses D-Bus, and reaches one anywhere."""
     for folder in proc.glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (folder / "cmdline").read_bytes().split(b"\0")[:4]
@@ -88,7 +88,7 @@ def _firewalld_is_here(proc: Path = Path("/proc")) -> bool:
 
 
 def diagnose(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
-    """Each finding. Pure."""
+    """Yield all findings. Pure."""
     for program in sorted(host.missing - {"conntrack"}):
         yield Finding(PROBLEM, f"{program} is missing", "not on PATH", f"apt install {PACKAGES[program]}")
     yield from _forwarding(intent, seen)
@@ -125,7 +125,7 @@ def _forwarding(intent: Intent, seen: Observed) -> Iterator[Finding]:
 
 
 class Probe(Value):
-    """A typical packet of a network, and what it stands for."""
+    """A typical packet of a network, with a description that precedes the name of the network."""
 
     what: str
     network: Network
@@ -138,7 +138,7 @@ ANY_FLOW = frozenset({"port", "protocol"})
 
 
 def _probes(network: Network, seen: Observed) -> Iterator[Probe]:
-    """Packets that should pass."""
+    """Yield typical packets that must pass."""
     bridge, own = network.bridge, _an_address(network)
     out = Packet(own, ANYWHERE, "tcp", inward=bridge, vague=ANY_FLOW | {"destination"})
     back = Packet(ANYWHERE, own, "tcp", outward=bridge, states=frozenset({"ESTABLISHED"}), answer=True)
@@ -169,7 +169,7 @@ def _an_address(network: Network) -> Address:
 
 
 def _stopped(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
-    """What drops, of what should pass, by a rule that is not ours; the admin's own chain is left out."""
+    """Yield a finding for each rule of another program that drops packets which must pass. USER chains do not count."""
     sight = Sight(replace(seen, chains={**seen.chains, **WITHOUT_ADMIN}), {"": host.ruleset})
     told: set[str] = set()
     for probe in (probe for network in intent.values() for probe in _probes(network, seen)):
@@ -195,14 +195,14 @@ def _of_a_stop(verdict: Verdict, certain: bool, probe: Probe) -> Finding:
         return Finding(PROBLEM, f"{what}, in the other variant of iptables", verdict.where, fix)
     if verdict.rule is None:
         return Finding(PROBLEM, what, verdict.where, hops.fix_for(verdict, probe.packet))
-    # In filter our own rules accept what should pass, if only they come first; in mangle nothing accepts for good.
+    # In filter, mydockernet's rules accept the packet if they come first. In mangle, no ACCEPT is final.
     repaired = verdict.chain is not None and verdict.chain.table == "filter"
     fix = "mydockernet repair" if repaired else hops.fix_for(verdict, probe.packet) if certain else ""
     return Finding(PROBLEM, what, verdict.where, fix)
 
 
 def _let_in(intent: Intent, seen: Observed) -> Iterator[Finding]:
-    """What others accept before our rules are asked, and these would drop; also in chains that are called."""
+    """Yield a finding for each rule, also in called chains, that accepts what mydockernet's later rules would drop."""
     vague = ANY_FLOW | {"source", "inward"}
     told: set[str] = set()
     for network in intent.values():
@@ -269,7 +269,7 @@ def _switches(intent: Intent, seen: Observed) -> Iterator[Finding]:
             "net.bridge.bridge-nf-call-iptables = 1; it applies to the whole host, and Kubernetes needs it",
             "sysctl -w net.bridge.bridge-nf-call-iptables=0",
         )
-    # The higher of both counts: ip-sysctl.rst, rp_filter.
+    # The kernel uses the higher of both values: ip-sysctl.rst, rp_filter.
     overall = seen.sysctls.get(RP_FILTER)
     if overall == "1":
         yield _strict("all")

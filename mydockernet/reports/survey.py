@@ -1,4 +1,4 @@
-"""What there is: the networks on record, with what the kernel shows of each. Changes nothing."""
+"""The networks on record, with what the kernel shows of each. Changes nothing."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -15,7 +15,7 @@ NO_REASON = "No network of this record needs this rule."
 
 
 class OwnedRule(Value):
-    """A rule that the kernel shows: whose it is, where it stands, as which of its chain, and why."""
+    """A rule of mydockernet in the kernel: its owner, its place, and the reason for it."""
 
     owner: str
     table: str
@@ -28,8 +28,8 @@ class OwnedRule(Value):
 class Shown(Value):
     """A network with what the kernel shows of it. `state` is up, down, missing or drifted.
 
-    That of its containers, by name, is up, drifted; where the namespace is gone, it is detached if it may come back,
-    else gone.
+    The state of its containers, by name, is up or drifted; if the namespace is gone, it is detached if it may return,
+    and otherwise gone.
     """
 
     network: Network
@@ -40,7 +40,7 @@ class Shown(Value):
 
 
 class Survey(Value):
-    """Networks as they are, all rules of ours, what could not be read of the kernel, and the files that could not."""
+    """All networks, all rules of mydockernet, notes on what could not be read, and an error per unreadable file."""
 
     networks: tuple[Shown, ...]
     rules: tuple[OwnedRule, ...]
@@ -49,7 +49,7 @@ class Survey(Value):
 
 
 def survey(context: Context, inside: Collection[str] = ()) -> Survey:
-    """All networks, with what the kernel shows of each; `inside`: whose containers are looked into."""
+    """Return all networks with what the kernel shows of each. `inside`: the networks whose containers are observed."""
     intent, errors = context.store.load_each()
     shared = tuple(plan.shared_facts(intent))
     owned = plan.facts_by_owner(intent)
@@ -98,7 +98,7 @@ def _container(endpoint: Endpoint, facts: Iterable[Fact], seen: Observed) -> str
 
 
 def _stays_away(endpoint: Endpoint) -> bool:
-    """Whether a container is detached, as the record has it, and not back yet."""
+    """Whether a container is detached on record and has not returned."""
     return endpoint.detached and namespaces.at(endpoint.namespace.path) is None
 
 
@@ -112,6 +112,6 @@ def _state(network: Network, facts: Iterable[Fact], containers_hold: bool, seen:
 
 
 def _holding(facts: Iterable[Fact], seen: Observed) -> str:
-    """Whether all facts hold; what could not be, or was not, looked at is told by nobody."""
+    """Return "up" if all facts that were observed hold, else "drifted"."""
     told = (fact for fact in facts if plan.told(fact, seen))
     return "up" if all(fact.holds(seen) for fact in told) else "drifted"

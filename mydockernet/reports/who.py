@@ -1,4 +1,4 @@
-"""Whose is this? An address, a port, an interface, a MAC address, or a rule, of a network on record. Pure."""
+"""Find the owner of an address, a port, an interface, a MAC address or a rule. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _RULE = re.compile(r"(?:(\w+)[/ ])?([A-Za-z][\w-]*)[/ ](\d+)")
 
 
 def owners(word: str, intent: Intent, seen: Observed) -> tuple[str, ...]:
-    """What has it, in words: none, where nothing of ours does.
+    """Return the owners of a word, for people; none if it has no owner here.
 
     `word` is an address, PORT[/PROTOCOL], an interface's name, a MAC address, or a rule as [TABLE/]CHAIN/NUMBER.
     """
