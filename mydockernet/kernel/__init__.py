@@ -1,1 +1,1 @@
-"""The only room that runs programs."""
+"""The only package that runs programs."""

@@ -1,6 +1,6 @@
-"""Open handles of containers' namespaces: the one that was checked is the one that every command then enters.
+"""Open file descriptors of namespaces, so that every command enters the namespace that was checked.
 
-A path may lead elsewhere a moment later: its owner re-points a link, a process ends and its number comes again.
+A path may lead to another namespace a moment later: its owner changes a link, or a process ends and its pid is reused.
 """
 
 import errno
@@ -18,7 +18,7 @@ NETNS_OPTION = "--net="
 
 
 class Handles:
-    """The namespaces that are held open, by path. A path that was asked for and is not held is not to be entered."""
+    """The open namespaces, by path. Commands must not enter a path that was requested but could not be opened."""
 
     def __init__(self) -> None:
         self._open: dict[str, int] = {}
@@ -26,7 +26,7 @@ class Handles:
         self._own: set[str] = set()
 
     def hold(self, wanted: Iterable[Namespace]) -> None:
-        """Open these namespaces where they are still the same ones; those of our own making need no guard."""
+        """Open namespaces if they are still the same. Those that mydockernet creates need no check."""
         for namespace in wanted:
             path = namespace.path
             if namespace.own:
@@ -39,27 +39,27 @@ class Handles:
                     self._refused[path] = error
 
     def release(self) -> None:
-        """Close them all: an open handle keeps a namespace alive that has no process any more."""
+        """Close all of them: an open descriptor keeps a namespace alive that has no process any more."""
         for handle in self._open.values():
             os.close(handle)
         self._open.clear()
         self._refused.clear()
 
     def refused(self, path: str) -> MydockernetError | None:
-        """Why a path may not be entered; None where it may."""
+        """Return why commands must not enter a path, or None."""
         return self._refused.get(path)
 
     def broken(self, path: str) -> bool:
-        """Whether something else stands where a namespace of our own making was."""
+        """Whether something else is at the path of a namespace that mydockernet creates."""
         return path in self._own and not namespaces.is_one(path)
 
     def refusal(self, argv: Argv, stdin: str) -> MydockernetError | None:
-        """Why a command, or a batch, would enter a namespace that it may not; None where it would not."""
+        """Return why a command, or a line of its batch, must not run, or None."""
         commands = (argv, *(tuple(line.split(" ")) for line in stdin.split("\n") if self._refused))
         return next((error for each in commands for path in _paths(each) if (error := self.refused(path))), None)
 
     def through(self, argv: Argv) -> Argv:
-        """A command with the handles in place of the paths: --net=PATH of nsenter(1), netns PATH of ip-link(8)."""
+        """Return a command with descriptors instead of paths: --net=PATH of nsenter(1), netns PATH of ip-link(8)."""
         return tuple(
             NETNS_OPTION + self._handle(word.removeprefix(NETNS_OPTION))
             if _enters(argv, index)
@@ -70,11 +70,11 @@ class Handles:
         )
 
     def through_lines(self, text: str) -> str:
-        """The same for the lines of a batch of ip(8)."""
+        """Return the lines of a batch of ip(8) with descriptors instead of paths."""
         return "\n".join(" ".join(self.through(tuple(line.split(" ")))) for line in text.split("\n"))
 
     def _handle(self, path: str) -> str:
-        # As /proc names us, which need not be our number.
+        # The number of this process in /proc, which may differ from its pid here.
         return f"/proc/{Path('/proc/self').readlink()}/fd/{self._open[path]}" if path in self._open else path
 
 
@@ -96,7 +96,7 @@ def _open(namespace: Namespace) -> int:
     except OSError as error:
         if error.errno != errno.EMFILE:
             raise
-    # A network may have more containers than a process has files by default.
+    # A network may have more containers than the default limit of open files.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return namespaces.open_same(namespace)

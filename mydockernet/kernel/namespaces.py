@@ -1,4 +1,4 @@
-"""Which network namespace a word means, and whether a path still leads to the same one. Changes nothing."""
+"""Find network namespaces, and check whether a path still leads to the same one. Changes nothing."""
 
 import errno
 import fcntl
@@ -10,15 +10,15 @@ from mydockernet.model import Namespace
 
 NAMED = Path("/run/netns")  # ip-netns(8)
 PROC = Path("/proc")
-# ioctl_nsfs(2): the type of a namespace; and the type that a network's has.
+# ioctl_nsfs(2): the request for the type of a namespace, and the type of a network namespace.
 NS_GET_NSTYPE = 0xB703
 CLONE_NEWNET = 0x40000000
 
 
 def find(word: str) -> tuple[str, Namespace]:
-    """The name to call a container by, and its namespace; `word` is a name under /run/netns, a pid or a path.
+    """Return the default name of a container, and its namespace. `word` is a name under /run/netns, a pid or a path.
 
-    Raises NotFound, NotPermitted, or Invalid for what is no network namespace, or is the host's own.
+    Raises NotFound, NotPermitted, and Invalid if it is not a network namespace, or the host's own one.
     """
     if "/" in word:
         path, name = Path(word).absolute(), Path(word).name
@@ -41,9 +41,9 @@ def find(word: str) -> tuple[str, Namespace]:
 
 
 def open_same(namespace: Namespace) -> int:
-    """A handle of a namespace, whatever its path leads to from now on.
+    """Open a namespace and return the file descriptor. It stays the same namespace if the path changes.
 
-    Raises NotFound where the path does not lead to that one any more; NotPermitted.
+    Raises NotPermitted, and NotFound if the path no longer leads to this namespace.
     """
     try:
         handle = _open(Path(namespace.path))
@@ -51,7 +51,7 @@ def open_same(namespace: Namespace) -> int:
         raise
     except MydockernetError:
         raise NotFound(f"the network namespace at {namespace.path} is gone") from None
-    # If the process of this number is the same one before and after, it is not another one's namespace.
+    # Check the start time after opening: if it is unchanged, the pid was not reused before.
     same_process = namespace.pid is None or started(namespace.pid) == namespace.started
     if same_process and _number(os.fstat(handle)) == namespace.inode != _inode(PROC / "self/ns/net"):
         return handle
@@ -60,7 +60,7 @@ def open_same(namespace: Namespace) -> int:
 
 
 def is_one(path: str) -> bool:
-    """Whether a network namespace is at a path, as far as this user may tell."""
+    """Whether a path leads to a network namespace. True if this user may not open it."""
     try:
         os.close(_open(Path(path)))
     except NotPermitted:
@@ -71,13 +71,13 @@ def is_one(path: str) -> bool:
 
 
 def own(name: str) -> Namespace:
-    """A namespace that is still to be made, and lives as long as this process wants it."""
+    """Return a namespace that this process is going to create and delete."""
     pid = os.getpid()
     return Namespace(str(NAMED / f"mydockernet-{name}"), "", pid, started(pid))
 
 
 def at(path: str) -> Namespace | None:
-    """The namespace that is at a path now; None where there is none that a container could have."""
+    """Return the namespace at a path, or None if there is none, or only the host's own."""
     try:
         inode = _inode(Path(path))
         return None if inode == _inode(PROC / "self/ns/net") else Namespace(path, inode)
@@ -86,7 +86,7 @@ def at(path: str) -> Namespace | None:
 
 
 def alive(namespace: Namespace) -> bool:
-    """Whether it is still there, and still the one that it was: numbers of processes and of inodes come again."""
+    """Whether a namespace still exists and is still the same: pids and inodes are reused."""
     if namespace.detached:
         return False
     if namespace.pid is not None and started(namespace.pid) != namespace.started:
@@ -102,7 +102,7 @@ def alive(namespace: Namespace) -> bool:
 
 
 def started(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot (proc_pid_stat(5), field 22); None where there is none."""
+    """Return the start time of a process in clock ticks since boot (proc_pid_stat(5), field 22); None if it is gone."""
     try:
         return int((PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19])
     except OSError:
@@ -122,7 +122,7 @@ def _number(status: os.stat_result) -> str:
 
 
 def _open(path: Path) -> int:
-    """A handle of the network namespace that a path leads to. Raises NotFound, NotPermitted, Failed, Invalid."""
+    """Open the network namespace at a path; returns its descriptor. Raises NotFound, NotPermitted, Failed, Invalid."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:

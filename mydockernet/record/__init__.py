@@ -1,3 +1,3 @@
-"""What is remembered, and the locks."""
+"""The state directory: networks, journal, locks."""
 
 DEFAULT_FOLDER = "/var/lib/mydockernet"

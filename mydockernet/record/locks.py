@@ -1,4 +1,4 @@
-"""Locks, flock(2): opening one that only root can open, and waiting for one that another process holds."""
+"""Locks, flock(2): open one that only root can open, and wait for one that another process holds."""
 
 import contextlib
 import errno
@@ -12,13 +12,13 @@ from mydockernet.errors import Failed, Locked, NotPermitted
 
 PAUSE = 0.01  # seconds
 FOLDER = Path("/run/mydockernet")
-# The last one: a file system that has no such user.
+# EOVERFLOW: the file system has no such user.
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EOVERFLOW)
 OWN_NETWORK = Path("/proc/self/ns/net")
 
 
 def hold(handle: int, name: str, timeout: float, shared: bool = False) -> None:
-    """Take the lock of an open file, or raise Locked after `timeout` seconds. Closing the file gives it back."""
+    """Take the lock of an open file. Raises Locked after `timeout` seconds. Closing the file releases the lock."""
     give_up = time.monotonic() + timeout
     while True:
         try:
@@ -33,10 +33,10 @@ def hold(handle: int, name: str, timeout: float, shared: bool = False) -> None:
 
 
 def open_for_this_network(folder: Path = FOLDER) -> int:
-    """Open the lock file of the network namespace that this process is in: DEV-INODE.lock, in a folder of root's.
+    """Open the lock file of this process's network namespace: DEV-INODE.lock, in a directory of root.
 
-    Every user may open the namespace's own file, and so could hold a lock on it; nobody else may enter this folder.
-    Raises NotPermitted where this user may not, Failed where the folder is not to be trusted.
+    Any user can open the file of the namespace itself and lock it, but only root can access this directory. Raises
+    NotPermitted if this user cannot, and Failed if the directory is unsafe.
     """
     status = OWN_NETWORK.stat()
     try:

@@ -1,7 +1,7 @@
-"""A plan as a POSIX shell script that does what the verb would do, to the kernel and to the record. Pure.
+"""A plan as a POSIX shell script that does the same as the verb, to the kernel and to the record. Pure.
 
-The script takes the lock of the record, refuses to run once the record has changed, runs the commands of the plan,
-and writes the record last, as the verb does.
+The script takes the lock of the record, stops if the record has changed, runs the commands of the plan, and writes the
+record last, as the verb does.
 """
 
 import json
@@ -12,7 +12,7 @@ from mydockernet.dialects.fact import Step
 from mydockernet.errors import Conflict, Locked, command_line, printable
 from mydockernet.value import EMPTY, Value
 
-# Ends each here-document. No line of a record is just this word, as JSON has braces or quotes on every line.
+# Ends each here-document. No line of a record is just this word, because JSON has braces or quotes on every line.
 END = "END"
 LOCK_TIMEOUT = 30  # seconds
 
@@ -20,7 +20,7 @@ LOCK_TIMEOUT = 30  # seconds
 class Record(Value):
     """What a plan does to the record in `folder`, and the `digest` of the record that it was made from.
 
-    `files` are texts by path, None for one to delete. `holds_lock`: whether the script locks the record meanwhile.
+    `files` are texts by path, None for a file to delete. `holds_lock`: whether the script locks the record.
     """
 
     folder: str
@@ -31,7 +31,7 @@ class Record(Value):
 
 
 def whole(steps: Iterable[Step], record: Record | None) -> tuple[Step, ...]:
-    """The steps of a plan between the check that it still applies and those that write the record."""
+    """Return the steps of a plan, preceded by the check of the record and followed by those that write the record."""
     steps = tuple(steps)
     if record is None or not (steps or record.files):
         return steps
@@ -39,9 +39,9 @@ def whole(steps: Iterable[Step], record: Record | None) -> tuple[Step, ...]:
 
 
 def text(steps: Iterable[Step], record: Record | None) -> str:
-    """A plan as a script: each command, quoted for sh, with the reason above it.
+    """Return a plan as a script: each command, quoted for sh, with its reason above it.
 
-    One that may fail is followed by `|| :`, as `set -e` would end the script there.
+    Optional commands are followed by `|| :`, because `set -e` would end the script if they fail.
     """
     lines = ["#!/bin/sh", "set -e"]
     for step in whole(steps, record):
@@ -52,8 +52,8 @@ def text(steps: Iterable[Step], record: Record | None) -> str:
 
 
 def as_json(steps: Iterable[Step], record: Record | None) -> str:
-    """A plan as a JSON array of {"why", "argv"}; with "stdin" where a command reads something, and "optional" where
-    its failure is no failure. It takes no lock, as a lock lasts only as long as the process that holds it.
+    """Return a plan as a JSON array of {"why", "argv"}, with "stdin" if the command has input, and "optional" if its
+    failure is ignored. It takes no lock, because a lock lasts only as long as the process that holds it.
     """
     told = [
         {
@@ -68,14 +68,14 @@ def as_json(steps: Iterable[Step], record: Record | None) -> str:
 
 
 def digested(folder: str) -> str:
-    """The shell command that prints what `digest` of a Record holds: the checksum of all files of the record."""
+    """Return the shell command that prints the digest of a record: the SHA-256 of all of its files."""
     quoted = shlex.quote(folder)
     return f"cat {quoted}/networks/*.json {quoted}/journal.json 2>/dev/null | sha256sum"
 
 
 def _command(step: Step) -> list[str]:
     if step.do[:2] == ("sh", "-c"):
-        return step.do[2].splitlines()  # The script is sh already.
+        return step.do[2].splitlines()  # The script itself is sh.
     line = command_line(step.do) + (" || :" if step.optional else "")
     if not step.stdin:
         return [line]

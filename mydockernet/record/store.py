@@ -1,10 +1,10 @@
-"""What is remembered: a JSON file a network, the journal of a change under way, the lock.
+"""The state directory: a JSON file per network, the journal of a change in progress, the lock.
 
-Sees only values and errors. Layout, in a folder of mode 0700, files of mode 0600:
+Layout, in a directory of mode 0700, with files of mode 0600:
 
     networks/NAME.json   {"version": 1, "network": {…}}
     journal.json         {"version": 1, "before": {NAME: {…} or null}, "after": {…}}
-    lock                 held with flock(2) by the one process that may change anything
+    lock                 locked with flock(2) by the process that makes changes
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from typing import Any
 
 VERSION = 1
-OVERFLOW_UID = 65534  # user_namespaces(7): the owner of what belongs to a user that has no number here.
+OVERFLOW_UID = 65534  # user_namespaces(7): the owner of files whose user is not mapped into this namespace.
 Values = Mapping[str, Network | None]
 
 
-# The networks by name, and an error for each file that could not be read.
+# The networks by name, and an error for each unreadable file.
 Loaded = tuple[dict[str, Network], tuple[MydockernetError, ...]]
 
 
 class JsonStore:
-    """The state in JSON files under one folder, which is made when it is first written to."""
+    """The state in JSON files under one directory, which is created on the first write."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,14 +44,14 @@ class JsonStore:
         self._journal = folder / "journal.json"
 
     def load(self) -> dict[str, Network]:
-        """All networks by name. Raises Failed with a message for each file that can't be trusted."""
+        """Return all networks by name. Raises Failed with a message for each file that is unsafe or invalid."""
         networks, errors = self.load_each()
         if errors:
             raise Failed(*(m for error in errors for m in error.messages), hint=errors[0].hint)
         return networks
 
     def load_each(self) -> Loaded:
-        """As many networks as can be read. Raises Failed where the folder itself can't be."""
+        """Return the readable networks, and an error per unreadable file. Raises Failed for the directory itself."""
         networks: dict[str, Network] = {}
         errors: list[MydockernetError] = []
         for folder in (self.folder, self._networks):
@@ -68,13 +68,13 @@ class JsonStore:
             try:
                 networks[path.stem] = self._read_network(path)
             except FileNotFoundError:
-                continue  # A reader takes no lock: a removal was quicker.
+                continue  # A reader takes no lock, so the file may just have been deleted.
             except MydockernetError as error:
                 errors.append(error)
         return (networks, tuple(errors))
 
     def save(self, values: Values) -> None:
-        """Write or, for None, delete the file of each network. Raises Failed."""
+        """Write the file of each network, or delete it (None). Raises Failed."""
         self._make_folders()
         for name, network in values.items():
             path = self._path(name)
@@ -84,7 +84,7 @@ class JsonStore:
                 self._write(path, _network_file(network))
 
     def digest(self) -> str:
-        """The SHA-256 of all files of the record, one after the other, as a script can compute it: see script.py."""
+        """Return the SHA-256, in hex, of all files of the record, concatenated. script.py computes the same in sh."""
         import hashlib
 
         whole = hashlib.sha256()
@@ -97,7 +97,7 @@ class JsonStore:
         return whole.hexdigest()
 
     def files(self, values: Values) -> dict[str, str | None]:
-        """The file of each network with the text that `save` would write, None for one that it would delete."""
+        """Return the files that `save` would write, by path: their texts, or None for a file that it would delete."""
         return {
             str(self._path(name)): None if network is None else _text(_network_file(network))
             for name, network in values.items()
@@ -105,18 +105,18 @@ class JsonStore:
 
     @property
     def journal_path(self) -> str:
-        """The file of the journal."""
+        """The path of the journal."""
         return str(self._journal.absolute())
 
     def ready(self) -> bool:
-        """Whether the folders of the record are there, as far as this user can see."""
+        """Whether the directories of the record exist and are accessible."""
         try:
             return self._networks.is_dir()
         except OSError:
             return False
 
     def journal(self) -> tuple[Values, Values] | None:
-        """The change that a process has begun and not ended: the networks before and after. None for none."""
+        """Return the interrupted change, if any, as the networks before and after. Raises Failed."""
         if not self._trusted_folder(self.folder) or not os.path.lexists(self._journal):
             return None
         raw = self._read(self._journal)
@@ -130,7 +130,7 @@ class JsonStore:
         return before, after
 
     def write_journal(self, before: Values, after: Values) -> None:
-        """Remember a change before its first command. Raises NoSpace, Failed."""
+        """Write a change to the journal, before its first command. Raises NoSpace, Failed."""
         self._make_folders()
         sides = {
             side: {name: None if net is None else network_to_json(net) for name, net in values.items()}
@@ -139,12 +139,12 @@ class JsonStore:
         self._write(self._journal, {"version": VERSION, **sides})
 
     def clear_journal(self) -> None:
-        """The change has ended, one way or the other. Raises Failed."""
+        """Delete the journal: the change is complete or has been rolled back. Raises Failed."""
         self._delete(self._journal)
 
     @property
     def realm(self) -> str:
-        """What tells the networks of this folder from those of others on the same host; empty for the default one."""
+        """The realm of this state directory: 6 hex digits derived from its path; empty for the default one."""
         import hashlib
 
         folder = str(self.folder.absolute())
@@ -152,7 +152,7 @@ class JsonStore:
 
     @contextlib.contextmanager
     def lock(self, timeout: float) -> Iterator[None]:
-        """Be the only process that changes anything here. Raises Locked after `timeout` seconds."""
+        """Hold the lock of the record. Raises Locked after `timeout` seconds."""
         self._make_folders()
         path = self.folder / "lock"
         try:
@@ -169,7 +169,7 @@ class JsonStore:
         return self._networks.absolute() / f"{name}.json"
 
     def _trusted_folder(self, folder: Path) -> bool:
-        """Whether the folder is there. Raises Failed where others could have put things into it, or move it away."""
+        """Whether a directory exists. Raises Failed if other users can write to it or move it away."""
         for parent in {*folder.absolute().parents, *folder.parent.resolve().parents, folder.parent.resolve()}:
             _require_safe_parent(parent)
         try:
@@ -196,10 +196,10 @@ class JsonStore:
                 continue
             try:
                 folder.mkdir(mode=0o700)
-                folder.chmod(0o700)  # Whatever the umask.
+                folder.chmod(0o700)  # Regardless of the umask.
             except FileExistsError:
                 if own:
-                    self._trusted_folder(folder)  # Another process was quicker.
+                    self._trusted_folder(folder)  # Another process has just created it.
             except OSError as error:
                 raise Failed(f"cannot create {folder}: {error.strerror}") from None
 
@@ -233,7 +233,7 @@ class JsonStore:
         return raw
 
     def _write(self, path: Path, value: object) -> None:
-        """Whole or not at all: a temporary file, fsync, rename, fsync of the folder."""
+        """Write a file atomically: a temporary file, fsync, rename, fsync of the directory."""
         temporary = path.with_name(f".{path.name}.tmp")
         try:
             with contextlib.suppress(FileNotFoundError):
@@ -260,11 +260,11 @@ class JsonStore:
 
 
 def _require_safe_parent(folder: Path) -> None:
-    """Raise Failed where another user could put something else in the place of what is in this folder."""
+    """Raise Failed if another user can replace what is in this directory."""
     try:
         status = folder.lstat()
     except OSError:
-        return  # What is in it can't be there, or can't be read, and is told of.
+        return  # Then its contents are missing or unreadable, which is reported elsewhere.
     if status.st_uid not in (0, os.geteuid()) and not (status.st_uid == OVERFLOW_UID and _in_user_namespace()):
         raise Failed(f"{folder}, above the state directory, is owned by another user (uid {status.st_uid})")
     open_to = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
@@ -277,7 +277,7 @@ def _require_safe_parent(folder: Path) -> None:
 
 
 def _in_user_namespace() -> bool:
-    """Whether there are users whose numbers can't be seen from here: the host's root may be among them."""
+    """Whether some users are not mapped into this user namespace; the host's root may be among them."""
     return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
 
 
@@ -290,7 +290,7 @@ def _text(value: object) -> str:
 
 
 def network_to_json(network: Network) -> dict[str, Any]:
-    """A network as it is written down."""
+    """Return a network as JSON values, as in its state file."""
     return {
         "name": network.name,
         "driver": network.driver,
@@ -346,7 +346,7 @@ def _endpoint_to_json(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def network_from_json(raw: dict[str, Any]) -> Network:
-    """What network_to_json wrote. Raises KeyError, TypeError, ValueError, AttributeError or Invalid."""
+    """Return the network of network_to_json. Raises KeyError, TypeError, ValueError, AttributeError or Invalid."""
     return Network(
         name=_string(raw["name"]),
         driver=_string(raw["driver"]),
@@ -368,7 +368,7 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         labels=_labels(raw["labels"]),
         endpoints=tuple(map(_endpoint_from_json, raw["endpoints"])),
         realm=_string(raw["realm"]),
-        # A record of an older version has neither.
+        # Records of older versions have neither.
         port_security=_switch(raw.get("port_security", False)),
         mac=None if raw.get("mac") is None else _string(raw["mac"]),
     )
