@@ -84,10 +84,10 @@ class Value:
         """Validate the fields. Raises what the class documents."""
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{type(self).__name__} is a value: {name} can't be set")
+        raise AttributeError(f"{type(self).__name__} is a value: {name} cannot be set")
 
     def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{type(self).__name__} is a value: {name} can't be deleted")
+        raise AttributeError(f"{type(self).__name__} is a value: {name} cannot be deleted")
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
