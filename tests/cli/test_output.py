@@ -69,7 +69,7 @@ def test_at_80_columns_rules_take_a_few_lines_each(three):
     assert len(out.splitlines()) < 4 * rules
     assert max(map(len, out.splitlines())) <= 80
     place = out.split(maxsplit=1)[0]
-    assert three.mydockernet(["who", place]).stdout.startswith(f"{place}: all networks: ")
+    assert three.mydockernet(["who", place]).stdout.startswith(f"{place}: rule of all networks: ")
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_force_means_what_it_means_in_docker(three):
     assert three.mydockernet("rm -f nosuch").stdout == ""
     assert three.mydockernet("rm -f nosuch bb").stdout == "bb\n"
     assert three.mydockernet("rm -f nosuch", check=False).stderr == ""
-    three.fails("rm nosuch", 3, "no network is named 'nosuch'")
+    three.fails("rm nosuch", 3, 'network "nosuch" not found')
     assert three.mydockernet("prune -f --filter name=nosuch").stdout == ""
     assert three.mydockernet("network prune -f").stdout == "ccc\n"
     assert three.mydockernet("ls -q -f name=a").stdout == "a\n"
