@@ -206,7 +206,7 @@ def test_without_rights_one_line_says_what_is_missing(host):
         assert done.stderr.count("\n") == 1
     plan = host.run(*NO_RIGHTS, "mydockernet", "create", "x", "--dry-run", check=False)
     assert (plan.returncode, plan.stdout) == (1, "")
-    assert "this plan would depend on what could not be read" in plan.stderr
+    assert "the plan depends on what this user cannot read" in plan.stderr
     host.run("chmod", "700", "/var/lib/mydockernet")
     assert host.everything() == before
 
@@ -214,7 +214,7 @@ def test_without_rights_one_line_says_what_is_missing(host):
 def test_the_dry_run_works_for_an_ordinary_user_with_no_state(host):
     plan = host.run(*NO_RIGHTS, "mydockernet", "create", "web", "-n", "--format", "json")
     assert '"argv"' in plan.stdout
-    assert "taken as absent" in plan.stderr
+    assert "assumed absent" in plan.stderr
     assert host.state() == {}
     assert host.run("test", "-e", "/var/lib/mydockernet", check=False).returncode == 1
 

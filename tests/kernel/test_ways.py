@@ -40,16 +40,16 @@ def explain(host, words):
 def test_a_container_can_be_named_with_its_network(well):
     for words, status, last in (
         ("host t2/c:8081", 0, "receives it"),
-        ("host t1/c:8081", 5, "listens on 10.7.2.2 alone, not on 10.7.1.2"),
+        ("host t1/c:8081", 5, "listens only on 10.7.2.2, not on 10.7.1.2"),
         ("host t2/c", 0, "receives it"),
         ("host t2/c:8081/udp", 0, "receives it"),
-        ("t1/c t3/d:80", 5, "may send to the host alone"),
+        ("t1/c t3/d:80", 5, "may send only to the host"),
     ):
         done, hops = explain(well.host, words)
         assert (done, last in hops[-1]["What"]) == (status, True), (words, hops)
         assert "unsure" not in {hop["State"] for hop in hops}, (words, hops)
     assert explain(well.host, "c t3/d:80")[1][-1]["Fix"] == "mydockernet publish t3 d 80"
-    assert "10.7.2.1 by t2" in explain(well.host, "host t2/c")[1][0]["What"]
+    assert "10.7.2.1 through t2" in explain(well.host, "host t2/c")[1][0]["What"]
     well.host.fails("explain host t2/c:x", 2, '"x" is not a port')
     well.host.fails("explain host t9/c:80", 3, '"t9/c" is not a container')
 
@@ -80,7 +80,7 @@ def test_strict_rp_filter_is_seen_where_it_drops(well):
         status, hops = explain(host, "192.0.2.2 host:8090")
         assert well.ask("outside", ("192.0.2.1", 8090))[0][0] == "dropped"
         assert status == 5
-        assert "rp_filter of t1 drops what comes from 10.7.2.2" in hops[-1]["What"]
+        assert "rp_filter of t1 drops packets from 10.7.2.2" in hops[-1]["What"]
         found = host.mydockernet("doctor", check=False).stdout
         assert "fix: sysctl -w net.ipv4.conf.all.rp_filter=2" in found
         host.sh(hops[-1]["Fix"])
