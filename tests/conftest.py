@@ -1,50 +1,62 @@
 """A throw-away host for each test that needs a kernel, and the ways to look at it and to break it."""
 
+import functools
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-# Started in the background of a script, as CI may, all would be deaf to it.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+from tests.loaded import Program
+
+# Started in the background of a script, as CI may, or by nohup, all would be deaf to them.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 ROOT = Path(__file__).parent.parent
 STATE = Path("/var/lib/mydockernet")
 
 EBTABLES = ("ebtables", "ebtables-save", "ebtables-restore")
+FAKE = "run/fake"
 PROGRAMS = ("ip", "iptables", "iptables-restore", "iptables-save", "sysctl", "nsenter", "ss", *EBTABLES)
 
-# All that is to be seen, in one process, as this is done hundreds of times: @@ and @@@ stand between the parts.
+# All that is to be seen, in few processes, as this is done hundreds of times: @@ and @@@ stand between the parts.
 LOOK = """
-look() { ip -json -details address show; echo @@; ip -json -4 route show table all; echo @@; ip rule show; }
-export -f look
-look; echo @@@; iptables-save; echo @@; ebtables-save
-for n in $(ls /run/netns); do
-    if text=$(nsenter --net=/run/netns/$n bash -c look); then
-        printf '@@@%s\\n%s\\n' "$n" "$text"
-    elif mountpoint -q /run/netns/$n; then
+look() {
+    ip $1 -json -details address show && echo @@ && ip $1 -json -4 -batch - <<< $'route show table all\\nrule show'
+}
+look ""; echo @@@; iptables-save; echo @@; ebtables-save
+shopt -s nullglob
+for place in /run/netns/*; do
+    if text=$(look "-n ${place##*/}"); then
+        printf '@@@%s\\n%s\\n' "${place##*/}" "$text"
+    elif mountpoint -q $place; then
         exit 9  # Else it went while it was being looked at.
     fi
 done
 """
 
 # What belongs to somebody else, in every table: it must be the same before and after every test.
-CANARY = """
+CANARY_RULES = "".join(
+    f"*{table}\n:CANARY - [0:0]\n"
+    '-A CANARY -s 203.0.113.9 -m comment --comment "somebody\'s own" -j RETURN\n'
+    "-A OUTPUT -j CANARY\nCOMMIT\n"
+    for table in ("raw", "mangle", "nat", "filter")
+)
+CANARY = f"""
 ip link add dev canary type bridge
 ip address add 203.0.113.1/24 dev canary
 ip link set dev canary up
-for table in raw mangle nat filter; do
-    iptables -t $table -N CANARY
-    iptables -t $table -A CANARY -s 203.0.113.9 -m comment --comment "somebody's own" -j RETURN
-    iptables -t $table -A OUTPUT -j CANARY
-done
+iptables-restore --noflush <<'END'
+{CANARY_RULES}END
 iptables -A FORWARD -i canary -j DROP
 """
 
@@ -63,7 +75,9 @@ class Host:
             pytest.fail(f"this machine can't make a sandbox: {self.holder.stderr.read()}")
         own = Path(f"/proc/{self.holder.pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink()
         user = ("-U", "--preserve-credentials") if own else ()
+        self.namespaces = ("user", "mnt", "net") if own else ("mnt", "net")
         self.enter = ("nsenter", "-t", str(self.holder.pid), *user, "-m", "-n", "--")
+        self.root = Path(f"/proc/{self.holder.pid}/root")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("MYDOCKERNET_")}
         self.env["PATH"] = f"{Path(sys.executable).parent}:{self.env['PATH']}:/usr/sbin:/sbin"
 
@@ -75,9 +89,7 @@ class Host:
         done = subprocess.run(
             [*self.enter, *map(str, argv)], input=stdin, env={**self.env, **(env or {})}, capture_output=True, text=True
         )
-        assert not check or done.returncode == 0, (argv, done)
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
+        return _well(done, check)
 
     def popen(self, *argv):
         """A process on this host, with pipes to it."""
@@ -87,9 +99,23 @@ class Host:
     def sh(self, script, **options):
         return self.run("bash", "-euo", "pipefail", "-c", script, **options)
 
-    def mydockernet(self, words="", **options):
-        argv = shlex.split(words) if isinstance(words, str) else words
-        return self.run("mydockernet", *argv, **options)
+    def set_up(self, script):
+        """Run a script of which each verb of the program stands by itself: the verbs through the loaded program."""
+        for number, part in enumerate(re.split(r"(?:^|[;\n])\s*mydockernet ([^;\n$|]+)(?=[;\n]|$)", script)):
+            if number % 2:
+                self.mydockernet(part)
+            elif rest := part.strip("; \n"):
+                self.sh(rest)
+
+    def mydockernet(self, words="", env=None, check=True):
+        argv = shlex.split(words) if isinstance(words, str) else [*words]
+        env = {**self.env, **(env or {})}
+        return _well(_program().call(argv, self.holder.pid, self.namespaces, env), check)
+
+    def at_once(self, verbs, many):
+        """Run these verbs, so many at once that each waits for others; returns what each printed."""
+        with ThreadPoolExecutor(many) as pool:
+            return [done.stdout for done in pool.map(self.mydockernet, verbs)]
 
     def fails(self, words, status, *texts, **options):
         """Run what is to fail, with this status, nothing on stdout, and these texts in its errors."""
@@ -121,13 +147,14 @@ class Host:
         """The switches that count, of the host and of all named namespaces."""
         keys = "net/ipv4/ip_forward net/ipv[46]/conf/*/{accept_ra,autoconf,disable_ipv6,route_localnet,rp_filter}"
         one = f"cd /proc/sys; grep -H . {keys}"
-        return self.sh(f"{one}; for n in $(ls /run/netns); do echo $n; ip netns exec $n bash -c '{one}'; done").stdout
+        inside = f"echo $n; nsenter --net=/run/netns/$n bash -c '{one}'"
+        return self.sh(f"{one}; for n in $(ls /run/netns); do {inside}; done").stdout
 
     def state(self):
         """The networks on record, and any journal, as text."""
-        found = f"find {STATE} -type f ! -name lock 2>/dev/null | sort"
-        text = self.sh(f"for f in $({found}); do printf '@@@%s\\n' $f; cat $f; done").stdout
-        return dict(part.split("\n", 1) for part in text.split("@@@")[1:])
+        found = sorted((self.root / STATE.relative_to("/")).rglob("*"))
+        files = [path for path in found if path.is_file() and not path.is_symlink() and path.name != "lock"]
+        return {f"/{path.relative_to(self.root)}": path.read_text() for path in files}
 
     def comparable_state(self):
         """The networks on record as text, less what differs from host to host: the numbers of namespaces."""
@@ -141,36 +168,51 @@ class Host:
 
         Returns the environment that has them. Counting is in a file, as each call is a process of its own.
         """
-        folder = "/run/fake"
-        script = (
-            "#!/bin/bash\nreal=$(PATH=${PATH#/run/fake:} command -v ${0##*/})\n"
-            f"read -r n < {folder}/count; echo $((n + 1)) > {folder}/count\n"
-            f'if [ $((n + 1)) = {at} ]; then {action}; fi\nexec "$real" "$@"\n'
-        )
-        write = f"rm -rf {folder}; mkdir {folder}; echo 0 > {folder}/count; cat > {folder}/any; chmod +x {folder}/any"
-        copy = f"for p in {' '.join(programs)}; do cp {folder}/any {folder}/$p; done"
-        self.sh(f"{write}; {copy}", stdin=script)
-        return {"PATH": f"{folder}:{self.env['PATH']}"}
+        shutil.rmtree(self.root / FAKE, ignore_errors=True)
+        (self.root / FAKE).mkdir()
+        (self.root / FAKE / "count").write_text("0\n")
+        for program in programs:
+            if real := shutil.which(program, path=self.env["PATH"]):
+                stand_in = self.root / FAKE / program
+                stand_in.write_text(
+                    f"#!/bin/sh\nreal={real}\nread -r n < /{FAKE}/count; echo $((n + 1)) > /{FAKE}/count\n"
+                    f'if [ $((n + 1)) = {at} ]; then {action}; fi\nexec "$real" "$@"\n'
+                )
+                stand_in.chmod(0o755)
+        return {"PATH": f"/{FAKE}:{self.env['PATH']}"}
 
     def processes(self, words):
         """How many processes a verb starts. One that nsenter starts takes nsenter's place: it is the same process."""
-        env = self.break_programs("echo $$ >> /run/fake/pids", "$((n + 1))", (*PROGRAMS, "conntrack"))
+        env = self.break_programs(f"echo $$ >> /{FAKE}/pids", "$((n + 1))", (*PROGRAMS, "conntrack"))
+        (self.root / FAKE / "pids").touch()
         self.mydockernet(words, env=env)
-        return len({*self.sh("touch /run/fake/pids; cat /run/fake/pids").stdout.split()})
+        return len({*(self.root / FAKE / "pids").read_text().split()})
 
     def calls(self):
-        return int(self.run("cat", "/run/fake/count").stdout)
+        return int((self.root / FAKE / "count").read_text())
+
+
+@functools.cache
+def _program():
+    return Program()
+
+
+def _well(done, check):
+    assert not check or done.returncode == 0, done
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
 
 
 def _links_and_routes(text, inside):
-    links, routes, lookups = text.split("@@")
+    links, rest = text.split("@@")
+    routes, lookups = map(json.loads, rest.splitlines()[1:])
     return {
         "links": {link["ifname"]: _link(link, inside) for link in json.loads(links)},
         "routes": sorted(
             str(sorted((k, str(v)) for k, v in route.items() if k in ("dst", "dev", "gateway", "table", "type")))
-            for route in json.loads(routes)
+            for route in routes
         ),
-        "lookups": sorted(lookups.splitlines()),
+        "lookups": sorted(map(str, lookups)),
     }
 
 

@@ -25,7 +25,7 @@ PLANS = [
 
 @pytest.fixture
 def web(host):
-    host.sh(SETUP)
+    host.set_up(SETUP)
     return host
 
 

@@ -39,7 +39,7 @@ GOLDEN = {
 def test_the_plan_and_its_rules_are_those_that_were_read(bare_host, name):
     setup, words = GOLDEN[name]
     # Whether this is on decides how ports are isolated.
-    bare_host.sh("sysctl -qw net.bridge.bridge-nf-call-iptables=0 2>/dev/null || true; " + setup)
+    bare_host.set_up("sysctl -qw net.bridge.bridge-nf-call-iptables=0 2>/dev/null || true; " + setup)
     verb, *rest = words.split()
     script = bare_host.mydockernet([verb, "--dry-run", *rest]).stdout
     bare_host.run("sh", stdin=script)

@@ -15,8 +15,8 @@ def planted(tmp_path):
 
 def test_modules_on_pythonpath_are_not_imported(host, planted):
     env = {"PYTHONPATH": str(planted), "PYTHONSTARTUP": str(planted / "sh.py")}
-    assert host.mydockernet("create web", env=env).stdout == "web\n"
-    assert host.mydockernet("list --format {{.Name}}", env=env).stdout == "web\n"
+    assert host.run("mydockernet", "create", "web", env=env).stdout == "web\n"
+    assert host.run("mydockernet", "list", "--format", "{{.Name}}", env=env).stdout == "web\n"
 
 
 def test_modules_in_the_current_folder_are_not_imported(host, planted):
@@ -31,6 +31,6 @@ def test_a_link_to_the_program_works_as_the_program_does(host, tmp_path):
 
 
 def test_words_and_exit_codes_pass_through(host):
-    done = host.mydockernet(["create", "a b", "$(id)"], check=False)
+    done = host.run("mydockernet", "create", "a b", "$(id)", check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "$(id)" in done.stderr

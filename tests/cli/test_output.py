@@ -19,7 +19,7 @@ mydockernet create ccc --internal
 
 @pytest.fixture
 def three(host):
-    host.sh(f"{THREE} ip netns add c1; mydockernet connect a c1 -p 8080:80")
+    host.set_up(f"{THREE} ip netns add c1; mydockernet connect a c1 -p 8080:80")
     return host
 
 

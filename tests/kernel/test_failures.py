@@ -29,7 +29,7 @@ VERBS = {
 def each_call(host, verb):
     """Set the host up; yield what was before, for each N until the verb makes fewer than N calls."""
     setup, words = VERBS[verb]
-    host.sh(setup)
+    host.set_up(setup)
     before = host.everything()
     for at in range(1, 100):
         yield words, at, before

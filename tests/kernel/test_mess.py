@@ -35,7 +35,7 @@ def states(host):
 
 @pytest.mark.parametrize(("mess", "tidy", "why"), MESSES.values(), ids=MESSES)
 def test_repair_mends_the_others_and_tells_of_the_one(host, mess, tidy, why):
-    host.sh(SETUP)
+    host.set_up(SETUP)
     whole = host.snapshot()["inside"]
     rules = [rule for body in host.rules().values() for rule in body if "mydockernet:" in rule]
     host.sh(DAMAGE + mess)
@@ -65,7 +65,7 @@ def test_repair_mends_the_others_and_tells_of_the_one(host, mess, tidy, why):
 
 
 def test_what_can_not_be_read_is_told_and_keeps_no_other_from_being_repaired(host):
-    host.sh(SETUP + "mkdir /run/fake; cp /bin/sh /run/fake/; rm /run/fake/sh")
+    host.set_up(SETUP + "mkdir /run/fake; cp /bin/sh /run/fake/; rm /run/fake/sh")
     host.sh(
         "cat > /run/fake/nsenter; chmod +x /run/fake/nsenter",
         stdin='#!/bin/sh\n[ "${1#--net=}" -ef /run/netns/evil ] && { echo "no memory" >&2; exit 1; }\n'
@@ -84,7 +84,7 @@ def test_what_can_not_be_read_is_told_and_keeps_no_other_from_being_repaired(hos
 
 
 def test_a_lost_cable_of_another_network_is_left_for_repair(host):
-    host.sh(SETUP)
+    host.set_up(SETUP)
     host.sh("ip link del $(mydockernet inspect b | jq -r '.[0].Containers.evil.HostInterface')")
     host.mydockernet("disconnect web evil")
     assert host.sh("ip -br -n evil link").stdout.split()[0::3][:1] == ["lo"]
@@ -98,7 +98,7 @@ def test_a_lost_cable_of_another_network_is_left_for_repair(host):
 
 @pytest.mark.parametrize("state", ["down", "up"])
 def test_a_connect_that_is_rolled_back_leaves_loopback_as_it_was(host, state):
-    host.sh(SETUP + f"ip netns add c3; ip -n c3 link set lo {state}; mkdir /run/fake")
+    host.set_up(SETUP + f"ip netns add c3; ip -n c3 link set lo {state}; mkdir /run/fake")
     host.sh(
         "cat > /run/fake/iptables; chmod +x /run/fake/iptables",
         stdin='#!/bin/sh\ncase "$*" in *" -A MYDOCKERNET-PORTS"*) exit 1;; esac\n'

@@ -108,16 +108,13 @@ def test_prune_removes_what_no_container_is_on(host):
 
 def test_fifty_creates_at_once(host):
     before = host.snapshot()
-    host.sh(
-        "for i in $(seq 50); do mydockernet create n$i --lock-timeout 300 & done;"
-        "for job in $(jobs -p); do wait $job; done"
-    )
+    host.at_once([f"create n{number} --lock-timeout 300" for number in range(50)], 50)
     records = [json.loads(line) for line in host.mydockernet("list --format json").stdout.splitlines()]
     assert len(records) == len({r["Subnet"] for r in records}) == 50
     assert {r["State"] for r in records} == {"up"}
     rules = [(table, rule) for table, body in host.rules().items() for rule in body]
     assert len(rules) == len(set(rules))
-    host.sh("mydockernet ls -q | xargs -n 1 -P 50 mydockernet rm --lock-timeout 300")
+    host.at_once([f"rm n{number} --lock-timeout 300" for number in range(50)], 50)
     assert host.snapshot() == before
 
 
