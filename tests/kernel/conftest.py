@@ -9,8 +9,8 @@ from tests.kernel.lab import Lab
 def make_lab(new_host):
     labs = []
 
-    def make(before=""):
-        labs.append(Lab(new_host(), before))
+    def make(*options):
+        labs.append(Lab(new_host(), *options))
         return labs[-1]
 
     yield make

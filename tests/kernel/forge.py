@@ -5,12 +5,10 @@ under the victim's address. If the host forwards it, then what the friend sends 
 the friend may talk to the victim. A theft makes the host or a neighbor send to the thief what is meant for the victim.
 All attacks run side by side, each until it succeeds, or until the time is up.
 
-`forge.py serve NAME ADDRESS:PORT` is a victim: it answers a request with NAME CALLER, over HTTP and udp.
+`forge.py serve NETNS NAME ADDRESS:PORT` is a victim: it answers a request with NAME CALLER, over HTTP and udp.
 """
 
-import ctypes
 import json
-import os
 import random
 import select
 import socket
@@ -19,9 +17,10 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
+
+from peer import inside, make_socket
 
 SYN, RST, PUSH, ACK = 0x02, 0x04, 0x08, 0x10
 IP, ARP = 0x0800, 0x0806
@@ -94,36 +93,12 @@ def octets(mac):
     return bytes.fromhex(mac.replace(":", ""))
 
 
-@contextmanager
-def inside(netns):
-    """Sockets made here are in a named namespace or, if that is empty, in this one."""
-    here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    try:
-        if netns:
-            enter(os.open(f"/run/netns/{netns}", os.O_RDONLY))
-        yield
-    finally:
-        enter(here)
-
-
-def enter(netns):
-    # os.setns came with Python 3.12.
-    if ctypes.CDLL(None, use_errno=True).setns(netns, 0x40000000):
-        raise OSError(ctypes.get_errno(), "setns")
-    os.close(netns)
-
-
 def packet_socket(netns, device):
     with inside(netns):
         wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
     wire.bind((device, IP))
     return wire
-
-
-def datagram_socket(netns):
-    with inside(netns):
-        return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
 
 class Wire:
@@ -245,7 +220,7 @@ class Theft:
 
     def __init__(self, by, thief, victim, mac, asks, asked):
         self.by, self.victim, self.mac = by, victim, octets(mac)
-        self.thief, self.asker, self.asked = Wire(*thief), datagram_socket(asks), tuple(asked)
+        self.thief, self.asker, self.asked = Wire(*thief), make_socket(asks, "udp"), tuple(asked)
 
     def attempt(self, patience):
         """What the thief saw, or None."""
@@ -281,7 +256,7 @@ def attack(seconds):
         print(json.dumps(dict(zip(attacks, pool.map(one, attacks.values()), strict=True))))
 
 
-def serve(name, *places):
+def serve(netns, name, *places):
     """Answer each request with NAME CALLER; over tcp only when the whole of it has come."""
 
     def answer(caller):
@@ -311,9 +286,11 @@ def serve(name, *places):
 
     for place in places:
         address, port = place.rsplit(":", 1)
-        threading.Thread(target=tcp, args=(socket.create_server((address, int(port)), backlog=100),)).start()
-        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with inside(netns):
+            connections = socket.create_server((address, int(port)), backlog=100)
+            datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         datagrams.bind((address, int(port)))
+        threading.Thread(target=tcp, args=(connections,)).start()
         threading.Thread(target=udp, args=(datagrams,)).start()
     print("ready", flush=True)
 

@@ -5,10 +5,13 @@
 outside has routes to the containers' own addresses; neighbour has one to 127.0.0.1: both by way of the host.
 """
 
+import functools
 import json
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.conftest import STATE, Host
 
 PEER = Path(__file__).parent / "peer.py"
 FORGE = Path(__file__).parent / "forge.py"
@@ -17,17 +20,32 @@ A, B, INTERNAL = "10.1.0", "10.2.0", "10.3.0"
 # How strict the host, and what it will have later, is about the way by which a packet comes.
 STRICTNESS = "for key in /proc/sys/net/ipv4/conf/*/rp_filter; do echo {} > $key; done\n"
 
+PLACES = "outside neighbour a1 a2 b1 i1 i2"
 TOPOLOGY = f"""
-for n in outside neighbour a1 a2 b1 i1 i2; do ip netns add $n; done
+for n in {PLACES}; do ip netns add $n; done
 sysctl -qw net.ipv4.ip_forward=1
-ip link add dev up1 type veth peer name eth0 netns outside
-ip link add dev up2 type veth peer name eth0 netns neighbour
-ip address add {HOST}/24 dev up1; ip link set dev up1 up
-ip address add 198.51.100.1/24 dev up2; ip link set dev up2 up
-ip -n outside address add 192.0.2.2/24 dev eth0; ip -n outside link set dev eth0 up; ip -n outside link set dev lo up
-for net in {A} {B} {INTERNAL}; do ip -n outside route add $net.0/24 via {HOST}; done
-ip -n neighbour address add 198.51.100.2/24 dev eth0; ip -n neighbour link set dev eth0 up
-ip -n outside route add 198.51.100.0/24 via {HOST}; ip -n neighbour route add 192.0.2.0/24 via 198.51.100.1
+ip -batch - <<'END'
+link add dev up1 type veth peer name eth0 netns outside
+link add dev up2 type veth peer name eth0 netns neighbour
+address add {HOST}/24 dev up1
+link set dev up1 up
+address add 198.51.100.1/24 dev up2
+link set dev up2 up
+END
+ip -n outside -batch - <<'END'
+address add 192.0.2.2/24 dev eth0
+link set dev eth0 up
+link set dev lo up
+route add {A}.0/24 via {HOST}
+route add {B}.0/24 via {HOST}
+route add {INTERNAL}.0/24 via {HOST}
+route add 198.51.100.0/24 via {HOST}
+END
+ip -n neighbour -batch - <<'END'
+address add 198.51.100.2/24 dev eth0
+link set dev eth0 up
+route add 192.0.2.0/24 via 198.51.100.1
+END
 """
 # An attacker's own: 127.0.0.1 is somebody else's address, and goes out by the gateway.
 LOOPBACK_ELSEWHERE = """
@@ -36,43 +54,72 @@ ip netns exec {0} sysctl -qw net.ipv4.conf.all.route_localnet=1
 ip -n {0} route add 127.0.0.1 via {1} dev {2}
 """
 ATTACKERS_LOOPBACK = LOOPBACK_ELSEWHERE.format("neighbour", "198.51.100.1", "eth0")
-NETWORKS = f"""
-mydockernet create a --subnet {A}.0/24
-mydockernet create b --subnet {B}.0/24
-mydockernet create i --subnet {INTERNAL}.0/24 --internal
-mydockernet connect a a1 -p 8080:80 -p 8080:80/udp -p 127.0.0.1:8081:80 -p 127.0.0.1:8081:80/udp
-mydockernet connect a a2
-mydockernet connect b b1
-mydockernet connect i i1
-mydockernet connect i i2
-ip -n i1 route add default via {INTERNAL}.1
-"""
+VERBS = f"""
+create a --subnet {A}.0/24
+create b --subnet {B}.0/24
+create i --subnet {INTERNAL}.0/24 --internal
+connect a a1 -p 8080:80 -p 8080:80/udp -p 127.0.0.1:8081:80 -p 127.0.0.1:8081:80/udp
+connect a a2
+connect b b1
+connect i i1
+connect i i2
+""".strip().splitlines()
+
+
+def made_by_verbs(host):
+    for words in VERBS:
+        host.mydockernet(words)
+
+
+def made_by_repair(host):
+    """From the record alone, as after a reboot: that is one command, and test_drift.py shows that it does the same."""
+    for path, text in record().items():
+        file = host.root / path.lstrip("/")
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o600)
+    (host.root / STATE.relative_to("/")).chmod(0o700)
+    host.mydockernet("repair")
+
+
+@functools.cache
+def record():
+    """What the verbs leave on record."""
+    host = Host()
+    host.sh(TOPOLOGY)
+    made_by_verbs(host)
+    kept = host.state()
+    host.close()
+    return kept
 
 
 class Lab:
     """A host with all of it, and a listener in each place, on the ports 80 and 81."""
 
-    def __init__(self, host, before=""):
+    def __init__(self, host, before="", make=made_by_repair):
         self.host = host
         self.listeners = []
         host.sh(TOPOLOGY + ATTACKERS_LOOPBACK + before)
-        host.sh(NETWORKS)
+        make(host)
+        host.sh(f"ip -n i1 route add default via {INTERNAL}.1")
         self.listen_everywhere()
 
     def listen_everywhere(self):
-        for name in ("outside", "a1", "a2", "b1", "i1", "i2"):
-            self.listen(name, name, "0.0.0.0:80", "0.0.0.0:81", *(["0.0.0.0:8080"] if name == "outside" else []))
-        self.listen("", "host", "127.0.0.1:82", f"{INTERNAL}.1:82")
+        everywhere = [[name, name, "0.0.0.0", port] for name in PLACES.split() for port in (80, 81)]
+        own = [["outside", "outside", "0.0.0.0", 8080]]
+        own += [["", "host", address, 82] for address in ("127.0.0.1", f"{INTERNAL}.1")]
+        self._start(PEER, "listen", json.dumps([one for one in everywhere if one[0] != "neighbour"] + own))
 
     def listen(self, netns, name, *places):
-        self._start(netns, PEER, "listen", name, *places)
+        there = [(netns, name, address, int(port)) for address, port in (place.rsplit(":", 1) for place in places)]
+        self._start(PEER, "listen", json.dumps(there))
 
     def serve(self, netns, name, *places):
         """Start a victim of the forger's, that wants a whole request before it answers."""
-        self._start(netns, FORGE, "serve", name, *places)
+        self._start(FORGE, "serve", netns, name, *places)
 
-    def _start(self, netns, *words):
-        command = [*self.host.enter, *_inside(netns), sys.executable, *words]
+    def _start(self, *words):
+        command = [*self.host.enter, sys.executable, *words]
         self.listeners.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         assert self.listeners[-1].stdout.readline() == "ready\n"
 
@@ -94,11 +141,10 @@ class Lab:
 
         A target is an address and a port, and perhaps the address to ask from.
         """
-        questions = [(protocol, *target) for target in targets for protocol in ("tcp", "udp")]
-        command = [*_inside(netns), sys.executable, PEER, "probe"]
-        answers = json.loads(self.host.run(*command, stdin=json.dumps(questions)).stdout)
+        return self.ask_at_once((netns, *target) for target in targets)
+
+    def ask_at_once(self, questions):
+        """The same for questions from many places: each has the place first, and then the target."""
+        both = [(netns, protocol, *target) for netns, *target in questions for protocol in ("tcp", "udp")]
+        answers = json.loads(self.host.run(sys.executable, PEER, "probe", stdin=json.dumps(both)).stdout)
         return [tcp if tcp == udp else (tcp, udp) for tcp, udp in zip(answers[::2], answers[1::2], strict=True)]
-
-
-def _inside(netns):
-    return ("nsenter", f"--net=/run/netns/{netns}") if netns else ()

@@ -1,47 +1,77 @@
-"""What talks in the namespaces of a test: `peer.py listen NAME`, and `peer.py probe`, JSON in and out.
+"""What talks in the namespaces of a test: `peer.py listen PLACES`, and `peer.py probe`, all in JSON.
 
-A listener answers NAME CALLER on its ports, over tcp and udp. A probe asks many targets [PROTOCOL, ADDRESS, PORT] at
-once and says for each what it was answered, or refused, or dropped: no answer in time, or no way there. A fourth word
-is the address to ask from.
+A listener has places [NETNS, NAME, ADDRESS, PORT], and answers NAME CALLER there, over tcp and udp. A probe asks many
+questions [NETNS, PROTOCOL, ADDRESS, PORT] at once, so that all that is dropped is waited for once, and says for each
+what it was answered, or refused, or dropped: no answer in time, or no way there. A fifth word is the address to ask
+from. Each NETNS is a named namespace or, if it is empty, the one that this process is in.
 """
 
+import ctypes
 import json
+import os
 import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 PATIENCE = 1.0
+KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
-def serve_tcp(name, address, port):
-    with socket.create_server((address, port), backlog=100) as server:
-        while True:
-            connection, caller = server.accept()
-            with connection:
-                connection.sendall(f"{name} {caller[0]}".encode())
+@contextmanager
+def inside(netns):
+    """Sockets made here are in a named namespace or, if that is empty, in this one."""
+    here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        if netns:
+            enter(os.open(f"/run/netns/{netns}", os.O_RDONLY))
+        yield
+    finally:
+        enter(here)
 
 
-def serve_udp(name, address, port):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind((address, port))
-        while True:
-            _, caller = server.recvfrom(100)
-            server.sendto(f"{name} {caller[0]}".encode(), caller)
+def enter(netns):
+    # os.setns came with Python 3.12.
+    if ctypes.CDLL(None, use_errno=True).setns(netns, 0x40000000):
+        raise OSError(ctypes.get_errno(), "setns")
+    os.close(netns)
 
 
-def listen(name, *places):
-    for place in places:
-        address, port = place.rsplit(":", 1)
-        for serve in (serve_tcp, serve_udp):
-            threading.Thread(target=serve, args=(name, address, int(port))).start()
+def make_socket(netns, protocol):
+    with inside(netns):
+        return socket.socket(socket.AF_INET, KINDS[protocol])
+
+
+def serve_tcp(name, server):
+    while True:
+        connection, caller = server.accept()
+        with connection:
+            connection.sendall(f"{name} {caller[0]}".encode())
+
+
+def serve_udp(name, server):
+    while True:
+        _, caller = server.recvfrom(100)
+        server.sendto(f"{name} {caller[0]}".encode(), caller)
+
+
+def listen(places):
+    for netns, name, address, port in json.loads(places):
+        for protocol, serve in (("tcp", serve_tcp), ("udp", serve_udp)):
+            server = make_socket(netns, protocol)
+            if protocol == "tcp":
+                server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind((address, port))
+            if protocol == "tcp":
+                server.listen(100)
+            threading.Thread(target=serve, args=(name, server)).start()
     print("ready", flush=True)
 
 
-def ask(target):
-    protocol, address, port, *source = target
-    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
-    with socket.socket(socket.AF_INET, kind) as client:
+def ask(question):
+    client, protocol, address, port, *source = question
+    with client:
         client.settimeout(PATIENCE)
         try:
             if source:
@@ -57,9 +87,9 @@ def ask(target):
 
 
 def probe():
-    targets = json.load(sys.stdin)
-    with ThreadPoolExecutor(max_workers=len(targets)) as pool:
-        print(json.dumps(list(pool.map(ask, targets))))
+    questions = [(make_socket(netns, rest[0]), *rest) for netns, *rest in json.load(sys.stdin)]
+    with ThreadPoolExecutor(max_workers=len(questions)) as pool:
+        print(json.dumps(list(pool.map(ask, questions))))
 
 
 if __name__ == "__main__":

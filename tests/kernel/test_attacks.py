@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.kernel.lab import HOST, INTERNAL, LOOPBACK_ELSEWHERE, A, B
+from tests.kernel.lab import HOST, INTERNAL, LOOPBACK_ELSEWHERE, A, B, made_by_verbs
 
 
 def delete_rule(host, table, chain, *parts):
@@ -49,7 +49,8 @@ def test_an_address_of_others_can_not_be_published_on(lab):
 def test_an_admins_own_translation_comes_first(make_lab):
     """CVE-2019-9946."""
     lab = make_lab(
-        f"iptables -t nat -A PREROUTING -d {HOST} -p tcp --dport 8080 -j DNAT --to-destination 192.0.2.2:81\n"
+        f"iptables -t nat -A PREROUTING -d {HOST} -p tcp --dport 8080 -j DNAT --to-destination 192.0.2.2:81\n",
+        made_by_verbs,
     )
     assert lab.ask("neighbour", (HOST, 8080)) == [("outside 198.51.100.2", "a1 198.51.100.2")]
 

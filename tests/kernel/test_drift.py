@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.kernel.lab import ATTACKERS_LOOPBACK, TOPOLOGY
+from tests.kernel.lab import ATTACKERS_LOOPBACK, PLACES, TOPOLOGY, made_by_verbs
 from tests.kernel.test_attacks import (
     test_a_neighbour_can_not_reach_what_is_published_on_loopback as loopback_is_guarded,
 )
@@ -22,7 +22,7 @@ mydockernet create b --subnet 10.2.0.0/24
 mydockernet connect web c1 -p 8080:80 -p 127.0.0.1:81:81/udp
 mydockernet connect b c1
 mydockernet connect web c2
-mydockernet inspect web | jq -r '.[0].Containers.c1.HostInterface' > /run/veth
+ip -br link show master web | grep -o '^c1-[^@]*' > /run/veth
 """
 VETH = "$(cat /run/veth)"
 LOSSES = {
@@ -166,13 +166,13 @@ def lose_and_repair(host, damage, *told, after=""):
 
 @pytest.mark.parametrize("part", range(4))
 def test_what_is_lost_is_named_and_restored(host, part):
-    host.sh(SETUP)
+    host.set_up(SETUP)
     for damage, told, *after in list(LOSSES.values())[part::4]:
         lose_and_repair(host, damage, told, after="".join(after))
 
 
 def test_each_rule_that_is_lost_or_doubled_is_named_and_restored(host):
-    host.sh(SETUP)
+    host.set_up(SETUP)
     rules = [
         (table, rule)
         for table in ("raw", "mangle", "nat", "filter")
@@ -193,7 +193,7 @@ def test_each_rule_that_is_lost_or_doubled_is_named_and_restored(host):
 
 
 def test_what_carries_our_mark_and_belongs_to_nothing_is_removed(host):
-    host.sh(SETUP)
+    host.set_up(SETUP)
     said = lose_and_repair(
         host,
         "ip link add old type bridge; ip link set old alias mydockernet:old;"
@@ -211,7 +211,7 @@ def test_what_carries_our_mark_and_belongs_to_nothing_is_removed(host):
 
 def test_without_a_network_all_that_is_left_over_is_removed(host):
     before = host.snapshot()
-    host.sh(SETUP + "rm -r /var/lib/mydockernet")
+    host.set_up(SETUP + "rm -r /var/lib/mydockernet")
     assert host.mydockernet("check", check=False).returncode == 5
     host.mydockernet("repair")
     host.sh("ip netns del c1; ip netns del c2")
@@ -220,7 +220,7 @@ def test_without_a_network_all_that_is_left_over_is_removed(host):
 
 
 def test_what_does_not_carry_our_mark_is_never_touched(host):
-    host.sh(SETUP)
+    host.set_up(SETUP)
     host.sh(
         "iptables -A FORWARD -s 198.51.100.1 -j DROP; iptables -A MYDOCKERNET-FORWARD -s 198.51.100.2 -j DROP;"
         "iptables -A MYDOCKERNET-USER -s 198.51.100.3 -j DROP; ip link add foreign group 28004 type bridge;"
@@ -233,7 +233,7 @@ def test_what_does_not_carry_our_mark_is_never_touched(host):
 
 
 def test_a_container_whose_namespace_is_gone_is_detached_and_told(host):
-    host.sh(SETUP + "ip netns del c1")
+    host.set_up(SETUP + "ip netns del c1")
     check = host.mydockernet("check", check=False)
     gone = [line for line in check.stdout.splitlines() if "c1" in line]
     assert gone == [f"{n}: container c1 is detached: no namespace at /run/netns/c1" for n in ("b", "web")]
@@ -247,7 +247,7 @@ def test_a_container_whose_namespace_is_gone_is_detached_and_told(host):
 def test_after_a_reboot_the_networks_are_there_again(new_host):
     """A reboot: the state folder is all that is left."""
     old, new = new_host(), new_host()
-    old.sh(SETUP)
+    old.set_up(SETUP)
     new.sh("tar -x -C /", stdin=old.sh("tar -c -C / var/lib/mydockernet").stdout)
     check = new.mydockernet("check", check=False).stdout
     assert ": missing bridge: web" in check
@@ -275,15 +275,16 @@ sysctl -qw net.ipv4.ip_forward=0
 
 
 @pytest.mark.parametrize("first", ["true", "mydockernet repair"], ids=["one repair", "a repair at boot, too"])
-def test_after_a_reboot_one_repair_makes_everything_answer_as_before(lab, first):
+def test_after_a_reboot_one_repair_makes_everything_answer_as_before(make_lab, first):
     """Three networks and five containers; their namespaces are made again by name, in another order."""
+    lab = make_lab("", made_by_verbs)
     host = lab.host
     before = containers(host), host.mydockernet("list").stdout
     lab.close()
     host.sh(REBOOT)
     host.sh(first)
     host.sh("for n in i2 b1; do ip netns add $n; done; ip netns add other")
-    host.sh(TOPOLOGY.replace("outside neighbour a1 a2 b1 i1 i2", "outside neighbour i1 a2 a1") + ATTACKERS_LOOPBACK)
+    host.sh(TOPOLOGY.replace(PLACES, "outside neighbour i1 a2 a1") + ATTACKERS_LOOPBACK)
     check = host.mydockernet("check", check=False)
     assert check.returncode == 5
     assert "b: container b1 has a new namespace at /run/netns/b1\n" in check.stdout
@@ -296,7 +297,7 @@ def test_after_a_reboot_one_repair_makes_everything_answer_as_before(lab, first)
 
 
 def test_a_detached_container_keeps_its_address_and_ports_but_no_rule(host):
-    host.sh(SETUP + "ip netns add c3; mydockernet create other; ip netns del c1")
+    host.set_up(SETUP + "ip netns add c3; mydockernet create other; ip netns del c1")
     assert states(host, "web") == "drifted c1 detached c2 up"
     check = host.mydockernet("check", check=False)
     assert "web: container c1 is detached: no namespace at /run/netns/c1\n" in check.stdout
@@ -327,7 +328,7 @@ def states(host, network):
 
 
 def test_a_detached_container_can_be_connected_again_or_disconnected(host):
-    host.sh(SETUP + "ip netns del c1; mydockernet repair; ip netns add c1")
+    host.set_up(SETUP + "ip netns del c1; mydockernet repair; ip netns add c1")
     host.fails(
         "connect web c1 --ip 10.1.0.9", 4, 'container "c1" is already on network "web", detached, with a different --ip'
     )
@@ -342,7 +343,7 @@ def test_a_detached_container_can_be_connected_again_or_disconnected(host):
 
 
 def test_a_detached_container_at_a_path_comes_back_and_a_pid_does_not(host):
-    host.sh(SETUP + "touch /run/ns; mount --bind /run/netns/c2 /run/ns; ip netns add c4; mydockernet create d")
+    host.set_up(SETUP + "touch /run/ns; mount --bind /run/netns/c2 /run/ns; ip netns add c4; mydockernet create d")
     host.sh("mydockernet connect d /run/ns --name db")
     with host.popen("unshare", "-n", "sh", "-c", "echo $$; exec sleep infinity") as container:
         pid = container.stdout.readline().strip()
@@ -359,7 +360,7 @@ def test_a_detached_container_at_a_path_comes_back_and_a_pid_does_not(host):
 
 def test_the_number_of_a_namespace_that_is_gone_means_nothing(host):
     """After a reboot numbers come again: that of c1 may be that of another container."""
-    host.sh(SETUP + "ip netns del c1; ip netns add c3; cd /var/lib/mydockernet/networks")
+    host.set_up(SETUP + "ip netns del c1; ip netns add c3; cd /var/lib/mydockernet/networks")
     host.sh(
         "inode=$(stat -L -c %d:%i /run/netns/c3); cd /var/lib/mydockernet/networks; python3 - $inode <<'END'\n"
         "import json, pathlib, sys\n"
@@ -378,7 +379,8 @@ def test_the_number_of_a_namespace_that_is_gone_means_nothing(host):
 
 
 @pytest.mark.parametrize("damage", ["all tables", "everything"])
-def test_after_a_repair_the_tables_of_reachability_and_attacks_hold_again(lab, damage):
+def test_after_a_repair_the_tables_of_reachability_and_attacks_hold_again(make_lab, damage):
+    lab = make_lab("", made_by_verbs)
     flush = "for t in raw mangle nat filter; do iptables -t $t -F; iptables -t $t -X; done;"
     links = "for l in $(ip -br link show type bridge | grep -v canary | cut -d' ' -f1); do ip link del dev $l; done;"
     links += "for l in $(ip -br link show group 28004 | cut -d@ -f1); do ip link del dev $l; done;"
@@ -393,7 +395,7 @@ def test_after_a_repair_the_tables_of_reachability_and_attacks_hold_again(lab, d
 
 
 def test_one_network_alone_is_checked_and_repaired(host):
-    host.sh(SETUP + "ip link set dev web down; ip link set dev b down")
+    host.set_up(SETUP + "ip link set dev web down; ip link set dev b down")
     assert host.mydockernet("check b", check=False).stdout == "b: interface b is down\n"
     host.mydockernet("repair b")
     assert host.mydockernet("check b").returncode == 0
@@ -403,20 +405,20 @@ def test_one_network_alone_is_checked_and_repaired(host):
 
 
 def test_check_speaks_json(host):
-    host.sh(SETUP + "ip link set dev web down")
+    host.set_up(SETUP + "ip link set dev web down")
     lines = host.mydockernet("check web --format json", check=False).stdout.splitlines()
     assert json.loads(lines[0]) == {"Network": "web", "State": "missing", "What": "interface web is down"}
 
 
 def test_a_foreign_interface_in_the_way_of_a_repair_is_told(host):
-    host.sh(SETUP + "ip link del dev b; ip link add dev b type bridge")
+    host.set_up(SETUP + "ip link del dev b; ip link add dev b type bridge")
     before = host.everything()
     host.fails("repair", 4, 'interface "b" already exists')
     assert host.everything() == before
 
 
 def test_check_names_a_change_that_was_killed_and_repair_takes_it_back(host):
-    host.sh(SETUP)
+    host.set_up(SETUP)
     before = host.everything()
     host.mydockernet("create late", env=host.break_programs('"$real" "$@"; kill -9 $PPID', 5), check=False)
     check = host.mydockernet("check", check=False)
@@ -427,7 +429,7 @@ def test_check_names_a_change_that_was_killed_and_repair_takes_it_back(host):
 
 def test_two_state_folders_leave_each_other_alone(host):
     other = {"MYDOCKERNET_STATE_DIR": "/run/other"}
-    host.sh(SETUP)
+    host.set_up(SETUP)
     host.sh("ip netns add c3; mydockernet create web; mydockernet connect web c3 -p 9090:90", env=other)
     before = host.everything()
     for env in ({}, other):
@@ -488,7 +490,7 @@ VERBS = [
 
 
 def test_killed_at_any_instant_one_repair_makes_it_before_or_after(host):
-    host.sh(SETUP)
+    host.set_up(SETUP)
     chance = random.Random(os.environ.get("MYDOCKERNET_TEST_SEED", "1"))
     whole = host.snapshot(), host.state()
     host.sh("cp -a /var/lib/mydockernet /run/saved")
@@ -509,7 +511,7 @@ def test_killed_at_any_instant_one_repair_makes_it_before_or_after(host):
 
 
 def test_a_repair_that_is_killed_at_any_call_is_finished_by_the_next(host):
-    host.sh(SETUP)
+    host.set_up(SETUP)
     whole = ours(host)
     for at in range(1, 60, 3 if ROUNDS == 1 else 1):
         host.sh("for t in raw mangle nat filter; do iptables -t $t -F; iptables -t $t -X; done; ip link del dev web")

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import CANARY, Host
 from tests.kernel.lab import HOST, A, B, Lab
 
-VETH = "$(mydockernet inspect a | jq -r '.[0].Containers.{}.HostInterface')"
+VETH = "$(ip -br link show master a | grep -o '^{}-[^@]*')"
 REPAIR_A = "mydockernet repair a"
 
 # What is broken, how, who asks whom, the words of the hop that stops it, the command that fixes it.
@@ -131,7 +131,7 @@ iptables-restore /run/rules
 nsenter --net=/run/netns/a2 iptables -F
 ip route del 198.51.100.7 2>/dev/null || :
 ip route del 10.1.0.3 dev up1 2>/dev/null || :
-mydockernet repair >/dev/null
+mydockernet repair
 """
 
 
@@ -158,7 +158,7 @@ def test_it_names_the_culprit(well, name):
     try:
         names_the_culprit(well.host, *BREAKAGES[name])
     finally:
-        well.host.sh(RESTORE)
+        well.host.set_up(RESTORE)
     assert well.host.mydockernet("check").stdout == ""
 
 
@@ -185,7 +185,7 @@ def test_the_command_that_it_names_fixes_it(well, name):
         well.host.sh(explain(well.host, words)[1][-1]["Fix"])
         assert explain(well.host, words)[0].returncode == 0
     finally:
-        well.host.sh(RESTORE)
+        well.host.set_up(RESTORE)
 
 
 def test_where_it_can_not_be_sure_it_says_so(lab):

@@ -64,7 +64,7 @@ def well():
 @pytest.fixture
 def lab(well):
     yield well
-    well.host.sh("nft flush ruleset; iptables-restore /run/rules; rm -rf /run/fake; mydockernet repair >/dev/null")
+    well.host.set_up("nft flush ruleset; iptables-restore /run/rules; rm -rf /run/fake; mydockernet repair")
 
 
 def load(host, ruleset):

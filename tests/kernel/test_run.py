@@ -90,13 +90,13 @@ def test_a_published_port_leads_to_it_while_it_runs(web):
         "ip address add 192.0.2.1/24 dev up1; ip link set dev up1 up; ip -n outside link set dev eth0 up;"
         "ip -n outside address add 192.0.2.2/24 dev eth0"
     )
-    listen = [sys.executable, str(PEER), "listen", "job", "0.0.0.0:80"]
-    ask = ["nsenter", "--net=/run/netns/outside", sys.executable, str(PEER), "probe"]
+    listen = [sys.executable, str(PEER), "listen", '[["", "job", "0.0.0.0", 80]]']
+    ask = [sys.executable, str(PEER), "probe"]
     with web.popen("mydockernet", "run", "-p", "8080:80", "web", "--", *listen) as process:
         assert process.stdout.readline() == "ready\n"
-        assert json.loads(web.run(*ask, stdin='[["tcp", "192.0.2.1", 8080]]').stdout) == ["job 192.0.2.2"]
+        assert json.loads(web.run(*ask, stdin='[["outside", "tcp", "192.0.2.1", 8080]]').stdout) == ["job 192.0.2.2"]
         process.terminate()
-    assert json.loads(web.run(*ask, stdin='[["tcp", "192.0.2.1", 8080]]').stdout) == ["refused"]
+    assert json.loads(web.run(*ask, stdin='[["outside", "tcp", "192.0.2.1", 8080]]').stdout) == ["refused"]
 
 
 def test_many_at_once_do_not_meet(web):
