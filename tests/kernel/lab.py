@@ -54,6 +54,8 @@ ip netns exec {0} sysctl -qw net.ipv4.conf.all.route_localnet=1
 ip -n {0} route add 127.0.0.1 via {1} dev {2}
 """
 ATTACKERS_LOOPBACK = LOOPBACK_ELSEWHERE.format("neighbour", "198.51.100.1", "eth0")
+# Else publishing a hundred ports asks it to forget the flows of each, one process a port.
+NO_CONNTRACK = "mount --bind /dev/null $(command -v conntrack || echo /dev/null)\n"
 VERBS = f"""
 create a --subnet {A}.0/24
 create b --subnet {B}.0/24

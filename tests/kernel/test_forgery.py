@@ -5,7 +5,7 @@ Every attack wants an answer from a port that is not published. See forge.py for
 
 import pytest
 
-from tests.kernel.lab import HOST, STRICTNESS, A, B
+from tests.kernel.lab import HOST, NO_CONNTRACK, STRICTNESS, A, B
 from tests.kernel.test_attacks import delete_rule
 
 C = "10.5.0"
@@ -13,12 +13,12 @@ NEIGHBOR, OUTSIDE = "198.51.100.2", "192.0.2.2"
 STUB = "127.0.0.53"  # Where systemd-resolved listens: on the host's loopback, and not on 127.0.0.1.
 # a2, a3 and c1 are attackers too; no attacker's own kernel answers, or resets, the flows that it knows nothing of.
 ATTACKERS = f"""
-ip netns add a3; ip netns add c1
+{NO_CONNTRACK}ip netns add a3; ip netns add c1
 mydockernet create c --subnet {C}.0/24
 mydockernet connect a a3 -p 7300-7399:7300-7399 -p 7300-7399:7300-7399/udp
 mydockernet connect c c1 -p 7400-7499:7400-7499 -p 7400-7499:7400-7499/udp
 for n in outside neighbour a2 a3 c1; do for p in tcp udp; do
-    ip netns exec $n iptables -A INPUT -p $p --dport 7000:7999 -j DROP
+    nsenter --net=/run/netns/$n iptables -A INPUT -p $p --dport 7000:7999 -j DROP
 done; done
 """
 
@@ -63,7 +63,7 @@ def targets(make_lab):
 
     def make(rp_filter):
         lab = make_lab(STRICTNESS.format(rp_filter))
-        lab.host.sh(ATTACKERS)
+        lab.host.set_up(ATTACKERS)
         lab.serve("b1", "b1", f"0.0.0.0:{B1[1]}")
         lab.serve("", "stub", f"{STUB}:53")
         return lab

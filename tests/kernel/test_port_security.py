@@ -3,7 +3,7 @@
 `--port-security` stops them, and so does `--no-icc`. On an ordinary network all of it works.
 """
 
-from tests.kernel.lab import HOST
+from tests.kernel.lab import HOST, NO_CONNTRACK
 
 OUTSIDE = "192.0.2.2"
 NETWORKS = {"secure": ("10.4.0", "--port-security"), "noicc": ("10.5.0", "--no-icc"), "open": ("10.6.0", "")}
@@ -20,7 +20,7 @@ def containers(network, subnet, options, first):
         mydockernet connect {network} {network}3 -p {ports}:{ports} -p {ports}:{ports}/udp
         for p in tcp udp; do
             for n in {network}3 outside; do
-                ip netns exec $n iptables -A INPUT -p $p --dport {first + 100}:{first + 199} -j DROP
+                nsenter --net=/run/netns/$n iptables -A INPUT -p $p --dport {first + 100}:{first + 199} -j DROP
             done
         done
     """
@@ -60,10 +60,10 @@ def attempts(network, subnet, first):
 def prepare(make_lab, networks):
     """A lab with these networks, in which everybody has spoken: the bridges know who is where."""
     lab = make_lab("iptables -P FORWARD ACCEPT\n")
-    lab.host.sh("sysctl -qew net.bridge.bridge-nf-call-iptables=0")
+    lab.host.sh(NO_CONNTRACK + "sysctl -qew net.bridge.bridge-nf-call-iptables=0")
     for first, network in enumerate(networks, 2):
         subnet, options = NETWORKS[network]
-        lab.host.sh(containers(network, subnet, options, first * 1000))
+        lab.host.set_up(containers(network, subnet, options, first * 1000))
         lab.serve(f"{network}2", f"{network}2", "0.0.0.0:8000")
         for number in (1, 2, 3):
             lab.listen(f"{network}{number}", f"{network}{number}", "0.0.0.0:80")
