@@ -144,12 +144,11 @@ def ours(host):
     return seen["host"], seen["inside"], rules, seen["frames"], host.sysctls()
 
 
-def lose_and_repair(host, damage, *told, after=""):
+def lose_and_repair(host, damage, *told, whole, after=""):
     """check names it and changes nothing; repair restores it; then there is nothing to do. Returns what check said.
 
-    `after` takes away what is not ours, which a repair leaves there.
+    `whole` is what is ours before; `after` takes away what is not ours, which a repair leaves there.
     """
-    whole = ours(host)
     host.sh(damage)
     broken = host.everything()
     check = host.mydockernet("check", check=False)
@@ -167,12 +166,14 @@ def lose_and_repair(host, damage, *told, after=""):
 @pytest.mark.parametrize("part", range(4))
 def test_what_is_lost_is_named_and_restored(host, part):
     host.set_up(SETUP)
+    whole = ours(host)
     for damage, told, *after in list(LOSSES.values())[part::4]:
-        lose_and_repair(host, damage, told, after="".join(after))
+        lose_and_repair(host, damage, told, whole=whole, after="".join(after))
 
 
 def test_each_rule_that_is_lost_or_doubled_is_named_and_restored(host):
     host.set_up(SETUP)
+    whole = ours(host)
     rules = [
         (table, rule)
         for table in ("raw", "mangle", "nat", "filter")
@@ -188,7 +189,7 @@ def test_each_rule_that_is_lost_or_doubled_is_named_and_restored(host):
             owner, other_owner = (re.search(r"mydockernet:([\w@]+)", text)[1] for text in (rule, other))
             damage += [f"iptables -t {table} {rule.replace('-A', '-D', 1)}", f"iptables -t {other_table} {other}"]
             told += [f"{owner}: missing rule: ", f"{other_owner}: "]
-        said = lose_and_repair(host, "; ".join(damage), *told)
+        said = lose_and_repair(host, "; ".join(damage), *told, whole=whole)
         assert said.count(": missing rule: ") == len(pairs[part::4])
 
 
@@ -205,6 +206,7 @@ def test_what_carries_our_mark_and_belongs_to_nothing_is_removed(host):
         "web: leftover interface: old1",
         "old: leftover rule: nat POSTROUTING -s 10.9.0.0/24",
         "web: leftover rule: nat MYDOCKERNET-PORTS -p tcp",
+        whole=ours(host),
     )
     assert said.count("\n") == 4
 
@@ -505,8 +507,8 @@ def test_killed_at_any_instant_one_repair_makes_it_before_or_after(host):
         if host.state() == whole[1]:
             assert host.snapshot() == whole[0], (verb, delay)
         # Back to where it began, whatever came of it. What is in a container, no record leads back to.
-        host.sh("mydockernet disconnect b c2 2>/dev/null || true")
-        host.sh("rm -r /var/lib/mydockernet; cp -a /run/saved /var/lib/mydockernet; mydockernet repair")
+        host.mydockernet("disconnect b c2", check=False)
+        host.set_up("rm -r /var/lib/mydockernet; cp -a /run/saved /var/lib/mydockernet; mydockernet repair")
         assert host.snapshot() == whole[0], (verb, delay)
 
 

@@ -141,7 +141,8 @@ def well():
     host = Host()
     host.sh(CANARY)
     lab = Lab(host)
-    host.sh("iptables-save > /run/rules; ip -n a1 link show dev eth0 >/dev/null")
+    host.sh("iptables-save > /run/rules")
+    lab.whole = host.everything(), host.sysctls()
     yield lab
     lab.close()
     host.close()
@@ -159,7 +160,7 @@ def test_it_names_the_culprit(well, name):
         names_the_culprit(well.host, *BREAKAGES[name])
     finally:
         well.host.set_up(RESTORE)
-    assert well.host.mydockernet("check").stdout == ""
+    assert (well.host.everything(), well.host.sysctls()) == well.whole
 
 
 def test_it_names_a_dead_container(lab):
