@@ -35,7 +35,7 @@ def run_explain(args: argparse.Namespace) -> int:
     from mydockernet.packets.hops import STOPS
 
     found, unread = explain.answer(context_of(args), args.source, args.target)
-    tell(f"can't be read: {why}; taken as absent" for why in unread)
+    tell(f"cannot read everything: {why}; assumed absent" for why in unread)
     sys.stdout.write(views.json_lines(views.hop_records(found)) if args.format == "json" else views.hops(found))
     return DRIFTED if found[-1].state == STOPS else 0
 
@@ -84,7 +84,7 @@ def run_doctor(args: argparse.Namespace) -> int:
     from mydockernet.reports import doctor
 
     found, unread, errors = doctor.examine(context_of(args))
-    tell(f"can't be read: {why}; taken as absent" for why in unread)
+    tell(f"cannot read everything: {why}; assumed absent" for why in unread)
     sys.stdout.write(views.json_lines(views.finding_records(found)) if args.format == "json" else views.findings(found))
     problems = any(finding.kind == doctor.PROBLEM for finding in found)
     return report_all(errors) or (DRIFTED if problems else 0)

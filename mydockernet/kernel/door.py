@@ -1,4 +1,4 @@
-"""The door to the kernel: runs steps, folded into batches, and observes. The only importer of sh."""
+"""The only room that runs programs: it executes the steps of a plan, folded into batches, and observes the kernel."""
 
 import contextlib
 import os
@@ -23,14 +23,14 @@ SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 NOT_FOUND = 127
 CAP_NET_ADMIN = 12  # capabilities(7)
 
-# Characters, some thousands of addresses: reading more would slow the verbs for everybody else.
+# Characters: some thousands of addresses. A container that has more would slow every command.
 MOST_OF_A_CONTAINER = 4_000_000
 
-RIGHTS_HINT = "be root, or look with --dry-run, or try it in a throw-away network with scripts/sandbox"
+RIGHTS_HINT = "run it as root, preview it with --dry-run, or try it in a throw-away network with scripts/sandbox"
 
 
 class Command(Value):
-    """A program with its arguments, and what it reads."""
+    """A program with its arguments and its standard input."""
 
     argv: Argv
     stdin: str = ""
@@ -48,7 +48,7 @@ Spawn = Callable[[Command], Completed]
 
 
 def environment() -> Mapping[str, str]:
-    """What commands inherit: messages in English, and the folders where ip and iptables live on PATH."""
+    """Return the environment of commands: messages in English, and a PATH that includes the sbin directories."""
     path = [*filter(None, os.environ.get("PATH", "").split(os.pathsep))]
     return {
         **os.environ,
@@ -58,13 +58,16 @@ def environment() -> Mapping[str, str]:
 
 
 def where(program: str) -> str:
-    """The path of a program on PATH; empty where there is none. shutil has this too, and takes 2 ms to load."""
+    """Return the path of a program on PATH, or an empty string. shutil.which does the same, but takes 2 ms to load."""
     paths = (Path(folder, program) for folder in environment()["PATH"].split(os.pathsep))
     return next((str(path) for path in paths if os.access(path, os.X_OK) and path.is_file()), "")
 
 
 def spawn(command: Command) -> Completed:
-    """Run a command through sh, in a session of its own: a ^C is ours to handle, not its."""
+    """Run a command through sh, in a session of its own, so that ^C reaches this process only.
+
+    A command that is not found has the status 127. Raises Failed if no process can be started.
+    """
     sh = load_sh()
 
     env = dict(environment())
@@ -85,7 +88,7 @@ def spawn(command: Command) -> Completed:
     except sh.CommandNotFound:
         return Completed(NOT_FOUND, "", f"{program}: command not found")
     except (sh.ForkException, sh.TimeoutException) as error:
-        raise Failed(f"can't run {program}: {error}") from None
+        raise Failed(f"cannot run {program}: {error}") from None
     return Completed(done.exit_code, _text(done.stdout), _text(done.stderr))
 
 
@@ -94,7 +97,7 @@ def _text(raw: bytes) -> str:
 
 
 class Batch(Value):
-    """Steps that run as one command. `lines` tells the step of each line of its input."""
+    """Steps that run as one command. `lines` maps each line of its input to the index of its step."""
 
     argv: Argv
     stdin: str
@@ -102,7 +105,7 @@ class Batch(Value):
     steps: tuple[Step, ...]
 
     def at_fault(self, stderr: str) -> Step | None:
-        """The step that a batch failed at, as far as what it said tells."""
+        """Return the step that failed, if the error message names its line."""
         if len(self.steps) == 1:
             return self.steps[0]
         line = _failed_line(stderr)
@@ -112,7 +115,7 @@ class Batch(Value):
 
 
 def _failed_line(stderr: str) -> int | None:
-    """The line named by `Command failed -:3` of ip or `line 3 failed`, `at line: 3` of iptables-restore."""
+    """Return the line number in `Command failed -:3` of ip, `line 3 failed` or `at line: 3` of iptables-restore."""
     for word_before, word in zip(["", *stderr.split()], stderr.split(), strict=False):
         number = word.removeprefix("-:")
         if (word.startswith("-:") or word_before in ("line", "line:")) and number.rstrip(".:").isdecimal():
@@ -124,7 +127,7 @@ FOLDERS: tuple[ModuleType, ...] = (ip, iptables, sysctl, ebtables)
 
 
 def fold(steps: Iterable[Step]) -> Iterator[Batch]:
-    """Join neighbors of one dialect, program and namespace into one command each; the order stays."""
+    """Join neighboring steps of one program and namespace into one command each, and keep the order."""
 
     def kind(step: Step) -> tuple[int, str, Argv]:
         prefix, argv = _split(step.do)
@@ -141,15 +144,14 @@ def fold(steps: Iterable[Step]) -> Iterator[Batch]:
 
 
 def _split(argv: Argv) -> tuple[Argv, Argv]:
-    """A command's `nsenter --net=PATH`, if it has one, and the rest."""
+    """Split a command into its `nsenter --net=PATH`, if it has one, and the rest."""
     return (argv[:2], argv[2:]) if argv[0] == "nsenter" else ((), argv)
 
 
 class Kernel:
     """The real kernel, reached through a spawn function.
 
-    `before_each` is called before each command that changes something; it may raise, and nothing is cut in two.
-    `announce` is told each step's argv as it runs.
+    `announce` is called with the argv of each step before it runs.
     """
 
     def __init__(self, spawn: Spawn = spawn, announce: Callable[[Argv], None] = lambda argv: None) -> None:
@@ -158,9 +160,9 @@ class Kernel:
         self._handles = Handles()
 
     def hold(self, wanted: Iterable[Namespace]) -> None:
-        """Open namespaces; from now on, until the lock is given back, their paths mean these and no others.
+        """Open namespaces: until the lock is released, their paths refer to these, even if something replaces them.
 
-        What is shown of a command, and told of one that failed, has the path.
+        Commands are still shown, and reported in errors, with the path.
         """
         self._handles.hold(wanted)
 
@@ -172,7 +174,11 @@ class Kernel:
         return self._spawn_command(Command(self._handles.through(command.argv), stdin))
 
     def apply(self, steps: Sequence[Step], before_each: Callable[[], None] = lambda: None) -> None:
-        """Run the steps in order. Raises CommandFailed, naming the one command at fault."""
+        """Run the steps in order.
+
+        `before_each` is called before each batch; it may raise, so that nothing is interrupted half-way.
+        Raises CommandFailed, which names the one command that failed.
+        """
         for batch in fold(steps):
             before_each()
             for step in batch.steps:
@@ -186,16 +192,16 @@ class Kernel:
                 raise CommandFailed(culprit.do if culprit else batch.argv, done.status, said)
 
     def observe(self, families: Iterable[int] = (4,), lenient: bool = False) -> Observed:
-        """What the kernel shows of links, routes and rules.
+        """Read the links, routes and rules of the host.
 
-        With `lenient`, rules that may not be read are taken as absent, and `unread` says so.
-        Raises CommandFailed, or Failed for output that can't be read.
+        With `lenient`, rules that this user may not read are assumed absent, and `unread` says so.
+        Raises CommandFailed, or Failed for output that cannot be parsed.
         """
         conntrack = self.has("conntrack")
         return self._observe_rules("", replace(self._observe_links(""), conntrack=conntrack), families, lenient)
 
     def observe_whole(self, seen: Observed, paths: Iterable[str]) -> Observed:
-        """The same observation, with the rules and listening sockets too of the host and of these namespaces."""
+        """Add the rules and listening sockets of the host and of the namespaces at these paths."""
         seen = self.observe_sockets(self.observe_inside(seen, paths, lenient=True))
         inside, unread = dict(seen.inside), list(seen.unread)
         for path in {*paths} & {*inside}:
@@ -207,9 +213,9 @@ class Kernel:
         return replace(seen, inside=inside, unread=tuple(unread))
 
     def route(self, netns: str, destination: str, source: str = "", inward: str = "") -> Route | str:
-        """Which way the kernel would send a packet, that it made itself or that came in by `inward`.
+        """Ask the kernel how it would route a packet: a local one, or one that arrives by the interface `inward`.
 
-        Where it would not, what it says to that, as in `Network is unreachable`.
+        Returns the error message of the kernel, such as `Network is unreachable`, if it would not.
         """
         done = self._spawn(Command(in_netns(netns, ip_json.ask_route(destination, source, inward))))
         if done.status != 0:
@@ -217,7 +223,7 @@ class Kernel:
         return ip_json.read_route(done.stdout)
 
     def observe_inside(self, seen: Observed, paths: Iterable[str], lenient: bool = False) -> Observed:
-        """The same observation, with the links and routes in the namespaces at these paths, where they are there."""
+        """Add the links, routes and lookups of the namespaces that exist at these paths."""
         inside, unread = dict(seen.inside), list(seen.unread)
         for path in paths:
             if path in inside or not Path(path).exists():
@@ -233,19 +239,19 @@ class Kernel:
                 continue
             try:
                 inside[path] = self._observe_links(path)
-            except Failed as failure:  # It may have printed what can't be read.
+            except Failed as failure:  # A container can make ip print anything.
                 if not Path(path).exists():
-                    continue  # It ended while it was looked at.
+                    continue  # It ended during the look.
                 if not lenient:
                     raise
                 unread.append(_short(failure))
         return replace(seen, inside=inside, unread=tuple(unread))
 
     def observe_sysctls(self, seen: Observed, wanted: Iterable[tuple[str, str]], lenient: bool = False) -> Observed:
-        """The same observation, with the values of sysctls (namespace, key); no value where there is no such key.
+        """Add the values of sysctls, given as (namespace, key). A key that does not exist gets no value.
 
         The host's are read from /proc/sys, those of a container by a process in its namespace.
-        With `lenient`, a namespace where they can't be read counts as one that could not be looked into.
+        With `lenient`, a namespace that does not let them be read is treated as unread.
         """
         by_netns: dict[str, list[str]] = {}
         for netns, key in sorted(wanted):
@@ -271,7 +277,7 @@ class Kernel:
         return replace(seen, inside=inside, unread=tuple(unread))
 
     def observe_frames(self, seen: Observed, lenient: bool = False) -> Observed:
-        """The same observation, with the rules of ebtables; with `lenient`, those that may not be read are `unread`."""
+        """Add the rules of ebtables. With `lenient`, rules that this user may not read are noted in `unread`."""
         try:
             return replace(seen, frames=ebtables.read_frames(self._read(ebtables.READ_FRAMES)))
         except CommandFailed as failure:
@@ -280,14 +286,13 @@ class Kernel:
             return replace(seen, unread=(*seen.unread, _short(failure)), frameless=True)
 
     def has(self, program: str) -> bool:
-        """Whether a program is on PATH."""
+        """Return whether a program is on PATH."""
         return bool(where(program))
 
     def observe_sockets(self, seen: Observed, ports: Collection[int] | None = None) -> Observed:
-        """The same observation, with the sockets of the host that listen.
+        """Add the listening sockets of the host.
 
-        Where only these `ports` are asked for and none of them is in use, they come without their programs' names,
-        which takes no process.
+        If none of the given `ports` is in use, they come from /proc/net, without the names of their programs.
         """
         listening = proc_net.read_listening()
         if ports is None or listening is None or any(socket.port in ports for socket in listening):
@@ -295,7 +300,7 @@ class Kernel:
         return replace(seen, sockets=listening)
 
     def try_read(self, argv: Argv) -> str:
-        """What a command prints; nothing, where it fails or is not there."""
+        """Return what a command prints, or an empty string if it fails or does not exist."""
         done = self._spawn(Command(argv))
         return done.stdout if done.status == 0 else ""
 
@@ -318,7 +323,7 @@ class Kernel:
         return replace(seen, chains=chains, policies=policies, unread=(*seen.unread, *unread), blind=bool(unread))
 
     def _observe_other(self, seen: Observed, legacy: bool) -> Observed:
-        """The same observation, with the rules of the other variant of iptables than ours, where it has any."""
+        """Add the rules of the variant of iptables that is not in use, if it has any."""
         variant = variants.NFT if legacy else variants.LEGACY
         save = f"{variant}-save"
         if (not legacy and not legacy_tables()) or not _real_path(save):
@@ -332,15 +337,15 @@ class Kernel:
     def _observe_links(self, netns: str) -> Observed:
         text = self._read(in_netns(netns, ip_json.READ), ip_json.CONTAINER if netns else ip_json.HOST)
         if netns and len(text) > MOST_OF_A_CONTAINER:  # More than an honest one has.
-            raise Failed(f"`{' '.join(ip_json.READ)}` prints {len(text):,} characters in {netns}: too many to read")
+            raise Failed(f"`{' '.join(ip_json.READ)}` printed {len(text):,} characters in {netns}: too many to read")
         return replace(ip_json.read(text), ipv6=Path("/proc/sys/net/ipv6").exists())
 
     @contextlib.contextmanager
     def lock(self, timeout: float, shared: bool = False) -> Iterator[None]:
-        """Keep other mydockernets, of other state folders too, from this network namespace.
+        """Hold the lock of this network namespace against other mydockernet processes, whatever their state directory.
 
-        Raises Locked after `timeout` seconds, NotPermitted or Failed where the lock can't be opened. Readers among
-        themselves may be several (`shared`).
+        Several may hold it `shared`. Raises Locked after `timeout` seconds; NotPermitted or Failed if it cannot be
+        opened.
         """
         handle = locks.open_for_this_network()
         try:
@@ -351,7 +356,7 @@ class Kernel:
             os.close(handle)
 
     def may_change(self) -> bool:
-        """Whether this process may change the network."""
+        """Return whether this process may change the network."""
         effective = 0
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("CapEff:"):
@@ -359,28 +364,28 @@ class Kernel:
         return bool(effective >> CAP_NET_ADMIN & 1)
 
     def require_rights(self) -> None:
-        """Raise Failed where this process may not change the network, before anything is tried."""
+        """Raise Failed if this process may not change the network, before anything is tried."""
         if not self.may_change():
-            raise Failed("changing the network takes the right CAP_NET_ADMIN, which you lack", hint=RIGHTS_HINT)
+            raise Failed("changing the network requires root (CAP_NET_ADMIN)", hint=RIGHTS_HINT)
 
     def hand_over(self, argv: Argv) -> int:
-        """Run a command with our own terminal, streams and environment; returns its exit status as a shell has it.
+        """Run a command with the terminal, streams and environment of this process; returns its exit status, as $?.
 
-        Not through sh, which would stand between the command and its terminal. Signals go on to the command; it is
-        killed when we are.
+        Not through sh, which would stand between the command and its terminal. Signals are passed on to the command,
+        and the kernel kills it if this process dies.
         """
         told = (signal.SIGTERM, signal.SIGHUP)
-        # One that comes before we can pass it on waits until we can.
+        # A signal that arrives before it can be passed on waits.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*told, signal.SIGINT))
         try:
             words = ("setpriv", "--pdeathsig", "KILL", *argv)
-            # Python ignores two signals; the command is not to inherit that.
+            # Python ignores these two; the command must not inherit that.
             deaf = (signal.SIGPIPE, signal.SIGXFSZ)
             process = os.posix_spawnp(words[0], words, os.environ, setsigmask=mask, setsigdef=deaf)
             before = [signal.signal(number, lambda number, _: os.kill(process, number)) for number in told]
-            before.append(signal.signal(signal.SIGINT, lambda *_: None))  # A terminal sends it to both of us.
+            before.append(signal.signal(signal.SIGINT, lambda *_: None))  # The terminal sends it to both.
         except OSError as error:
-            raise Failed(f"can't run setpriv: {error.strerror}") from None
+            raise Failed(f"cannot run setpriv: {error.strerror}") from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:
@@ -399,7 +404,7 @@ class Kernel:
 
 
 def legacy_tables() -> str:
-    """The tables that the legacy variant of iptables has in this network namespace; root alone may read that."""
+    """Return the tables that the legacy variant of iptables has in this network namespace; only root may read that."""
     try:
         return Path("/proc/self/net/ip_tables_names").read_text()
     except OSError:
@@ -407,7 +412,7 @@ def legacy_tables() -> str:
 
 
 def _real_path(program: str) -> str:
-    """Where a program is, links followed; empty where it is not."""
+    """Return the path of a program with symbolic links resolved, or an empty string."""
     found = where(program)
     return os.path.realpath(found) if found else ""
 
