@@ -1,7 +1,7 @@
 """Docker, and podman's netavark, on the same host: none disturbs the other.
 
-They are on PATH, or where `scripts/setup beside` unpacks Debian's: installing docker would start it on the machine
-itself. They run in the test's own sandbox.
+They are on PATH, as in `scripts/debian13`, or where `scripts/setup beside` unpacks those of the machine's own Debian:
+installing docker would start it on the machine itself. They run in the test's own sandbox.
 """
 
 import json
@@ -27,7 +27,7 @@ def needs(program):
 
 START = """
 dockerd --data-root /run/dk/data --exec-root /run/dk/exec --pidfile /run/dk/pid -H unix:///run/dk/sock \
-    --storage-driver vfs >/run/dk/log 2>&1 &
+    --group root --storage-driver vfs >/run/dk/log 2>&1 &
 for i in $(seq 100); do docker -H unix:///run/dk/sock version >/dev/null 2>&1 && exit 0; sleep 0.2; done
 cat /run/dk/log >&2; exit 1
 """
@@ -152,8 +152,8 @@ def test_podmans_netavark_and_mydockernet_leave_each_other_alone(beside):
     lab, env = beside
     host = lab.host
     well = reach(lab)
-    host.run("tee", "/run/pod.json", stdin=json.dumps(POD))
-    host.sh("ip netns add pod; netavark -f /run/pod.json setup /run/netns/pod", env=env)
+    host.sh("ip netns add pod; mkdir /run/pods; cat >/run/pod.json", stdin=json.dumps(POD))
+    host.sh("netavark --config /run/pods -f /run/pod.json setup /run/netns/pod", env=env)
     lab.listen("pod", "pod", "0.0.0.0:80")
     assert reach(lab) == well
     assert lab.ask("outside", (HOST, 7070))[0][0] == "pod 192.0.2.2"
@@ -167,7 +167,7 @@ def test_podmans_netavark_and_mydockernet_leave_each_other_alone(beside):
     host.mydockernet("repair")
     assert "10.88." not in "".join(rule for rule in theirs(host)["nat"] if "POSTROUTING" in rule)
     assert reach(lab) == well
-    host.sh("netavark -f /run/pod.json teardown /run/netns/pod || true", env=env)
+    host.sh("netavark --config /run/pods -f /run/pod.json teardown /run/netns/pod || true", env=env)
     assert reach(lab) == well
     host.sh("mydockernet rm -f a b i")
     assert "ydockernet" not in str(host.snapshot()["rules"]).lower()
