@@ -47,6 +47,7 @@ class Value:
     __slots__ = ("__dict__", "_hash")
 
     _fields: "dict[str, object]" = {}
+    _defaults: "dict[str, object]" = {}
     _positions: "tuple[str, ...]" = ()
     _hash: int
 
@@ -62,23 +63,28 @@ class Value:
                 setattr(cls, name, default)
             fields[name] = default
         cls._fields = fields
+        cls._defaults = {name: default for name, default in fields.items() if default is not _MISSING}
         cls._positions = tuple(name for name in fields if name not in named)
 
     def __init__(self, *values: object, **by_name: object) -> None:
-        fields, positions, held = self._fields, self._positions, self.__dict__
-        for name, default in fields.items():
-            if default is not _MISSING:
-                held[name] = default
-        if len(values) > len(positions):
-            raise TypeError(f"{type(self).__name__} takes {len(positions)} values, not {len(values)}")
-        held.update(zip(positions, values, strict=False))
-        for name in by_name:
-            if name not in fields or name in positions[: len(values)]:
-                raise TypeError(f"{type(self).__name__} has no field {name!r}, or it is given twice")
+        held = self.__dict__
+        held.update(self._defaults)
+        held.update(zip(self._positions, values, strict=False))
         held.update(by_name)
-        if len(held) < len(fields):
-            raise TypeError(f"{type(self).__name__} lacks {', '.join(name for name in fields if name not in held)}")
+        if held.keys() != self._fields.keys() or (values and (by_name or len(values) > len(self._positions))):
+            self._check(values, by_name)
         self.__post_init__()
+
+    def _check(self, values: "tuple[object, ...]", by_name: "dict[str, object]") -> None:
+        """Raise TypeError for missing, unknown and repeated fields."""
+        fields, positions, name = self._fields, self._positions, type(self).__name__
+        if len(values) > len(positions):
+            raise TypeError(f"{name} takes {len(positions)} values, not {len(values)}")
+        for field_name in by_name:
+            if field_name not in fields or field_name in positions[: len(values)]:
+                raise TypeError(f"{name} has no field {field_name!r}, or it is given twice")
+        if missing := [field_name for field_name in fields if field_name not in self.__dict__]:
+            raise TypeError(f"{name} lacks {', '.join(missing)}")
 
     def __post_init__(self) -> None:
         """Validate the fields. Raises what the class documents."""

@@ -34,3 +34,23 @@ def test_words_and_exit_codes_pass_through(host):
     done = host.run("mydockernet", "create", "a b", "$(id)", check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "$(id)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "out", "err"),
+    [
+        ("ls -q", 0, "a\nb\n", ""),
+        ("rm b nosuch", 3, "b\n", 'mydockernet: error: network "nosuch" not found\n'),
+        ("ls -q >&-", 0, "", ""),
+        ("rm nosuch 2>&-", 3, "", ""),
+        ("ls -q <&- 2>&-", 0, "a\nb\n", ""),
+        ("ls -q >/dev/full", 1, "", "mydockernet: error: [Errno 28] No space left on device\n"),
+        ("ls -q | true", 0, "", ""),
+    ],
+)
+def test_all_that_is_printed_arrives_whatever_is_closed(host, words, code, out, err):
+    host.sh("mydockernet create a; mydockernet create b")
+    done = host.run("bash", "-c", f"mydockernet {words}", check=False)
+    assert (done.returncode, done.stdout) == (code, out)
+    assert done.stderr.startswith(err)
+    assert bool(done.stderr) == bool(err)
