@@ -96,6 +96,8 @@ class Value:
         raise AttributeError(f"{type(self).__name__} is a value: {name} cannot be deleted")
 
     def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
         if type(self) is not type(other):
             return NotImplemented
         return self.__dict__ == other.__dict__

@@ -74,9 +74,9 @@ def run_connect(args: argparse.Namespace) -> int:
 
 def _address(outcome: Outcome) -> str:
     """The first address of the new endpoint."""
-    before = [(network.name, e) for network, e in model.endpoints(outcome.change.before.values())]
+    before = {(network.name, e.name): e for network, e in model.endpoints(outcome.change.before.values())}
     after = model.endpoints(outcome.change.after.values())
-    return next((str(e.addresses[0]) for network, e in after if (network.name, e) not in before), "")
+    return next((str(e.addresses[0]) for network, e in after if before.get((network.name, e.name)) != e), "")
 
 
 def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace) -> Connection:

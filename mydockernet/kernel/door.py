@@ -1,5 +1,7 @@
 """The only room that runs programs: it executes the steps of a plan, folded into batches, and observes the kernel."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import signal
@@ -18,6 +20,10 @@ from mydockernet.kernel.load_sh import load_sh
 from mydockernet.model import Namespace
 from mydockernet.record import locks
 from mydockernet.value import Value, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 NOT_FOUND = 127
@@ -66,34 +72,44 @@ def where(program: str) -> str:
 def spawn(command: Command) -> Completed:
     """Run a command through sh, in a session of its own, so that ^C reaches this process only.
 
+    Its streams are files in memory: for pipes, sh would start two more threads, which take a third of the call.
     A command that is not found has the status 127. Raises Failed if no process can be started.
     """
     sh = load_sh()
 
     env = dict(environment())
     program, *arguments = command.argv
-    try:
-        done = sh.Command(program, search_paths=env["PATH"].split(os.pathsep))(
-            *arguments,
-            _in=command.stdin,
-            _env=env,
-            _tty_in=False,
-            _tty_out=False,
-            _return_cmd=True,
-            _new_session=True,
-            _decode_errors="replace",
-        )
-    except sh.ErrorReturnCode as ended:  # Its sub-class for signals included: then the code is negative.
-        return Completed(ended.exit_code, _text(ended.stdout), _text(ended.stderr))
-    except sh.CommandNotFound:
-        return Completed(NOT_FOUND, "", f"{program}: command not found")
-    except (sh.ForkException, sh.TimeoutException) as error:
-        raise Failed(f"cannot run {program}: {error}") from None
-    return Completed(done.exit_code, _text(done.stdout), _text(done.stderr))
+    with _memory("stdin") as stdin, _memory("stdout") as stdout, _memory("stderr") as stderr:
+        stdin.write(command.stdin.encode())
+        stdin.seek(0)
+        try:
+            status = sh.Command(program, search_paths=env["PATH"].split(os.pathsep))(
+                *arguments,
+                _in=stdin,
+                _out=stdout,
+                _err=stderr,
+                _env=env,
+                _tty_in=False,
+                _tty_out=False,
+                _return_cmd=True,
+                _new_session=True,
+            ).exit_code
+        except sh.ErrorReturnCode as ended:  # Its sub-class for signals included: then the code is negative.
+            status = ended.exit_code
+        except sh.CommandNotFound:
+            return Completed(NOT_FOUND, "", f"{program}: command not found")
+        except (sh.ForkException, sh.TimeoutException) as error:
+            raise Failed(f"cannot run {program}: {error}") from None
+        return Completed(status, _text(stdout), _text(stderr))
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")
+def _memory(name: str) -> BinaryIO:
+    return os.fdopen(os.memfd_create(name), "w+b", buffering=0)
+
+
+def _text(stream: BinaryIO) -> str:
+    stream.seek(0)
+    return stream.read().decode("utf-8", "replace")
 
 
 class Batch(Value):

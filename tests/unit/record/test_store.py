@@ -362,7 +362,7 @@ def test_the_digest_is_that_of_the_command_that_a_script_has(store):
     assert store.digest() == printed()
 
 
-@pytest.mark.parametrize(("owner", "call"), [(os, "fsync"), (Path, "rename"), (json, "dumps")])
+@pytest.mark.parametrize(("owner", "call"), [(os, "fsync"), (Path, "rename"), (os, "fdopen")])
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(store, monkeypatch, owner, call):
     old = {"web": network()}
     store.save(old)
