@@ -1,6 +1,7 @@
 """What README and docs show is what happens: each console block is run, and its output compared."""
 
 import re
+import runpy
 
 import pytest
 
@@ -59,3 +60,9 @@ def test_the_units_of_contrib_run_what_there_is_and_are_told_of():
             continue  # It starts the service of its name.
         assert {command.split()[0] for command in commands} == {"/usr/local/bin/mydockernet"}
         assert {command.split()[1] for command in commands} <= set(cli.VERBS)
+
+
+def test_the_page_of_benchmarks_has_every_ratio_that_is_measured():
+    page = (ROOT / "docs/benchmarks.md").read_text()
+    for what, over, _ in runpy.run_path(str(ROOT / "scripts/bench"))["RATIOS"]:
+        assert f"\n| {what} | {over} |" in page
