@@ -315,7 +315,7 @@ def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, 
     """Extend an observation by what a transition needs."""
     if not seen or not seen.links:
         seen = kernel.observe(lenient=lenient)
-    if transition.ports is not None:
+    if transition.sockets and not seen.sockets:
         seen = kernel.observe_sockets(seen, transition.ports)
     kernel.hold(transition.namespaces)
     return kernel.observe_inside(seen, (namespace.path for namespace in transition.namespaces), lenient)

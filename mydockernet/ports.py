@@ -81,10 +81,14 @@ def choose(wishes: Sequence[PortWish], taken: Iterable[Taken], addresses: Iterab
     return tuple(mappings)
 
 
-def asked_for(wishes: Iterable[PortWish]) -> frozenset[int]:
-    """Return the host ports that the wishes name; a wish for any free port adds none."""
-    spans = (wish.host_ports for wish in wishes if wish.host_ports)
-    return frozenset(port for span in spans for port in range(span.first, span.last + 1))
+def asked_for(wishes: Iterable[PortWish]) -> frozenset[int] | None:
+    """Return the host ports that wishes name; None if a port has to be chosen among the free ones."""
+    named: list[int] = []
+    for wish in wishes:
+        if wish.host_ports is None or len(wish.host_ports) != len(wish.container_ports):
+            return None
+        named += range(wish.host_ports.first, wish.host_ports.last + 1)
+    return frozenset(named)
 
 
 def read_inner(word: str) -> tuple[int, str]:

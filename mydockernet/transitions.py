@@ -4,7 +4,6 @@ A transition validates its arguments, chooses what they leave open, and raises i
 turns the difference into commands.
 """
 
-import hashlib
 import itertools
 import re
 from collections.abc import Callable, Iterator
@@ -38,7 +37,9 @@ MAX_PORTS = 1023
 
 
 class Transition(Value):
-    """The `move` of a verb, and what it must observe besides the host: `namespaces`, and listeners on the host `ports`.
+    """The `move` of a verb, and what it must observe besides the host: `namespaces` and listening `sockets`.
+
+    If `ports` are given, only sockets on these host ports matter.
 
     With `mends`, drift in that scope is repaired even if the intent does not change. A transition with `resolve` names
     its namespace by an argument that must be looked up under the lock: call `resolve` for the transition to perform.
@@ -46,6 +47,7 @@ class Transition(Value):
 
     move: Callable[[Intent, Observed], Intent]
     namespaces: tuple[Namespace, ...] = ()
+    sockets: bool = False
     ports: frozenset[int] | None = None
     mends: Scope | None = None
     resolve: Callable[[], "Transition"] | None = None
@@ -204,7 +206,7 @@ def connect(network_name: str, wish: Connection) -> Transition:
         grown = replace(network, subnets=subnets, endpoints=(*network.endpoints, endpoint))
         return {**intent, network.name: grown}
 
-    return Transition(move, (wish.namespace,), ports.asked_for(wish.publish) if wish.publish else None)
+    return Transition(move, (wish.namespace,), bool(wish.publish), ports.asked_for(wish.publish))
 
 
 def connect_word(network_name: str, wish: Connection, word: str) -> Transition:
@@ -254,7 +256,7 @@ def publish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> 
         added = _choose_ports(network, wishes, intent, seen)
         return _with_ports(intent, network, endpoint, (*endpoint.ports, *added))
 
-    return Transition(move, ports=ports.asked_for(wishes))
+    return Transition(move, sockets=True, ports=ports.asked_for(wishes))
 
 
 def unpublish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> Transition:
@@ -384,7 +386,7 @@ def _bridge_name(name: str, intent: Intent, seen: Observed) -> str:
     free = name not in seen.links and all(network.bridge != name for network in intent.values())
     if INTERFACE.fullmatch(name) and name not in SYSCTL_NAMES and free:
         return name
-    return "br-" + hashlib.sha256(name.encode()).hexdigest()[:12]
+    return "br-" + _digest(name)[:12]
 
 
 def _choose_subnets(wish: Wish, intent: Intent, seen: Observed) -> tuple[Subnet, ...]:
@@ -466,19 +468,21 @@ def _mac(address: Address) -> str:
 
 def _bridge_mac(owner: str) -> str:
     """Return a locally administered MAC address derived from the name of a network; no container gets one like it."""
-    digest = hashlib.sha256(owner.encode()).digest()
-    return ":".join(f"{byte:02x}" for byte in (0x02, 0x6D, *digest[:4]))
+    return ":".join(("02", "6d", *re.findall("..", _digest(owner)[:8])))
 
 
 def _veth_name(network: str, endpoint: str, intent: Intent, seen: Observed) -> str:
     """Return a free name for the host's end of a veth pair: up to 8 letters of the container's name, and a hash."""
     slug = re.sub(r"[^a-zA-Z0-9]+", "", endpoint)[:8] or "veth"
     used = {*seen.links, *(other.veth for _, other in endpoints(intent.values()))}
-    names = (
-        f"{slug}-{hashlib.sha256(f'{network}/{endpoint}/{attempt}'.encode()).hexdigest()[:6]}"
-        for attempt in itertools.count()
-    )
+    names = (f"{slug}-{_digest(f'{network}/{endpoint}/{attempt}')[:6]}" for attempt in itertools.count())
     return next(name for name in names if name not in used)
+
+
+def _digest(text: str) -> str:
+    import hashlib  # It takes 3 ms to load.
+
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _numbered(prefix: str) -> Iterator[str]:

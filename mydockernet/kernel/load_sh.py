@@ -28,7 +28,7 @@ ASKED: dict[str, dict[str, object]] = {
     "importlib.metadata": {"version": lambda _: "", "PackageNotFoundError": LookupError},
     "logging": {"getLogger": lambda _: _Silent()},
     "platform": {"system": lambda: os.uname().sysname},
-    "typing": {"Any": object},
+    "typing": {"Any": object, "Dict": dict, "Type": type, "Union": dict},
 }
 
 

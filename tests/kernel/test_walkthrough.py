@@ -125,7 +125,7 @@ def test_the_filter_rules_are_as_many_with_one_network_as_with_two_hundred(host)
     # A record of two hundred, and the repair that makes them all.
     host.sh(
         "cd /var/lib/mydockernet/networks; for i in $(seq 199); do"
-        ' sed "s/"n0"/"n$i"/; s/10[.]100[.]0[.]/10.100.$i./" n0.json > n$i.json; chmod 600 n$i.json; done'
+        ' sed "s/"n0"/"n$i"/; s/10[.]100[.]0[.]/10.100.$i./g" n0.json > n$i.json; chmod 600 n$i.json; done'
     )
     host.mydockernet("repair")
     assert host.mydockernet(["ls", "--format", "{{.State}}"]).stdout == "up\n" * 201

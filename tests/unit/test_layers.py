@@ -27,7 +27,6 @@ ORDER = [
     "dialects.ip_route",
     "dialects.ip_json",
     "dialects.ss",
-    "dialects.proc_net",
     "dialects.iptables",
     "dialects.ebtables",
     "dialects.sysctl",
@@ -73,7 +72,7 @@ ORDER = [
     "cli.main",
     "__main__",
 ]
-OTHER_DIALECTS = "dialects.ip_json dialects.ss dialects.proc_net dialects.iptables dialects.ebtables dialects.sysctl"
+OTHER_DIALECTS = "dialects.ip_json dialects.ss dialects.iptables dialects.ebtables dialects.sysctl"
 # Siblings: none of these knows another one of its line. What all dialects speak of is in dialects.fact.
 SIBLINGS = (
     f"dialects.ip {OTHER_DIALECTS}",

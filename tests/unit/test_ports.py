@@ -104,3 +104,16 @@ def test_what_is_printed_can_be_read_again(found):
 def test_clashes_are_mutual(one, other):
     assert one.clashes(other) == other.clashes(one)
     assert one.clashes(one)
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (["8080:80", "127.0.0.1:53-54:53-54/udp"], {8080, 53, 54}),
+        (["8080:80", "81"], None),
+        (["8000-8009:80"], None),
+        ([], set()),
+    ],
+)
+def test_the_ports_that_are_asked_for_unless_one_has_to_be_chosen(words, asked):
+    assert ports.asked_for(ports.read_specs(words, "SPEC")) == asked

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mydockernet.dialects import ip, ip_json, iptables, proc_net, ss, sysctl
+from mydockernet.dialects import ip, ip_json, iptables, ss, sysctl
 from mydockernet.dialects.fact import Chain, Link, Lookup, Observed, Rule, Socket
 from mydockernet.errors import Failed
 
@@ -74,44 +74,6 @@ def test_a_batch_prints_an_array_per_line():
     assert [*seen.links] == ["web", "c1-0102"]
     assert [found.line for found in seen.routes] == ["default via 10.1.0.1 dev eth0"]
     assert seen.lookups == {Lookup(28001, "10.1.0.2", "28001")}
-
-
-TCP = """\
-  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:0035 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0000 100 0 0 10 0
-   1: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0000 100 0 0 10 0
-   2: 0100007F:0036 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 1 1 0000 100 0 0 10 0
-"""
-TCP6 = """\
-  sl  local_address                         remote_address                        st tx_queue rx_queue
-   0: 00000000000000000000000001000000:0277 00000000000000000000000000000000:0000 0A 00000000:00000000
-   1: B80D0120000000000000000001000000:0278 00000000000000000000000000000000:0000 0A 00000000:00000000
-"""
-
-
-def test_listening_sockets_are_read_without_a_process(monkeypatch, tmp_path):
-    monkeypatch.setattr("sys.byteorder", "little")
-    monkeypatch.setattr(proc_net, "FOLDER", tmp_path)
-    for name, text in {"tcp": TCP, "tcp6": TCP6, "udp": TCP.replace(" 0A ", " 07 ")}.items():
-        (tmp_path / name).write_text(text)
-    assert [(s.protocol, str(s.address), s.port) for s in proc_net.read_listening()] == [
-        ("tcp", "127.0.0.1", 53),
-        ("tcp", "None", 8080),
-        ("tcp", "::1", 631),
-        ("tcp", "2001:db8::1", 632),
-        ("udp", "127.0.0.1", 53),
-        ("udp", "None", 8080),
-    ]
-
-
-def test_what_proc_does_not_tell_has_to_be_asked(monkeypatch, tmp_path):
-    monkeypatch.setattr(proc_net, "FOLDER", tmp_path)
-    (tmp_path / "tcp").mkdir()
-    assert proc_net.read_listening() is None
-    (tmp_path / "tcp").rmdir()
-    assert proc_net.read_listening() == ()
-    (tmp_path / "sctp").mkdir()
-    assert proc_net.read_listening() is None
 
 
 def test_sysctls_of_the_host_are_read_without_a_process(monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 import subprocess
 import sys
 from ipaddress import ip_network
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from mydockernet.dialects.fact import Chain, Link, Observed, Route, Socket, Step
 from mydockernet.dialects.iptables import read_rules
 from mydockernet.errors import CommandFailed, Failed
-from mydockernet.kernel.door import Batch, Kernel, fold, where
+from mydockernet.kernel.door import Batch, Kernel, fold, in_use, where
 from mydockernet.value import replace
 
 RULE = ("-j", "DROP", "--wait")
@@ -368,12 +369,25 @@ def test_sockets_of_the_host(calls, kernel):
 
 @pytest.mark.parametrize(("ports", "asked"), [(None, True), ({8080, 53}, True), ({80}, False), (set(), False)])
 def test_ss_is_asked_only_where_a_port_may_be_taken(calls, kernel, monkeypatch, ports, asked):
-    listening = (Socket("tcp", None, 53, "a program"),)
-    monkeypatch.setattr("mydockernet.dialects.proc_net.read_listening", lambda: listening)
+    monkeypatch.setattr("mydockernet.kernel.door.in_use", lambda port: port == 53)
     calls(*SS, stdout=SOCKETS)
     programs = {socket.program for socket in kernel.observe_sockets(Observed(), ports).sockets}
-    assert programs == ({"named"} if asked else {"a program"})
+    assert programs == ({"named"} if asked else set())
     assert len(calls.ran) == asked
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@pytest.mark.parametrize(
+    ("family", "address"),
+    [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, ""), (socket.AF_INET6, "::1"), (socket.AF_INET6, "::")],
+)
+def test_a_port_is_in_use_whatever_address_it_is_bound_to(kind, family, address):
+    with socket.socket(family, kind) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((address, 0))
+        port = holder.getsockname()[1]
+        assert in_use(port)
+    assert not in_use(port)
 
 
 def test_sysctls_of_a_namespace_are_read_by_one_command_and_those_of_no_interface_by_none(calls, kernel, monkeypatch):
