@@ -14,6 +14,7 @@ from mydockernet.dialects import ebtables, ip
 from mydockernet.dialects.fact import Fact, Observed, Step
 from mydockernet.dialects.iptables import OwnRule, read_spec
 from mydockernet.drift import Drift
+from mydockernet.dry_run import Record
 from mydockernet.errors import (
     CommandFailed,
     Failed,
@@ -28,7 +29,6 @@ from mydockernet.kernel import namespaces
 from mydockernet.kernel.door import Kernel
 from mydockernet.model import Endpoint, Intent, Network
 from mydockernet.plan import Change, Concern, Scope
-from mydockernet.record.script import Record
 from mydockernet.transitions import Transition, repair, scoped
 from mydockernet.value import EMPTY, Value, replace
 

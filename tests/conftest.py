@@ -61,6 +61,16 @@ iptables -A FORWARD -i canary -j DROP
 """
 
 
+def pytest_collection_modifyitems(config, items):
+    """Let each worker begin with its share of the longest tests: else the last of them runs alone at the end."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = [item for item in items if not item.get_closest_marker("long")]
+    share = -(-len(rest) // workers)
+    shares = [(*long[n::workers], *rest[n * share : (n + 1) * share]) for n in range(workers)]
+    items[:] = [item for own in shares for item in own]
+
+
 class Host:
     """A network of its own, made by scripts/sandbox and gone with the process that holds it."""
 

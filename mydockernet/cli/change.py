@@ -4,12 +4,11 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable
 
-from mydockernet import actions
+from mydockernet import actions, dry_run
 from mydockernet.actions import Outcome
 from mydockernet.cli.messages import report, report_all, tell
 from mydockernet.cli.values import context_of
 from mydockernet.errors import Invalid, MydockernetError, printable
-from mydockernet.record import script
 from mydockernet.transitions import Transition
 
 # What to print of a change that was made; an empty string prints nothing.
@@ -50,10 +49,15 @@ def print_plan(args: argparse.Namespace, found: actions.Preview) -> int:
     """Print the plan of a dry run and return the exit code."""
     tell(found.notes)
     code = report_all(found.errors)
-    steps = script.whole(found.steps, found.record)
+    steps = dry_run.whole(found.steps, found.record)
     if steps or not code:
-        sys.stdout.write((script.as_json if args.format else script.text)(found.steps, found.record))
+        sys.stdout.write((dry_run.as_json if args.format else dry_run.text)(found.steps, found.record))
     return code or (CHANGES_PENDING if args.exit_code and steps else 0)
+
+
+def nothing(_: Outcome) -> str:
+    """The result of a verb that prints nothing."""
+    return ""
 
 
 def names_of(outcome: Outcome) -> str:

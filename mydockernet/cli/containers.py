@@ -1,28 +1,22 @@
-"""The verbs about containers: connect, disconnect, publish, unpublish, port, run."""
+"""The verbs about containers: connect, disconnect, run."""
 
 import argparse
 import os
-import sys
-from collections.abc import Iterable
 
 from mydockernet import addressing, model, ports, running, transitions
 from mydockernet.actions import Outcome
 from mydockernet.cli import docker_options
-from mydockernet.cli.change import change, is_dry_run, print_plan
-from mydockernet.cli.messages import report_all, tell
+from mydockernet.cli.change import change, is_dry_run, nothing, print_plan
 from mydockernet.cli.options import example
-from mydockernet.cli.values import context_of, read_labels, store_of
-from mydockernet.errors import Invalid, NotFound, no_network
+from mydockernet.cli.publishing import CONNECTED, CONTAINER, SPEC, tell_chosen
+from mydockernet.cli.values import context_of, read_labels
+from mydockernet.errors import Invalid
 from mydockernet.kernel import namespaces
 from mydockernet.transitions import Connection
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-CONTAINER = "Name of the container, or the namespace that was given to connect"
-SPEC = "[HOSTIP:]HOSTPORT[-…]:PORT[-…][/tcp|udp|sctp], HOSTIP::PORT, or PORT, which chooses a free host port"
-CONNECTED = ("ip netns add c1", "mydockernet create web", "mydockernet connect web c1 --publish 8080:80")
 
 
 def connect_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +60,7 @@ def run_connect(args: argparse.Namespace) -> int:
     wish = _connection(args, args.name or "", model.Namespace(""))
 
     def result(outcome: Outcome) -> str:
-        _tell_chosen(outcome, wish.publish)
+        tell_chosen(outcome, wish.publish)
         return _address(outcome)
 
     return change(args, [(result, transitions.connect_word(args.network, wish, args.container))])
@@ -127,99 +121,7 @@ def disconnect_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_disconnect(args: argparse.Namespace) -> int:
     """Run `disconnect` and return the exit code."""
-    return change(args, [(_nothing, transitions.disconnect(args.network, args.container, args.force))])
-
-
-def _nothing(_: Outcome) -> str:
-    return ""
-
-
-def publish_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `publish`."""
-    _port_arguments(parser, f"Host ports to publish: {SPEC}")
-    example(parser, *CONNECTED, "mydockernet publish web c1 127.0.0.1:5353:53/udp")
-
-
-def _port_arguments(parser: argparse.ArgumentParser, specs: str) -> None:
-    """Declare the arguments that publish and unpublish share."""
-    parser.add_argument("network", metavar="NETWORK", help="Name of the network")
-    parser.add_argument("container", metavar="CONTAINER", help=CONTAINER)
-    parser.add_argument("specs", metavar="SPEC", nargs="+", help=specs)
-
-
-def run_publish(args: argparse.Namespace) -> int:
-    """Run `publish` and return the exit code."""
-    wishes = ports.read_specs(args.specs, "SPEC")
-
-    def result(outcome: Outcome) -> str:
-        """The host address and ports of each new mapping, as in 0.0.0.0:8080."""
-        _tell_chosen(outcome, wishes)
-        return "\n".join(f"{mapping.host_ip or '0.0.0.0'}:{mapping.host_ports}" for mapping in _published(outcome))
-
-    return change(args, [(result, transitions.publish(args.network, args.container, wishes))])
-
-
-def _published(outcome: Outcome) -> list[model.PortMapping]:
-    """The new mappings."""
-    change = outcome.change
-    before = {(network.name, e.name): e.ports for network, e in model.endpoints(change.before.values())}
-    return [
-        mapping
-        for network, endpoint in model.endpoints(change.after.values())
-        for mapping in endpoint.ports
-        if mapping not in before.get((network.name, endpoint.name), ())
-    ]
-
-
-def _tell_chosen(outcome: Outcome, wishes: Iterable[ports.PortWish]) -> None:
-    """Print which host ports were chosen for the wishes that left them open."""
-    chosen = [
-        m
-        for m in _published(outcome)
-        if any(
-            wish.chooses and m.container_ports == wish.container_ports and m.protocol == wish.protocol
-            for wish in wishes
-        )
-    ]
-    tell(f"published {line}" for line in ports.shown(chosen))
-
-
-def port_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `port`."""
-    parser.add_argument("network", metavar="NETWORK", help="Name of the network")
-    parser.add_argument("container", metavar="CONTAINER", help=CONTAINER)
-    parser.add_argument("port", metavar="PORT[/PROTOCOL]", nargs="?", help="Print only where this port is published")
-    example(parser, *CONNECTED, "mydockernet port web c1")
-
-
-def run_port(args: argparse.Namespace) -> int:
-    """Run `port` and return the exit code."""
-    inner = ports.read_inner(args.port) if args.port else None
-    intent, errors = store_of(args).load_each()
-    if errors and args.network not in intent:
-        return report_all([*errors, no_network(args.network)])
-    network = transitions.find_network(intent, args.network)
-    endpoint = transitions.find_endpoint(network, args.container)
-    lines = [*ports.shown(endpoint.ports, inner)]
-    if inner and not lines:
-        what = f"{inner[0]}/{inner[1]} is not published by {endpoint.name} on the network {network.name}"
-        raise NotFound(what, hint=f"mydockernet port {network.name} {endpoint.name}")
-    if endpoint.detached:
-        tell([f"{endpoint.name} is detached: its ports are kept for it, but nothing answers on them"])
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    return 0
-
-
-def unpublish_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `unpublish`."""
-    _port_arguments(parser, "Published ports, as they were given to publish, or as port prints them")
-    example(parser, *CONNECTED, "mydockernet unpublish web c1 8080:80")
-
-
-def run_unpublish(args: argparse.Namespace) -> int:
-    """Run `unpublish` and return the exit code."""
-    wishes = ports.read_specs(args.specs, "SPEC")
-    return change(args, [(_nothing, transitions.unpublish(args.network, args.container, wishes))])
+    return change(args, [(nothing, transitions.disconnect(args.network, args.container, args.force))])
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:

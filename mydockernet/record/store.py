@@ -84,7 +84,7 @@ class JsonStore:
                 self._write(path, _network_text(network))
 
     def digest(self) -> str:
-        """Return the SHA-256, in hex, of all files of the record, concatenated. script.py computes the same in sh."""
+        """Return the SHA-256, in hex, of all files of the record, concatenated. dry_run.py computes the same in sh."""
         import hashlib
 
         whole = hashlib.sha256()

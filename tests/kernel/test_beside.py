@@ -63,6 +63,7 @@ def only_moved(host):
     assert host.mydockernet("check").stdout == ""
 
 
+@pytest.mark.long
 @needs("dockerd")
 def test_docker_and_mydockernet_leave_each_other_alone(beside):
     lab, env = beside
@@ -147,6 +148,7 @@ POD = {
 }
 
 
+@pytest.mark.long
 @needs("netavark")
 def test_podmans_netavark_and_mydockernet_leave_each_other_alone(beside):
     lab, env = beside

@@ -163,6 +163,7 @@ def lose_and_repair(host, damage, *told, whole, after=""):
     return check.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", range(4))
 def test_what_is_lost_is_named_and_restored(host, part):
     host.set_up(SETUP)
@@ -491,6 +492,7 @@ VERBS = [
 ]
 
 
+@pytest.mark.long
 def test_killed_at_any_instant_one_repair_makes_it_before_or_after(host):
     host.set_up(SETUP)
     chance = random.Random(os.environ.get("MYDOCKERNET_TEST_SEED", "1"))

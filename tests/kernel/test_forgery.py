@@ -76,6 +76,7 @@ def surroundings(lab, policy, bridged):
     lab.host.sh(f"iptables -P FORWARD {policy}; sysctl -qew net.bridge.bridge-nf-call-iptables={bridged}")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rp_filter", "012")
 def test_a_forged_packet_opens_no_flow(targets, rp_filter):
     """Ten seconds long with either policy, over tcp and udp; and those who may get in still do."""

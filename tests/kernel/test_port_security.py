@@ -3,6 +3,8 @@
 `--port-security` stops them, and so does `--no-icc`. On an ordinary network all of it works.
 """
 
+import pytest
+
 from tests.kernel.lab import HOST, NO_CONNTRACK
 
 OUTSIDE = "192.0.2.2"
@@ -71,6 +73,7 @@ def prepare(make_lab, networks):
     return lab
 
 
+@pytest.mark.long
 def test_a_container_can_not_take_anothers_place(make_lab):
     """With --port-security, and with --no-icc: no port, no address, no gateway, and no flow under another's address."""
     lab = prepare(make_lab, ["secure", "noicc"])

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mydockernet import dry_run
 from mydockernet.errors import Failed, Locked, MydockernetError, NotPermitted
 from mydockernet.model import AddressRange, Endpoint, Namespace, Network, PortMapping, PortRange, Reservation, Subnet
-from mydockernet.record import script
 from mydockernet.record.store import DEFAULT_FOLDER, JsonStore, network_from_json, network_to_json
 from mydockernet.value import replace
 
@@ -352,7 +352,7 @@ def full_disk(*words, **options):
 
 def test_the_digest_is_that_of_the_command_that_a_script_has(store):
     def printed():
-        command = ["sh", "-c", f"LC_ALL=C; export LC_ALL; {script.digested(str(store.folder))}"]
+        command = ["sh", "-c", f"LC_ALL=C; export LC_ALL; {dry_run.digested(str(store.folder))}"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]
 
     assert store.digest() == printed()
