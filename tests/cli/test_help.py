@@ -129,12 +129,13 @@ def test_a_wrong_word_gets_one_line_and_a_hint(capsys):
         ("network frobnicate", "there is no verb 'frobnicate'"),
         ("help frobnicate", "there is no verb 'frobnicate'"),
         ("ls a b", "unexpected argument: a b"),
-        ("create foo --scope swarm", "argument --scope: invalid choice: 'swarm' (choose from 'local')"),
+        ("create foo --scope swarm", "argument --scope: invalid choice: 'swarm' (choose from local)"),
     ],
 )
 def test_an_error_blames_the_wrong_word_only(capsys, words, errors):
     assert cli.main(words.split()) == 2
-    *found, hint = capsys.readouterr().err.splitlines()
+    printed = capsys.readouterr().err.replace("from 'local'", "from local")  # Before Python 3.12, argparse quotes it.
+    *found, hint = printed.splitlines()
     assert found == [f"mydockernet: error: {error}" for error in errors.split("; ")]
     assert hint.startswith("hint: mydockernet ")
 
