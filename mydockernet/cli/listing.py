@@ -1,4 +1,4 @@
-"""The verbs that show networks and rules: list, inspect, rules."""
+"""The verbs that show networks, containers and rules: list, ps, inspect, rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from collections.abc import Sequence
 
 from mydockernet.cli.messages import report_all, tell
 from mydockernet.cli.options import example
-from mydockernet.cli.values import context_of, filter_argument, read_filters, read_template, store_of, terminal_width
+from mydockernet.cli.values import (
+    CONTAINER_FILTERS,
+    context_of,
+    filter_argument,
+    read_container_filters,
+    read_filters,
+    read_template,
+    store_of,
+    terminal_width,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,9 +61,53 @@ def run_list(args: argparse.Namespace) -> int:
     return report_all(errors)
 
 
+def ps_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `ps`."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="Print only the names, each once")
+    parser.add_argument(
+        "-a", "--all", action="store_true", help="Accepted as in docker; all containers are listed anyway"
+    )
+    filter_argument(parser, "-f", "--filter", forms=CONTAINER_FILTERS)
+    parser.add_argument(
+        "--format",
+        default="table",
+        metavar="table|json|TEMPLATE",
+        help="Output format: table, json, a Go template such as '{{.Name}}\\t{{.Addresses}}', "
+        "or 'table TEMPLATE', which adds headers (default: table)",
+    )
+    parser.add_argument("--no-trunc", action="store_true", help="Do not truncate in a terminal")
+    connected = ("ip netns add c1", "mydockernet create web", "mydockernet connect web c1")
+    example(parser, *connected, "mydockernet ps --filter network=web")
+
+
+def run_ps(args: argparse.Namespace) -> int:
+    """Run `ps` and return the exit code."""
+    from mydockernet.cli import views
+
+    wanted = read_container_filters(args.filter)
+    render = read_template(args.format)
+    found = _survey(args)
+    records = [
+        views.place_record(shown, endpoint)
+        for shown in found.networks
+        for endpoint in shown.network.endpoints
+        if wanted(shown.network, endpoint, shown.containers[endpoint.name])
+    ]
+    records.sort(key=lambda record: (record["Name"], record["Network"]))
+    if args.quiet:
+        sys.stdout.write("".join(f"{name}\n" for name in dict.fromkeys(record["Name"] for record in records)))
+    elif render is not None:
+        sys.stdout.write(render(records, terminal_width()))
+    elif args.format == "json":
+        sys.stdout.write(views.json_lines(records))
+    else:
+        sys.stdout.write(views.places_table(records, terminal_width(), not args.no_trunc))
+    return report_all(found.errors)
+
+
 def inspect_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `inspect`."""
-    parser.add_argument("names", metavar="NAME", nargs="+", help="Network to show")
+    parser.add_argument("names", metavar="NAME", nargs="+", help="Network to show, or container")
     parser.add_argument(
         "-f",
         "--format",
@@ -68,13 +121,25 @@ def inspect_arguments(parser: argparse.ArgumentParser) -> None:
 def run_inspect(args: argparse.Namespace) -> int:
     """Run `inspect` and return the exit code."""
     from mydockernet.cli import views
-    from mydockernet.errors import no_network
+    from mydockernet.errors import NotFound, quoted
 
     render = read_template(args.format)
-    found = _survey(args, inside=args.names)
-    by_name = {each.network.name: each for each in found.networks}
-    unknown = [no_network(name) for name in args.names if name not in by_name]
-    records = [views.inspect_record(by_name[name]) for name in args.names if name in by_name]
+    stored, _ = store_of(args).load_each()
+    holders = [name for name, network in stored.items() if {*args.names} & {e.name for e in network.endpoints}]
+    found = _survey(args, inside=[*args.names, *holders])
+    records, unknown = [], []
+    for name in args.names:
+        if shown := next((each for each in found.networks if each.network.name == name), None):
+            records.append(views.inspect_record(shown))
+        elif places := [(each, e) for each in found.networks for e in each.network.endpoints if e.name == name]:
+            records.append(views.container_record(name, places))
+        else:
+            unknown.append(
+                NotFound(
+                    f"no network or container {quoted(name)}",
+                    hint="mydockernet list shows all networks, mydockernet ps all containers",
+                )
+            )
     if render is not None:
         sys.stdout.write(render(records, terminal_width()))
     elif args.format == "json":

@@ -166,6 +166,7 @@ def _refuse(words: Sequence[str], prog: str) -> None:
 VERBS = {
     "create": Verb("networks", "Create a network and print its name"),
     "list": Verb("listing", "List networks", changes=False),
+    "ps": Verb("listing", "List containers with their networks, addresses and ports", changes=False),
     "inspect": Verb("listing", "Show everything about a network, as JSON", changes=False),
     "remove": Verb("networks", "Remove networks"),
     "prune": Verb("networks", "Remove all networks without containers, and print their names"),

@@ -45,14 +45,18 @@ def terminal_width() -> int | None:
     return os.get_terminal_size(sys.stdout.fileno()).columns or 80  # Some terminals report 0.
 
 
-def filter_argument(parser: argparse.ArgumentParser, *names: str) -> None:
-    """Declare --filter; -f is its short name for `list` only, as in docker."""
+NETWORK_FILTERS = "name=PART, driver=DRIVER or label=KEY[=VALUE]"
+CONTAINER_FILTERS = "name=PART, network=NETWORK, state=STATE or label=KEY[=VALUE]"
+
+
+def filter_argument(parser: argparse.ArgumentParser, *names: str, forms: str = NETWORK_FILTERS) -> None:
+    """Declare --filter; -f is its short name for verbs that list, as in docker."""
     parser.add_argument(
         *names,
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="Only networks that match name=PART, driver=DRIVER or label=KEY[=VALUE]; can be repeated",
+        help=f"Only those that match {forms}; can be repeated",
     )
 
 
@@ -61,25 +65,46 @@ def read_filters(words: Sequence[str]) -> Callable[[model.Network], bool]:
 
     A network must match every key that is given, and any one of its values, but all labels. A part of a name matches.
     """
+    wanted = _read_filters(words, NETWORK_FILTERS)
+    return lambda network: (
+        _named(network.name, wanted) and _labelled(network.labels, wanted) and _is("driver", network.driver, wanted)
+    )
+
+
+def read_container_filters(words: Sequence[str]) -> Callable[[model.Network, model.Endpoint, str], bool]:
+    """The same for containers: whether one matches, given its network and its state."""
+    wanted = _read_filters(words, CONTAINER_FILTERS)
+    return lambda network, endpoint, state: (
+        _named(endpoint.name, wanted)
+        and _labelled(endpoint.labels, wanted)
+        and _is("network", network.name, wanted)
+        and _is("state", state, wanted)
+    )
+
+
+def _read_filters(words: Sequence[str], forms: str) -> dict[str, list[str]]:
     problems = []
     wanted: dict[str, list[str]] = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if key not in ("name", "driver", "label") or not equals or not value:
-            problems.append(f"--filter: {word!r} is not name=PART, driver=DRIVER or label=KEY[=VALUE]")
+        if f" {key}=" not in f" {forms}" or not equals or not value:
+            problems.append(f"--filter: {word!r} is not {forms}")
         wanted.setdefault(key, []).append(value)
     if problems:
         raise Invalid(*problems)
+    return wanted
 
-    def matches(network: model.Network) -> bool:
-        labels = {form for key, value in network.labels for form in (key, f"{key}={value}")}
-        return (
-            ("name" not in wanted or any(part in network.name for part in wanted["name"]))
-            and ("driver" not in wanted or network.driver in wanted["driver"])
-            and set(wanted.get("label", ())) <= labels
-        )
 
-    return matches
+def _named(name: str, wanted: dict[str, list[str]]) -> bool:
+    return "name" not in wanted or any(part in name for part in wanted["name"])
+
+
+def _labelled(labels: Iterable[tuple[str, str]], wanted: dict[str, list[str]]) -> bool:
+    return set(wanted.get("label", ())) <= {form for key, value in labels for form in (key, f"{key}={value}")}
+
+
+def _is(key: str, value: str, wanted: dict[str, list[str]]) -> bool:
+    return key not in wanted or value in wanted[key]
 
 
 def store_of(args: argparse.Namespace) -> JsonStore:

@@ -25,6 +25,7 @@ _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
 FIRM = {"CONTAINERS", "DRIVER", "FIELD", "NUMBER", "PACKETS", "PORT", "STATE", "TABLE"}
 LEAST = 8
 LIST_FIELDS = ("Name", "Subnet", "Gateway", "Driver", "Containers", "State")
+PLACE_FIELDS = ("Name", "Network", "Addresses", "Ports", "State")
 
 
 def list_record(shown: Shown) -> dict[str, Any]:
@@ -70,6 +71,19 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "Link": None if link is None else _link_record(link),
         "Rules": [rule_record(owned) for owned in shown.rules],
     }
+
+
+def place_record(shown: Shown, endpoint: Endpoint) -> dict[str, Any]:
+    """A container on one of its networks, as `ps` shows it."""
+    record = _endpoint_record(shown.network, endpoint, shown)
+    del record["Link"]  # `ps` does not look into containers.
+    return {"Name": record.pop("Name"), "Network": shown.network.name, **record}
+
+
+def container_record(name: str, places: Iterable[tuple[Shown, Endpoint]]) -> dict[str, Any]:
+    """A container as `inspect` shows it: what it is on each of its networks."""
+    networks = {shown.network.name: _endpoint_record(shown.network, endpoint, shown) for shown, endpoint in places}
+    return {"Name": name, "Networks": networks}
 
 
 def rule_record(owned: OwnedRule) -> dict[str, Any]:
@@ -182,13 +196,25 @@ def list_table(records: Sequence[dict[str, Any]], width: int | None, trunc: bool
     return table([field.upper() for field in LIST_FIELDS], rows, width, trunc)
 
 
+def places_table(records: Sequence[dict[str, Any]], width: int | None, trunc: bool = True) -> str:
+    """Containers as a table, one line per network that they are on."""
+    rows = [[_words(record[field]) for field in PLACE_FIELDS] for record in records]
+    return table([field.upper() for field in PLACE_FIELDS], rows, width, trunc)
+
+
 def inspect_tables(record: dict[str, Any], width: int | None) -> str:
-    """A network as tables: its values, what can reach each port of its containers, and its rules."""
+    """A network as tables: its values, what can reach each port of its containers, and its rules.
+
+    A container as tables: one per network.
+    """
+    if "Networks" in record:
+        places = ({"Network": network, **place} for network, place in record["Networks"].items())
+        return "\n".join(inspect_tables(place, width) for place in places)
     values = [[key, _words(value)] for key, value in record.items() if key not in ("Rules", "Containers")]
     tables = table(["FIELD", "VALUE"], values, width)
-    if record["Containers"]:
+    if record.get("Containers"):
         tables += "\n" + table(["CONTAINER", "ADDRESS", "PORT", "REACHED FROM", "AS"], _reach(record), width)
-    if not record["Rules"]:
+    if not record.get("Rules"):
         return tables
     if width is None:
         rules = [[str(rule[key]) for key in RULE_FIELDS[1:]] for rule in record["Rules"]]

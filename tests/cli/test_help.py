@@ -13,6 +13,7 @@ CONTRACT = {
     "create": "--driver --subnet --gateway --ip-range --reserve --ipv6 --internal --no-icc --no-masquerade --mtu "
     "--bridge-name --label --ignore --dry-run --format --exit-code --state-dir --verbose --lock-timeout",
     "list": "--quiet --filter --format --no-trunc",
+    "ps": "--quiet --all --filter --format --no-trunc",
     "inspect": "--format",
     "remove": "--force --ignore --dry-run",
     "prune": "--filter --dry-run",

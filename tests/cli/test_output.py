@@ -283,3 +283,62 @@ def test_the_exit_codes(three):
             assert error.startswith("mydockernet: error: ")
             assert len(hint) <= 1
             assert all(line.startswith("hint: ") for line in hint)
+
+
+@pytest.fixture
+def places(three):
+    """A container c1 on a and bb, and c2 on bb, whose namespace is gone."""
+    three.set_up("ip netns add c2; mydockernet connect bb c1 --label k=1; mydockernet connect bb c2; ip netns del c2")
+    return three
+
+
+def test_ps_lists_each_container_on_each_of_its_networks(places):
+    assert [line.split() for line in places.mydockernet("ps").stdout.splitlines()] == [
+        ["NAME", "NETWORK", "ADDRESSES", "PORTS", "STATE"],
+        ["c1", "a", "10.208.0.2", "8080:80/tcp", "up"],
+        ["c1", "bb", "10.208.1.2", "-", "up"],
+        ["c2", "bb", "10.208.1.3", "-", "detached"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "out"),
+    [
+        ("-q", "c1\nc2\n"),
+        ("-aq", "c1\nc2\n"),
+        ("-q -f network=a", "c1\n"),
+        ("-q --filter state=detached", "c2\n"),
+        ("-q --filter name=2 --filter network=a", ""),
+        ("-f label=k --format {{.Name}}/{{.Network}}", "c1/bb\n"),
+        ("-f label=k=2 --format {{.Name}}", ""),
+    ],
+)
+def test_ps_is_filtered(places, words, out):
+    assert places.mydockernet(f"ps {words}").stdout == out
+
+
+def test_ps_refuses_a_filter_of_networks(host):
+    host.fails(
+        "ps --filter driver=bridge", 2, "--filter: 'driver=bridge' is not name=PART, network=NETWORK, state=STATE"
+    )
+
+
+def test_ps_speaks_json(places):
+    first = json.loads(places.mydockernet("ps --format json").stdout.splitlines()[0])
+    assert {key: first[key] for key in ("Name", "Network", "Addresses", "Ports", "State", "Interface")} == {
+        "Name": "c1",
+        "Network": "a",
+        "Addresses": ["10.208.0.2"],
+        "Ports": ["8080:80/tcp"],
+        "State": "up",
+        "Interface": "eth0",
+    }
+
+
+def test_inspect_shows_a_container_on_all_of_its_networks(places):
+    (shown,) = json.loads(places.mydockernet("inspect c1").stdout)
+    assert (shown["Name"], [*shown["Networks"]]) == ("c1", ["a", "bb"])
+    assert shown["Networks"]["a"]["Link"]["Addresses"] == ["10.208.0.2/24"]
+    assert places.mydockernet(["inspect", "c1", "--format", "{{.Networks.bb.Addresses}}"]).stdout == '["10.208.1.2"]\n'
+    assert "10.208.1.2" in places.mydockernet("inspect c1 --format table").stdout
+    places.fails("inspect nosuch --format {{.Name}}", 3, 'no network or container "nosuch"')
