@@ -25,7 +25,9 @@ def example(parser: argparse.ArgumentParser, *lines: str) -> None:
 def common_options(parser: argparse.ArgumentParser, default: Any = None) -> None:
     """Declare the options that every verb has."""
     folder = default or os.environ.get("MYDOCKERNET_STATE_DIR") or DEFAULT_FOLDER
-    parser.add_argument("--state-dir", metavar="DIR", default=folder, help=f"State directory (default: {DEFAULT_FOLDER})")
+    parser.add_argument(
+        "--state-dir", metavar="DIR", default=folder, help=f"State directory (default: {DEFAULT_FOLDER})"
+    )
     parser.add_argument(
         "-v", "--verbose", action="store_true", default=default or False, help="Print each command as it runs"
     )
