@@ -214,7 +214,10 @@ def _try(read: Callable[[str], T], option: str, word: str, problems: list[str]) 
 def _subnet(word: str) -> Subnet:
     if "/" not in word:
         raise ValueError(f"{quoted(word)} has no prefix length: write it as in 192.168.10.0/24")
-    interface = ipaddress.ip_interface(word)
+    try:
+        interface = ipaddress.ip_interface(word)
+    except ValueError:  # Its own message speaks of an interface.
+        raise ValueError(f"{quoted(word)} is not a subnet, as in 192.168.10.0/24") from None
     network = interface.network
     if network.version == 6:
         raise ValueError(f"{word}: {IPV6_LATER}")

@@ -21,20 +21,21 @@ from mydockernet.cli.values import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from mydockernet.reports.survey import Survey
+
+    # Both take the records and the width of the terminal; a table, also whether it may be truncated.
+    Render = Callable[[Sequence[dict[str, Any]], int | None], str]
+    Table = Callable[[Sequence[dict[str, Any]], int | None, bool], str]
 
 
 def list_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `list`."""
     parser.add_argument("-q", "--quiet", action="store_true", help="Print only the names")
     filter_argument(parser, "-f", "--filter")
-    parser.add_argument(
-        "--format",
-        default="table",
-        metavar="table|json|TEMPLATE",
-        help="Output format: table, json, a Go template such as '{{.Name}}\\t{{.State}}', "
-        "or 'table TEMPLATE', which adds headers (default: table)",
-    )
+    _format_argument(parser, r"{{.Name}}\t{{.State}}")
     parser.add_argument("--no-trunc", action="store_true", help="Do not truncate in a terminal")
     example(parser, "mydockernet create web", r"mydockernet list --format 'table {{.Name}}\t{{.State}}'")
 
@@ -52,12 +53,7 @@ def run_list(args: argparse.Namespace) -> int:
         found = _survey(args)
         errors = found.errors
         records = [views.list_record(each) for each in found.networks if wanted(each.network)]
-        if render is not None:
-            sys.stdout.write(render(records, terminal_width()))
-        elif args.format == "json":
-            sys.stdout.write(views.json_lines(records))
-        else:
-            sys.stdout.write(views.list_table(records, terminal_width(), not args.no_trunc))
+        _print(args, render, records, views.list_table)
     return report_all(errors)
 
 
@@ -68,13 +64,7 @@ def ps_arguments(parser: argparse.ArgumentParser) -> None:
         "-a", "--all", action="store_true", help="Accepted as in docker; all containers are listed anyway"
     )
     filter_argument(parser, "-f", "--filter", forms=CONTAINER_FILTERS)
-    parser.add_argument(
-        "--format",
-        default="table",
-        metavar="table|json|TEMPLATE",
-        help="Output format: table, json, a Go template such as '{{.Name}}\\t{{.Addresses}}', "
-        "or 'table TEMPLATE', which adds headers (default: table)",
-    )
+    _format_argument(parser, r"{{.Name}}\t{{.Addresses}}")
     parser.add_argument("--no-trunc", action="store_true", help="Do not truncate in a terminal")
     connected = ("ip netns add c1", "mydockernet create web", "mydockernet connect web c1")
     example(parser, *connected, "mydockernet ps --filter network=web")
@@ -96,12 +86,8 @@ def run_ps(args: argparse.Namespace) -> int:
     records.sort(key=lambda record: (record["Name"], record["Network"]))
     if args.quiet:
         sys.stdout.write("".join(f"{name}\n" for name in dict.fromkeys(record["Name"] for record in records)))
-    elif render is not None:
-        sys.stdout.write(render(records, terminal_width()))
-    elif args.format == "json":
-        sys.stdout.write(views.json_lines(records))
     else:
-        sys.stdout.write(views.places_table(records, terminal_width(), not args.no_trunc))
+        _print(args, render, records, views.places_table)
     return report_all(found.errors)
 
 
@@ -150,6 +136,30 @@ def run_inspect(args: argparse.Namespace) -> int:
     return report_all([*found.errors, *unknown] if unknown else [])
 
 
+def _format_argument(parser: argparse.ArgumentParser, template: str) -> None:
+    """Declare --format, with a template as an example."""
+    parser.add_argument(
+        "--format",
+        default="table",
+        metavar="table|json|TEMPLATE",
+        help=f"Output format: table, json, a Go template such as '{template}', "
+        "or 'table TEMPLATE', which adds headers (default: table)",
+    )
+
+
+def _print(args: argparse.Namespace, render: Render | None, records: list[dict[str, Any]], table: Table) -> None:
+    """Print records as --format says: by a template, as JSON or as a table."""
+    from mydockernet.cli import views
+
+    if render is not None:
+        text = render(records, terminal_width())
+    elif args.format == "json":
+        text = views.json_lines(records)
+    else:
+        text = table(records, terminal_width(), not getattr(args, "no_trunc", False))
+    sys.stdout.write(text)
+
+
 def _survey(args: argparse.Namespace, inside: Sequence[str] = ()) -> Survey:
     """The networks with what the kernel shows of them. Prints on stderr what could not be read."""
     from mydockernet.reports import survey
@@ -165,13 +175,7 @@ def rules_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "names", metavar="NAME", nargs="*", help="Network (default: all); shared rules are always listed"
     )
-    parser.add_argument(
-        "--format",
-        default="table",
-        metavar="table|json|TEMPLATE",
-        help="Output format: table, json, a Go template such as '{{.Owner}}\\t{{.Rule}}', "
-        "or 'table TEMPLATE', which adds headers (default: table)",
-    )
+    _format_argument(parser, r"{{.Owner}}\t{{.Rule}}")
 
 
 def run_rules(args: argparse.Namespace) -> int:
@@ -186,10 +190,5 @@ def run_rules(args: argparse.Namespace) -> int:
     unknown = [no_network(name) for name in args.names if name not in known]
     owners = {SHARED, *(known[name] for name in args.names if name in known)}
     records = [views.rule_record(rule) for rule in found.rules if not args.names or rule.owner in owners]
-    if render is not None:
-        sys.stdout.write(render(records, terminal_width()))
-    elif args.format == "json":
-        sys.stdout.write(views.json_lines(records))
-    else:
-        sys.stdout.write(views.rules_table(records, terminal_width()))
+    _print(args, render, records, views.rules_table)
     return report_all([*found.errors, *unknown])

@@ -100,7 +100,7 @@ def rule_record(owned: OwnedRule) -> dict[str, Any]:
     }
 
 
-def rules_table(records: Sequence[dict[str, Any]], width: int | None) -> str:
+def rules_table(records: Sequence[dict[str, Any]], width: int | None, _trunc: bool = False) -> str:
     """Rules: in a pipe as a table with one line per rule, in a terminal as a list, since a table would be too wide."""
     if width is None:
         return table([f.upper() for f in RULE_FIELDS], [[str(r[f]) for f in RULE_FIELDS] for r in records], None)

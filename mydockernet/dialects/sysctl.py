@@ -1,12 +1,8 @@
 """The dialect of `sysctl`: facts about kernel parameters. Format: sysctl(8), proc_sys_net(5)."""
 
-import contextlib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from mydockernet.dialects.fact import Argv, Fact, Observed, Step, inside, place
-
-FOLDER = Path("/proc/sys")
 
 
 class Sysctl(Fact):
@@ -72,17 +68,8 @@ def foldable(argv: Argv) -> bool:
 
 def interface(key: str) -> str:
     """Return the interface of a key, as eth0 for net/ipv6/conf/eth0/autoconf; empty if it belongs to none."""
-    parts = key.split("/")
-    return parts[3] if parts[2:3] in (["conf"], ["neigh"]) and parts[3] not in ("all", "default") else ""
-
-
-def read_files(keys: Iterable[str]) -> dict[str, str]:
-    """Read sysctls of this network namespace from /proc/sys; a key that does not exist is omitted."""
-    values = {}
-    for key in keys:
-        with contextlib.suppress(OSError):
-            values[key] = (FOLDER / key).read_text().strip()
-    return values
+    _, _, kind, name, *_ = *key.split("/"), "", "", ""
+    return name if kind in ("conf", "neigh") and name not in ("all", "default") else ""
 
 
 def read_command(keys: Iterable[str]) -> Argv:

@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import BinaryIO
 
+SYSCTLS = Path("/proc/sys")
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 NOT_FOUND = 127
 CAP_NET_ADMIN = 12  # capabilities(7)
@@ -272,7 +273,7 @@ class Kernel:
         by_netns: dict[str, list[str]] = {}
         for netns, key in sorted(wanted):
             by_netns.setdefault(netns, []).append(key)
-        seen = seen.with_sysctls(sysctl.read_files(by_netns.pop("", ())))
+        seen = seen.with_sysctls(read_sysctls(by_netns.pop("", ())))
         inside, unread = dict(seen.inside), list(seen.unread)
         for netns, keys in by_netns.items():
             there = inside.get(netns)
@@ -413,6 +414,15 @@ class Kernel:
         if done.status != 0:
             raise CommandFailed(argv, done.status, done.stderr)
         return done.stdout
+
+
+def read_sysctls(keys: Iterable[str]) -> dict[str, str]:
+    """Read sysctls of this network namespace from /proc/sys; a key that does not exist is omitted."""
+    values = {}
+    for key in keys:
+        with contextlib.suppress(OSError):
+            values[key] = (SYSCTLS / key).read_text().strip()
+    return values
 
 
 def in_use(port: int) -> bool:

@@ -1,14 +1,14 @@
-"""Load `sh` without what it needs only for its asynchronous interface and its own version: 40 of its 64 ms.
+"""Load `sh` without the modules that mydockernet does not need from it: in 19 ms instead of 64.
 
-While it is imported, stand-ins are in the place of these modules. One that is asked for anything loads the real module.
-Where sh does not take that, as a later version may not, it is imported the plain way.
+During the import, stand-ins take the place of these modules. A stand-in that is asked for anything else loads the real
+module. If a version of sh does not accept the stand-ins, it is imported without them.
 """
 
 import os
 import sys
 from types import ModuleType
 
-# asyncio: sh asks it for the running loop at each command; where nothing has loaded it, there is none.
+# The modules to replace: for the asynchronous interface of sh, its log, its version, and for reports of its own errors.
 LATE = (
     "asyncio",
     "importlib.metadata",
@@ -21,8 +21,7 @@ LATE = (
     "typing",
 )
 
-
-# What sh asks for as it is loaded, or at each command.
+# What sh uses of them during its import and at each command. Without asyncio loaded, no event loop is running.
 ASKED: dict[str, dict[str, object]] = {
     "asyncio": {"Queue": None, "get_running_loop": lambda: _no_loop()},
     "importlib.metadata": {"version": lambda _: "", "PackageNotFoundError": LookupError},

@@ -55,6 +55,8 @@ def test_each_word_goes_to_the_subnet_that_it_is_in():
 
 WRONG = [
     ({"subnets": ["10.1.0.0"]}, '--subnet: "10.1.0.0" has no prefix length'),
+    ({"subnets": ["10.1.0.0/40"]}, '--subnet: "10.1.0.0/40" is not a subnet, as in 192.168.10.0/24'),
+    ({"subnets": ["banana/24"]}, '--subnet: "banana/24" is not a subnet, as in 192.168.10.0/24'),
     ({"subnets": ["x/24"]}, "--subnet: "),
     ({"subnets": ["10.1.0.0/32"]}, "--subnet: 10.1.0.0/32 has no room"),
     ({"subnets": ["127.0.0.0/24"]}, "--subnet: 127.0.0.0/24 includes loopback"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mydockernet.dialects.fact import Chain, Link, Observed, Route, Socket, Step
 from mydockernet.dialects.iptables import read_rules
 from mydockernet.errors import CommandFailed, Failed
-from mydockernet.kernel.door import Batch, Kernel, fold, in_use, where
+from mydockernet.kernel.door import Batch, Kernel, fold, in_use, read_sysctls, where
 from mydockernet.value import replace
 
 RULE = ("-j", "DROP", "--wait")
@@ -390,8 +390,15 @@ def test_a_port_is_in_use_whatever_address_it_is_bound_to(kind, family, address)
     assert not in_use(port)
 
 
+def test_sysctls_of_the_host_are_read_without_a_process(monkeypatch, tmp_path):
+    monkeypatch.setattr("mydockernet.kernel.door.SYSCTLS", tmp_path)
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/a.b").write_text("1\n")
+    assert read_sysctls(["net/a.b", "net/none", "net"]) == {"net/a.b": "1"}
+
+
 def test_sysctls_of_a_namespace_are_read_by_one_command_and_those_of_no_interface_by_none(calls, kernel, monkeypatch):
-    monkeypatch.setattr("mydockernet.dialects.sysctl.read_files", lambda keys: dict.fromkeys(keys, "1"))
+    monkeypatch.setattr("mydockernet.kernel.door.read_sysctls", lambda keys: dict.fromkeys(keys, "1"))
     there = Observed(links={"eth0": Link("eth0")})
     seen = Observed(inside={"/n": there, "/empty": Observed()})
     calls("nsenter", "--net=/n", "sysctl", "-e", "net.a", "net.ipv4.conf.eth0.b", stdout="net.a = x y\n")
