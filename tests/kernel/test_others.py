@@ -49,7 +49,7 @@ INVALID = [
     (["create", "a b"], 2, 'NAME: invalid name "a b"'),
     (["create", ""], 2, 'NAME: invalid name ""'),
     ("create " + "n" * 65, 2, "NAME: "),
-    ("create web --subnet nonsense/24", 2, "--subnet: 'nonsense/24'"),
+    ("create web --subnet nonsense/24", 2, '--subnet: "nonsense/24" is not a subnet, as in 192.168.10.0/24'),
     ("create web --subnet 10.1.0.0", 2, '--subnet: "10.1.0.0"'),
     ("create web --subnet 10.1.0.0/33", 2, "--subnet: "),
     ("create web --subnet 10.1.0.0/32", 2, "--subnet: "),
