@@ -4,19 +4,15 @@ A transition validates its arguments, chooses what they leave open, and raises i
 turns the difference into commands.
 """
 
-import itertools
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from mydockernet import addressing, ports
+from mydockernet import choices, ports
 from mydockernet.addressing import DEFAULT_POOLS, Pool
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, NotFound, no_network, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.model import (
     DETACHED,
-    INTERFACE,
-    SYSCTL_NAMES,
     Address,
     Endpoint,
     Intent,
@@ -81,12 +77,12 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             if ignore:
                 shows = f"mydockernet inspect {wish.name} shows its settings"
                 raise Conflict(f"network {quoted(wish.name)} already exists, with other settings", hint=shows)
-            choices = "choose another name, or use --ignore to accept an identical network"
-            raise Conflict(f"network {quoted(wish.name)} already exists", hint=choices)
+            other = "choose another name, or use --ignore to accept an identical network"
+            raise Conflict(f"network {quoted(wish.name)} already exists", hint=other)
         network = Network(
             name=wish.name,
-            bridge=wish.bridge or _bridge_name(wish.name, intent, seen),
-            subnets=_choose_subnets(wish, intent, seen),
+            bridge=wish.bridge or choices.bridge_name(wish.name, intent, seen),
+            subnets=choices.subnets(wish.subnets, wish.pools, intent, seen),
             driver=wish.driver,
             internal=wish.internal,
             icc=wish.icc,
@@ -96,7 +92,7 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             realm=wish.realm,
             port_security=wish.port_security,
         )
-        network = replace(network, mac=_bridge_mac(network.owner))
+        network = replace(network, mac=choices.bridge_mac(network.owner))
         holder = next((n.name for n in intent.values() if n.bridge == network.bridge), None)
         if holder:
             raise Conflict(f"--bridge-name: {network.bridge} is already the bridge of network {quoted(holder)}")
@@ -171,8 +167,8 @@ def connect(network_name: str, wish: Connection) -> Transition:
         if there:
             endpoint = _returned(network, there, wish)
         else:
-            addresses = _choose_addresses(network, wish.ip)
-            mac = wish.mac or _mac(addresses[0])
+            addresses = choices.addresses(network, wish.ip)
+            mac = wish.mac or choices.endpoint_mac(addresses[0])
             if holder := next((e.name for e in network.endpoints if e.mac == mac), None):
                 raise Conflict(f"--mac: {mac} is already in use by container {quoted(holder)}")
             endpoint = Endpoint(
@@ -180,8 +176,8 @@ def connect(network_name: str, wish: Connection) -> Transition:
                 namespace=wish.namespace,
                 addresses=addresses,
                 mac=mac,
-                interface=wish.interface or next(name for name in _numbered("eth") if name not in used),
-                veth=_veth_name(network_name, wish.name, intent, seen),
+                interface=wish.interface or choices.interface_name(used),
+                veth=choices.veth_name(network_name, wish.name, intent, seen),
                 order=max((endpoint.order for endpoint in mine), default=0) + 1,
                 default_route=wish.default_route,
                 labels=wish.labels,
@@ -198,7 +194,7 @@ def connect(network_name: str, wish: Connection) -> Transition:
         if there:
             others = tuple(endpoint if e == there else e for e in network.endpoints)
             return {**intent, network.name: replace(network, endpoints=others)}
-        endpoint = replace(endpoint, ports=_choose_ports(network, wish.publish, intent, seen))
+        endpoint = replace(endpoint, ports=choices.port_mappings(network, wish.publish, intent, seen))
         subnets = tuple(
             replace(s, last=next((a for a in endpoint.addresses if a in s.network and not wish.ip), s.last))
             for s in network.subnets
@@ -253,7 +249,7 @@ def publish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> 
                 f"the namespace of container {quoted(endpoint.name)} is gone",
                 hint=f"mydockernet repair {network.name} {again}",
             )
-        added = _choose_ports(network, wishes, intent, seen)
+        added = choices.port_mappings(network, wishes, intent, seen)
         return _with_ports(intent, network, endpoint, (*endpoint.ports, *added))
 
     return Transition(move, sockets=True, ports=ports.asked_for(wishes))
@@ -381,32 +377,6 @@ def plugged(endpoint: Endpoint, seen: Observed) -> bool:
     return endpoint.veth in seen.links and namespaces.alive(endpoint.namespace)
 
 
-def _bridge_name(name: str, intent: Intent, seen: Observed) -> str:
-    """Return the name of the network if it is a valid and free interface name; otherwise br- and a hash."""
-    free = name not in seen.links and all(network.bridge != name for network in intent.values())
-    if INTERFACE.fullmatch(name) and name not in SYSCTL_NAMES and free:
-        return name
-    return "br-" + _digest(name)[:12]
-
-
-def _choose_subnets(wish: Wish, intent: Intent, seen: Observed) -> tuple[Subnet, ...]:
-    taken = [
-        *(addressing.Taken(s.network, f"network {quoted(n.name)}") for n in intent.values() for s in n.subnets),
-        *(
-            addressing.Taken(route.destination, f"the host's route `{route.line}`")
-            for route in seen.routes
-            if not route.default
-        ),
-    ]
-    if not wish.subnets:
-        return (addressing.free_subnet(wish.pools, taken),)
-    clashes = [(s.network, addressing.overlap(s.network, taken)) for s in wish.subnets]
-    problems = [f"--subnet: {network} overlaps {clash.block} of {clash.owner}" for network, clash in clashes if clash]
-    if problems:
-        raise Conflict(*problems, hint="omit --subnet to choose a free one")
-    return wish.subnets
-
-
 def _satisfies(network: Network, wish: Wish) -> bool:
     """Whether a network is what a wish asks for; what the wish leaves open matches any value."""
     keys = ("driver", "internal", "icc", "masquerade", "mtu", "port_security")
@@ -419,71 +389,6 @@ def _satisfies(network: Network, wish: Wish) -> bool:
     )
 
 
-def _choose_addresses(network: Network, ip: Address | None) -> tuple[Address, ...]:
-    """Return the addresses of a new endpoint: `ip`, or the next free one. Raises Invalid, Conflict."""
-    used = {address: endpoint.name for endpoint in network.endpoints for address in endpoint.addresses}
-    if ip is not None:
-        subnet = next((s for s in network.subnets if ip in s.network), None)
-        if subnet is None:
-            raise Invalid(f"--ip: {ip} is not in {' or '.join(str(s.network) for s in network.subnets)}")
-        if ip in used:
-            raise Conflict(f"--ip: {ip} is already in use by container {quoted(used[ip])}")
-        if reason := addressing.unusable(subnet, ip):
-            raise Conflict(f"--ip: {ip} is {reason}")
-        return (ip,)
-    for subnet in network.subnets:
-        address = addressing.free_address(subnet, used)
-        if address is not None:
-            return (address,)
-    room = sum(addressing.capacity(subnet) for subnet in network.subnets)
-    where = " or ".join(str(span) for s in network.subnets for span in s.ranges or (s.network,))
-    raise Conflict(f"network {quoted(network.name)} is full: all {room} addresses of {where} are in use")
-
-
-def _choose_ports(
-    network: Network, wishes: tuple[PortWish, ...], intent: Intent, seen: Observed
-) -> tuple[PortMapping, ...]:
-    if wishes and network.internal:
-        raise Invalid(f"{wishes[0].word}: network {quoted(network.name)} is internal: it cannot publish ports")
-    taken = [
-        *(
-            ports.held(mapping, f"container {quoted(endpoint.name)} on network {quoted(net.name)}")
-            for net, endpoint in endpoints(intent.values())
-            for mapping in endpoint.ports
-        ),
-        *map(ports.listened, seen.sockets),
-    ]
-    return ports.choose(wishes, taken, seen.addresses)
-
-
 def _with_ports(intent: Intent, network: Network, endpoint: Endpoint, mappings: tuple[PortMapping, ...]) -> Intent:
     changed = tuple(replace(e, ports=mappings) if e == endpoint else e for e in network.endpoints)
     return {**intent, network.name: replace(network, endpoints=changed)}
-
-
-def _mac(address: Address) -> str:
-    """Return a locally administered MAC address derived from an IPv4 address as docker does: 02:42 and its bytes."""
-    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *address.packed[-4:]))
-
-
-def _bridge_mac(owner: str) -> str:
-    """Return a locally administered MAC address derived from the name of a network; no container gets one like it."""
-    return ":".join(("02", "6d", *re.findall("..", _digest(owner)[:8])))
-
-
-def _veth_name(network: str, endpoint: str, intent: Intent, seen: Observed) -> str:
-    """Return a free name for the host's end of a veth pair: up to 8 letters of the container's name, and a hash."""
-    slug = re.sub(r"[^a-zA-Z0-9]+", "", endpoint)[:8] or "veth"
-    used = {*seen.links, *(other.veth for _, other in endpoints(intent.values()))}
-    names = (f"{slug}-{_digest(f'{network}/{endpoint}/{attempt}')[:6]}" for attempt in itertools.count())
-    return next(name for name in names if name not in used)
-
-
-def _digest(text: str) -> str:
-    import hashlib  # It takes 3 ms to load.
-
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _numbered(prefix: str) -> Iterator[str]:
-    return (f"{prefix}{number}" for number in itertools.count())

@@ -23,6 +23,7 @@ ORDER = [
     "addressing",
     "dialects.fact",
     "ports",
+    "choices",
     "dialects.ip",
     "dialects.ip_route",
     "dialects.ip_json",
