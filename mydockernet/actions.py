@@ -8,9 +8,9 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
-from mydockernet import cables, drift, model, plan, ruleset, variants
+from mydockernet import cables, drift, model, plan, variants
 from mydockernet.context import Context
-from mydockernet.dialects import ebtables, ip
+from mydockernet.dialects import ebtables, ip, nftables
 from mydockernet.dialects.fact import Fact, Observed, Step
 from mydockernet.dialects.iptables import OwnRule, read_spec
 from mydockernet.drift import Drift
@@ -266,21 +266,28 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
     want = plan.facts(goal.target, concern)
     known = [network.bridge for intent in (*goal.begun, goal.target) for network in intent.values()]
     strangers = plan.strangers(known, seen, leaving=goal.mends)
+    last = not strangers and not goal.target
     if goal.mends is not None:
         if kernel.has(ebtables.READ_FRAMES[0]):
             seen = kernel.observe_frames(seen, lenient)
+        seen = kernel.observe_rules6(seen, lenient)
         had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
-    if not strangers and not goal.target:
+    elif last and kernel.forwards6():
+        seen = kernel.observe_rules6(seen, lenient)
+    if last:
         # The last network of all state directories deletes what they shared.
-        had = (*had, *(fact for fact in ruleset.every_shared(4) if not fact.obstacle(seen)))
-    if strangers:
-        want = tuple(dict.fromkeys((*want, *(fact for intent in goal.begun for fact in plan.shared_facts(intent)))))
+        had = (*had, *plan.every_shared(seen))
+    want = tuple(dict.fromkeys((*want, *plan.kept_for(strangers, goal.begun))))
     want = (*want, *_in_other_variant(goal, had, want, seen))
-    sights = plan.to_look_at(had, want)
+    had, want, seen = _bridged(goal, last, had, want, seen, kernel)
+    sights = plan.to_look_at(had, want, seen)
+    if sights.ipv6:
+        seen = kernel.observe_rules6(seen, lenient)
     everywhere = model.attached(network for intent in (goal.target, *goal.begun) for network in intent.values())
     kernel.hold(e.namespace for _, e in everywhere if e.namespace.path in sights.namespaces)
     lenient = lenient or goal.mends is not None
     seen = kernel.observe_inside(seen, sights.namespaces, lenient)
+    seen = kernel.observe_lookups6(seen, sights.lookups6, lenient)
     if sights.frames and goal.mends is None:
         seen = kernel.observe_frames(seen, lenient)
     seen = kernel.observe_sysctls(seen, sights.sysctls, lenient)
@@ -290,6 +297,24 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
     obstructed = {**cables.obstructed(goal.target, had, want, seen), **goal.failed}
     spared = cables.with_namespaces(obstructed, goal.target)
     return Facing(goal.target, had, want, seen, spared, obstructed)
+
+
+def _bridged(
+    goal: Goal, last: bool, had: tuple[Fact, ...], want: tuple[Fact, ...], seen: Observed, kernel: Kernel
+) -> tuple[tuple[Fact, ...], tuple[Fact, ...], Observed]:
+    """Return the facts, and the observation with the rules of nftables about bridged frames.
+
+    They are read only to mend them, or if it is unknown which of several intents the kernel has: nft takes a process,
+    and their commands have the same result whatever is there. Without nft there are no such facts; doctor tells it.
+    """
+    if not kernel.has(nftables.READ[0]):
+        had, want = (tuple(fact for fact in facts if not fact.bridged()) for facts in (had, want))
+    needed = {last or any(6 not in network.families for network in intent.values()) for intent in goal.begun}
+    if not any(fact.bridged() for fact in (*had, *want)):
+        return had, want, seen
+    if goal.mends is None and len(needed) == 1:
+        return had, want, replace(seen, bridged=nftables.THERE if needed.pop() else "")
+    return had, want, kernel.observe_bridged(seen)
 
 
 def _in_other_variant(

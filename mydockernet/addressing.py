@@ -16,10 +16,18 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# RFC 1122 3.2.1.3: "this network", loopback; RFC 5771: multicast; RFC 1112: class E.
-UNUSABLE = tuple(ipaddress.ip_network(block) for block in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4"))
-NO_HOSTS = "includes loopback, multicast or reserved addresses"
-IPV6_LATER = "IPv6 is not supported yet"
+# RFC 1122 3.2.1.3: "this network", loopback; RFC 5771: multicast; RFC 1112: class E. RFC 4291: ::, ::1, addresses that
+# contain those of IPv4, link-local, site-local, multicast.
+UNUSABLE = tuple(
+    ipaddress.ip_network(block)
+    for block in (
+        *("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4"),
+        *("::/96", "::ffff:0:0/96", "fe80::/10", "fec0::/10", "ff00::/8"),
+    )
+)
+NO_HOSTS = "includes loopback, link-local, multicast or reserved addresses"
+# The prefix length of a subnet that a pool does not set.
+PREFIX_LENGTHS = {4: 24, 6: 64}
 
 
 class Pool(Value):
@@ -30,6 +38,17 @@ class Pool(Value):
 
 
 DEFAULT_POOLS = (Pool(ipaddress.ip_network("10.208.0.0/12"), 24),)
+
+
+def local_pool(host: str) -> Pool:
+    """Return the pool of unique local IPv6 addresses of a host: fd00::/8 and 40 bits derived from what identifies it.
+
+    RFC 4193, 3.2: two hosts have different ones, almost certainly. A dry run and a real one choose the same.
+    """
+    import hashlib
+
+    block = b"\xfd" + hashlib.sha256(f"mydockernet {host}".encode()).digest()[:5] + bytes(10)
+    return Pool(ipaddress.IPv6Network((block, 48)), PREFIX_LENGTHS[6])
 
 
 class Taken(Value):
@@ -83,7 +102,7 @@ def read_subnets(
         if subnet.network in named_gateways and subnet.gateway != gateway:
             problems.append(f"--gateway: {word}: {subnet.network} already has the gateway {subnet.gateway}")
         elif gateway in _edges(subnet.network):
-            problems.append(f"--gateway: {word} is the network or broadcast address of {subnet.network}")
+            problems.append(f"--gateway: {word} is {_edge(subnet.network)}")
         else:
             named_gateways.add(subnet.network)
             found[index] = replace(subnet, gateway=gateway)
@@ -108,7 +127,7 @@ def read_subnets(
 
 
 def read_pools(text: str) -> tuple[Pool, ...]:
-    """Parse MYDOCKERNET_POOLS: CIDR[/PREFIXLEN],… as in 10.208.0.0/12/24. The default prefix length is 24.
+    """Parse MYDOCKERNET_POOLS: CIDR[/PREFIXLEN],… as in 10.208.0.0/12/24. The default prefix length is 24, for IPv6 64.
 
     Raises Invalid.
     """
@@ -119,13 +138,12 @@ def read_pools(text: str) -> tuple[Pool, ...]:
             block_text, _, prefix_text = word.rpartition("/")
         try:
             block = ipaddress.ip_network(block_text)
-            prefixlen = int(prefix_text) if prefix_text else max(24, block.prefixlen)
+            prefixlen = int(prefix_text) if prefix_text else max(PREFIX_LENGTHS[block.version], block.prefixlen)
         except ValueError as error:
             raise Invalid(f"MYDOCKERNET_POOLS: {word}: {error}") from None
-        if block.version == 6:
-            raise Invalid(f"MYDOCKERNET_POOLS: {word}: {IPV6_LATER}")
-        if not block.prefixlen <= prefixlen <= 30:
-            raise Invalid(f"MYDOCKERNET_POOLS: {word}: the prefix length must be from {block.prefixlen} to 30")
+        longest = block.max_prefixlen - 2
+        if not block.prefixlen <= prefixlen <= longest:
+            raise Invalid(f"MYDOCKERNET_POOLS: {word}: the prefix length must be from {block.prefixlen} to {longest}")
         if any(block.overlaps(unusable) for unusable in UNUSABLE):
             raise Invalid(f"MYDOCKERNET_POOLS: {word} {NO_HOSTS}")
         pools.append(Pool(block, prefixlen))
@@ -134,15 +152,15 @@ def read_pools(text: str) -> tuple[Pool, ...]:
     return tuple(pools)
 
 
-def free_subnet(pools: Iterable[Pool], taken: Iterable[Taken]) -> Subnet:
-    """Return the first subnet of the pools that overlaps no taken block; its gateway is its first address.
+def free_subnet(pools: Iterable[Pool], taken: Iterable[Taken], family: int = 4) -> Subnet:
+    """Return the first subnet of the pools of a family that overlaps no taken block; its gateway is its first address.
 
     The cost is that of sorting `taken`, whatever the size of the pools. Raises Conflict if none is free.
     """
     spans = sorted(
-        (int(t.block.network_address), int(t.block.broadcast_address)) for t in taken if t.block.version == 4
+        (int(t.block.network_address), int(t.block.broadcast_address)) for t in taken if t.block.version == family
     )
-    pools = tuple(pools)
+    pools = tuple(pool for pool in pools if pool.block.version == family)
     for pool in pools:
         size = 1 << (pool.block.max_prefixlen - pool.prefixlen)
         start = int(pool.block.network_address)
@@ -154,9 +172,9 @@ def free_subnet(pools: Iterable[Pool], taken: Iterable[Taken]) -> Subnet:
                 break
             start = (last // size + 1) * size
         if start + size - 1 <= end:
-            network = ipaddress.ip_network((start, pool.prefixlen))
-            return Subnet(network, network.network_address + 1)
-    blocks = ", ".join(str(pool.block) for pool in pools)
+            lowest = type(pool.block.network_address)(start)
+            return Subnet(ipaddress.ip_network(f"{lowest}/{pool.prefixlen}"), lowest + 1)
+    blocks = ", ".join(str(pool.block) for pool in pools) or f"the pools: they have none of IPv{family}"
     raise Conflict(f"no free subnet is left in {blocks}", hint="choose one with --subnet, or set MYDOCKERNET_POOLS")
 
 
@@ -191,7 +209,7 @@ def capacity(subnet: Subnet) -> int:
 def unusable(subnet: Subnet, address: Address) -> str:
     """Return why no container can have an address, as in `the gateway of 10.1.0.0/24`; empty if one can."""
     if address in _edges(subnet.network):
-        return f"the network or broadcast address of {subnet.network}"
+        return _edge(subnet.network)
     if address == subnet.gateway:
         return f"the gateway of {subnet.network}"
     kept = next((r for r in subnet.reserved if r.address == address), None)
@@ -219,25 +237,22 @@ def _subnet(word: str) -> Subnet:
     except ValueError:  # Its own message speaks of an interface.
         raise ValueError(f"{quoted(word)} is not a subnet, as in 192.168.10.0/24") from None
     network = interface.network
-    if network.version == 6:
-        raise ValueError(f"{word}: {IPV6_LATER}")
-    if network.prefixlen > 31:
-        raise ValueError(f"{word} has no room for a gateway and a container: use /31 or larger")
+    if network.prefixlen == network.max_prefixlen:
+        raise ValueError(f"{word} has no room for a gateway and a container: use /{network.prefixlen - 1} or larger")
     if any(network.overlaps(block) for block in UNUSABLE):
         raise ValueError(f"{word} {NO_HOSTS}")
     if interface.ip != network.network_address and interface.ip in _edges(network):
         raise ValueError(f"{word}: the gateway is the broadcast address")
     named = interface.ip != network.network_address
-    first = next(iter(network.hosts()))
+    first = network.network_address + bool(_edges(network))
     return Subnet(network, interface.ip if named else first)
 
 
 def read_address(word: str) -> Address:
-    """Parse an address. Raises ValueError, also for IPv6, which is not supported yet."""
-    address = ipaddress.ip_address(word)
-    if address.version == 6:
-        raise ValueError(f"{word}: {IPV6_LATER}")
-    return address
+    """Parse an address. Raises ValueError, also for one with a zone, as in fe80::1%eth0."""
+    if "%" in word:
+        raise ValueError(f"{quoted(word)}: an address with an interface is valid on one link only")
+    return ipaddress.ip_address(word)
 
 
 def _range(word: str) -> AddressRange:
@@ -248,6 +263,8 @@ def _range(word: str) -> AddressRange:
     if not dash:
         raise ValueError(f"{quoted(word)} is neither CIDR nor FIRST-LAST")
     span = AddressRange(read_address(first), read_address(last))
+    if span.first.version != span.last.version:
+        raise ValueError(f"{word}: the addresses are of different families")
     if int(span.first) > int(span.last):
         raise ValueError(f"{word}: the first address is higher than the last")
     return span
@@ -261,7 +278,18 @@ def _reservation(word: str) -> Reservation:
 
 
 def _edges(network: IPNetwork) -> tuple[Address, ...]:
-    """Return the network and broadcast addresses; a /31 has neither (RFC 3021)."""
+    """Return the network and broadcast addresses; a /31 or /127 has neither (RFC 3021, RFC 6164).
+
+    The first address of an IPv6 subnet belongs to all its routers (RFC 4291, 2.6.1); there is no broadcast address.
+    """
     if network.prefixlen >= network.max_prefixlen - 1:
         return ()
+    if network.version == 6:
+        return (network.network_address,)
     return (network.network_address, network.broadcast_address)
+
+
+def _edge(network: IPNetwork) -> str:
+    """Say what the addresses of `_edges` are."""
+    kind = "network or broadcast address" if network.version == 4 else "address of all routers"
+    return f"the {kind} of {network}"

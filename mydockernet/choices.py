@@ -5,7 +5,7 @@ Nothing is chosen that something else has already; what was asked for is refused
 
 import itertools
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from mydockernet import addressing, ports
 from mydockernet.addressing import Pool
@@ -15,6 +15,7 @@ from mydockernet.model import (
     INTERFACE,
     SYSCTL_NAMES,
     Address,
+    Endpoint,
     Intent,
     Network,
     PortMapping,
@@ -32,8 +33,15 @@ def bridge_name(name: str, intent: Intent, seen: Observed) -> str:
     return "br-" + _digest(name)[:12]
 
 
-def subnets(asked: tuple[Subnet, ...], pools: tuple[Pool, ...], intent: Intent, seen: Observed) -> tuple[Subnet, ...]:
-    """Return the subnets of a new network: those `asked` for, or a free one of the pools. Raises Conflict."""
+def subnets(
+    asked: tuple[Subnet, ...], families: Collection[int], pools: tuple[Pool, ...], intent: Intent, seen: Observed
+) -> tuple[Subnet, ...]:
+    """Return the subnets of a new network: those `asked` for, and a free one of the pools for each of `families`.
+
+    Raises Conflict.
+    """
+    if not seen.ipv6 and (6 in families or any(subnet.family == 6 for subnet in asked)):
+        raise Conflict("IPv6 is disabled in the kernel of this host: there is no /proc/sys/net/ipv6")
     taken = [
         *(addressing.Taken(s.network, f"network {quoted(n.name)}") for n in intent.values() for s in n.subnets),
         *(
@@ -42,38 +50,52 @@ def subnets(asked: tuple[Subnet, ...], pools: tuple[Pool, ...], intent: Intent, 
             if not route.default
         ),
     ]
-    if not asked:
-        return (addressing.free_subnet(pools, taken),)
     clashes = [(s.network, addressing.overlap(s.network, taken)) for s in asked]
     problems = [f"--subnet: {network} overlaps {clash.block} of {clash.owner}" for network, clash in clashes if clash]
     if problems:
         raise Conflict(*problems, hint="omit --subnet to choose a free one")
-    return asked
+    chosen = [addressing.free_subnet(pools, taken, family) for family in families]
+    return tuple(sorted((*asked, *chosen), key=lambda subnet: subnet.family))
 
 
-def addresses(network: Network, ip: Address | None) -> tuple[Address, ...]:
-    """Return the addresses of a new endpoint: `ip`, or the next free one. Raises Invalid, Conflict."""
+def addresses(network: Network, asked: Mapping[int, Address | None]) -> tuple[Address, ...]:
+    """Return the addresses of a new endpoint, one per family: that which is `asked` for, or the next free one.
+
+    Raises Invalid, Conflict.
+    """
+    for family, address in asked.items():
+        if address is not None and family not in network.families:
+            raise Invalid(f"{_OPTIONS[family]}: network {quoted(network.name)} has no IPv{family} subnet")
+    return tuple(_address(network, family, asked[family]) for family in network.families)
+
+
+_OPTIONS = {4: "--ip", 6: "--ip6"}
+
+
+def _address(network: Network, family: int, asked: Address | None) -> Address:
+    option = _OPTIONS[family]
     used = {address: endpoint.name for endpoint in network.endpoints for address in endpoint.addresses}
-    if ip is not None:
-        subnet = next((s for s in network.subnets if ip in s.network), None)
+    candidates = [subnet for subnet in network.subnets if subnet.family == family]
+    if asked is not None:
+        subnet = next((s for s in candidates if asked in s.network), None)
         if subnet is None:
-            raise Invalid(f"--ip: {ip} is not in {' or '.join(str(s.network) for s in network.subnets)}")
-        if ip in used:
-            raise Conflict(f"--ip: {ip} is already in use by container {quoted(used[ip])}")
-        if reason := addressing.unusable(subnet, ip):
-            raise Conflict(f"--ip: {ip} is {reason}")
-        return (ip,)
-    for subnet in network.subnets:
+            raise Invalid(f"{option}: {asked} is not in {' or '.join(str(s.network) for s in candidates)}")
+        if asked in used:
+            raise Conflict(f"{option}: {asked} is already in use by container {quoted(used[asked])}")
+        if reason := addressing.unusable(subnet, asked):
+            raise Conflict(f"{option}: {asked} is {reason}")
+        return asked
+    for subnet in candidates:
         address = addressing.free_address(subnet, used)
         if address is not None:
-            return (address,)
-    room = sum(addressing.capacity(subnet) for subnet in network.subnets)
-    where = " or ".join(str(span) for s in network.subnets for span in s.ranges or (s.network,))
+            return address
+    room = sum(addressing.capacity(subnet) for subnet in candidates)
+    where = " or ".join(str(span) for s in candidates for span in s.ranges or (s.network,))
     raise Conflict(f"network {quoted(network.name)} is full: all {room} addresses of {where} are in use")
 
 
 def port_mappings(
-    network: Network, wishes: tuple[PortWish, ...], intent: Intent, seen: Observed
+    network: Network, endpoint: Endpoint, wishes: tuple[PortWish, ...], intent: Intent, seen: Observed
 ) -> tuple[PortMapping, ...]:
     """Return the published ports that are asked for, with a free host port where none is. Raises Invalid, Conflict."""
     if wishes and network.internal:
@@ -86,11 +108,11 @@ def port_mappings(
         ),
         *map(ports.listened, seen.sockets),
     ]
-    return ports.choose(wishes, taken, seen.addresses)
+    return ports.choose(wishes, taken, seen.addresses, endpoint.families)
 
 
 def endpoint_mac(address: Address) -> str:
-    """Return a locally administered MAC address derived from an IPv4 address as docker does: 02:42 and its bytes."""
+    """Return a locally administered MAC address derived from an address as docker does: 02:42 and its last 4 bytes."""
     return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *address.packed[-4:]))
 
 

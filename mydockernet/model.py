@@ -97,8 +97,8 @@ class PortRange(Value):
 class PortMapping(Value):
     """Published ports: host ports, and as many ports of a container that they are translated to.
 
-    `host_ip` None means all addresses of the host. Raises Invalid if the ranges differ in size or the protocol is
-    unknown.
+    `host_ip` None means all addresses of the host, 0.0.0.0 all of IPv4, :: all of IPv6. Raises Invalid if the ranges
+    differ in size or the protocol is unknown.
     """
 
     host_ip: Address | None
@@ -114,21 +114,42 @@ class PortMapping(Value):
             raise Invalid(f"{self}: the protocol must be one of {', '.join(PROTOCOLS)}")
 
     def __str__(self) -> str:
-        host = f"{self.host_ip}:" if self.host_ip else ""
+        host = f"{bracketed(self.host_ip)}:" if self.host_ip else ""
         return f"{host}{self.host_ports}:{self.container_ports}/{self.protocol}"
 
     @property
     def on_loopback(self) -> bool:
-        """Whether the ports are reachable on 127.0.0.0/8."""
-        return self.host_ip is None or self.host_ip.is_loopback
+        """Whether the ports are reachable on 127.0.0.0/8. Those of IPv6 are never reachable on ::1."""
+        return self.serves(4) and (self.only_ip is None or self.only_ip.is_loopback)
+
+    @property
+    def only_ip(self) -> Address | None:
+        """The one address of the host that the ports are published on; None for all of a family."""
+        return None if self.host_ip is None or self.host_ip.is_unspecified else self.host_ip
+
+    def serves(self, family: int) -> bool:
+        """Whether the ports are published on addresses of a family (4 or 6)."""
+        return self.host_ip is None or self.host_ip.version == family
 
     def clashes(self, other: "PortMapping") -> bool:
         """Whether a packet could match both mappings."""
         return (
             self.protocol == other.protocol
             and self.host_ports.overlaps(other.host_ports)
-            and (None in (self.host_ip, other.host_ip) or self.host_ip == other.host_ip)
+            and meet(self.host_ip, other.host_ip)
         )
+
+
+def meet(one: Address | None, other: Address | None) -> bool:
+    """Whether two host addresses include one another: None is all, 0.0.0.0 all of IPv4, :: all of IPv6."""
+    if one is None or other is None:
+        return True
+    return one.version == other.version and (one == other or one.is_unspecified or other.is_unspecified)
+
+
+def bracketed(address: Address) -> str:
+    """Return an address as it stands before a port: 10.1.0.2, or [fd00::2]."""
+    return f"[{address}]" if address.version == 6 else str(address)
 
 
 class Namespace(Value):
@@ -185,6 +206,11 @@ class Endpoint(Value):
     labels: tuple[tuple[str, str], ...] = ()
 
     @property
+    def families(self) -> tuple[int, ...]:
+        """The address families of its addresses: 4, 6 or both."""
+        return tuple(sorted({address.version for address in self.addresses}))
+
+    @property
     def detached(self) -> bool:
         """Whether it only keeps its addresses and ports until its container returns."""
         return self.namespace.detached
@@ -203,9 +229,10 @@ class Endpoint(Value):
 class Network(Value):
     """A network as the admin asked for it, with a value chosen for everything that was left open.
 
-    `mtu` is in bytes; None leaves it to the kernel. `realm` distinguishes networks of different state directories; it
-    is empty for the default one. `mac` is the MAC address of the bridge; None if an older version left it to the
-    kernel, which changes it when ports come and go. Raises Invalid with every problem.
+    `masquerade` is about IPv4, `masquerade6` about IPv6. `mtu` is in bytes; None leaves it to the kernel. `realm`
+    distinguishes networks of different state directories; it is empty for the default one. `mac` is the MAC address of
+    the bridge; None if an older version left it to the kernel, which changes it when ports come and go. Raises Invalid
+    with every problem.
     """
 
     name: str
@@ -215,12 +242,22 @@ class Network(Value):
     internal: bool = False
     icc: bool = True
     masquerade: bool = True
+    masquerade6: bool = True
     mtu: int | None = None
     labels: tuple[tuple[str, str], ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
     realm: str = ""
     port_security: bool = False
     mac: str | None = None
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """The address families of its subnets: 4, 6 or both."""
+        return tuple(sorted({subnet.family for subnet in self.subnets}))
+
+    def masquerades(self, family: int) -> bool:
+        """Whether packets of a family leave with the host's address."""
+        return not self.internal and (self.masquerade if family == 4 else self.masquerade6)
 
     @property
     def checks_senders(self) -> bool:

@@ -7,9 +7,9 @@ that differ, and the facts that all networks share.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from mydockernet import ruleset
-from mydockernet.dialects import ebtables, ip, iptables
-from mydockernet.dialects.fact import SHARED, Fact, Observed, Step
-from mydockernet.dialects.sysctl import Sysctl
+from mydockernet.dialects import ebtables, ip, iptables, nftables
+from mydockernet.dialects.fact import FORWARDING_6, SHARED, Fact, Link, Observed, Step
+from mydockernet.dialects.sysctl import RouterAdvertisements, Sysctl
 from mydockernet.drivers import bridge
 from mydockernet.errors import Conflict
 from mydockernet.model import Endpoint, Intent, Network, attached, endpoints
@@ -106,22 +106,37 @@ def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
     cables = [place for places in reachable for place in places]
     return (
         *(fact for network in networks for fact in bridge.bridge_facts(network)),
-        *shared_rules(intent),
-        *(fact for network in networks for fact in bridge.rule_facts(network)),
-        *(fact for places in containers.values() for place in places for fact in bridge.port_facts(*place)),
+        *_by_program(
+            *shared_rules(intent),
+            *(fact for network in networks for fact in bridge.rule_facts(network)),
+            *(fact for places in containers.values() for place in places for fact in bridge.port_facts(*place)),
+        ),
         *(fact for place in cables for fact in bridge.cable_facts(*place)),
         *shared_switches(intent),
         *(fact for network in networks for fact in bridge.bridge_switches(network)),
         *(fact for _, endpoint in cables for fact in bridge.cable_switches(endpoint)),
         *(fact for network in networks for fact in bridge.bridge_start(network)),
+        *(fact for place in cables for fact in bridge.neighbors(*place)),
         *(fact for places in reachable for fact in _inside(places)),
     )
 
 
+def _by_program(*rules: Fact) -> list[Fact]:
+    """Return rules with those of one program together, in the same order otherwise."""
+    return sorted(rules, key=lambda fact: family(fact) or 9)
+
+
+def family(fact: Fact) -> int:
+    """Return the address family of a fact of iptables; 0 for others."""
+    if isinstance(fact, iptables.Order):
+        fact = fact.rules[0]
+    return fact.chain.family if isinstance(fact, iptables.OwnRule | iptables.OwnChain) else 0
+
+
 def _inside(places: Collection[Attachment]) -> Iterator[Fact]:
     """Yield the facts inside a container that has these places."""
-    for _, endpoint in places:
-        yield from bridge.container_switches(endpoint, places)
+    for network, endpoint in places:
+        yield from bridge.container_switches(network, endpoint, places)
     for network, endpoint in places:
         yield from bridge.container_facts(network, endpoint, places)
 
@@ -148,7 +163,8 @@ def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
                 *bridge.port_facts(network, endpoint),
                 *bridge.cable_facts(network, endpoint),
                 *bridge.cable_switches(endpoint),
-                *bridge.container_switches(endpoint, containers[endpoint.namespace.key]),
+                *bridge.neighbors(network, endpoint),
+                *bridge.container_switches(network, endpoint, containers[endpoint.namespace.key]),
                 *bridge.container_facts(network, endpoint, containers[endpoint.namespace.key]),
             )
     return owned
@@ -161,7 +177,7 @@ def left_over(
 
     `alone`: no other state directory has networks on this host.
     """
-    shared = tuple(f for f in ruleset.every_shared(4) if not f.obstacle(seen)) if alone else ()
+    shared = every_shared(seen) if alone else ()
     known = {fact.makes() for fact in (*had, *want)}
     every = [fact for fact in (*had, *want, *shared) if isinstance(fact, iptables.OwnRule)]
     ordered = {rule for fact in want if isinstance(fact, iptables.Order) for rule in fact.rules}
@@ -196,28 +212,42 @@ def shared_facts(intent: Intent) -> Iterator[Fact]:
 
 def shared_rules(intent: Intent) -> Iterator[Fact]:
     """Yield the rules that all networks share."""
-    mappings = [m for _, endpoint in attached(intent.values()) for m in endpoint.ports]
+    mappings = [(m, endpoint) for _, endpoint in attached(intent.values()) for m in endpoint.ports]
     for family in _families(intent):
         yield from ruleset.shared_forward(family)
-        if any(mapping.on_loopback for mapping in mappings):
+        served = [m for m, endpoint in mappings if family in endpoint.families and m.serves(family)]
+        if family == 4 and any(mapping.on_loopback for mapping in served):
             yield from ruleset.loopback_guards()
-        if mappings:
+        if served:
             yield from ruleset.ports(family)
+    if any(6 not in network.families for network in intent.values()):
+        yield nftables.NoIPv6()
+
+
+def every_shared(seen: Observed) -> tuple[Fact, ...]:
+    """Return all rules that networks can share, without those of other programs with the same names."""
+    rules = (*ruleset.every_shared(4), *ruleset.every_shared(6), nftables.NoIPv6())
+    return tuple(fact for fact in rules if not fact.obstacle(seen))
 
 
 def shared_switches(intent: Intent) -> Iterator[Fact]:
     """Yield the sysctls that all networks share."""
-    if 4 in _families(intent):
-        yield Sysctl(
-            "net/ipv4/ip_forward",
-            "1",
-            "Enable IP forwarding between the interfaces of the host. It stays enabled when the last network is "
-            "removed, as other programs may rely on it.",
-        )
+    stays = "It stays enabled when the last network is removed, as other programs may rely on it."
+    if any(4 in network.families for network in intent.values()):
+        why = f"Enable IP forwarding between the interfaces of the host. {stays}"
+        yield Sysctl("net/ipv4/ip_forward", "1", why)
+    if 6 in _families(intent):
+        yield RouterAdvertisements()
+        yield Sysctl(FORWARDING_6, "1", f"Enable forwarding of IPv6, too. {stays}")
 
 
 def _families(intent: Intent) -> list[int]:
-    return sorted({subnet.family for network in intent.values() for subnet in network.subnets})
+    """Return the families that need rules: IPv4 always, since a container can send it on a network without it, too.
+
+    On a network without IPv6 the bridge has it disabled.
+    """
+    networks = intent.values()
+    return [*((4,) if networks else ()), *((6,) if any(6 in network.families for network in networks) else ())]
 
 
 def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Step, ...]:
@@ -250,32 +280,53 @@ def back(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
 
 
 class Sights(Value):
-    """What a plan must observe besides the links and rules of the host.
+    """What a plan must observe besides the links and the IPv4 rules of the host.
 
-    `namespaces` by path, `sysctls` as (namespace, key), and whether the rules of ebtables are needed (`frames`).
+    `namespaces` by path, those of them with routing rules for IPv6 (`lookups6`), `sysctls` as (namespace, key), and
+    whether the rules of ip6tables (`ipv6`) and of ebtables (`frames`) are needed.
     """
 
     namespaces: frozenset[str]
+    lookups6: frozenset[str]
     sysctls: frozenset[tuple[str, str]]
+    ipv6: bool
     frames: bool
 
 
-def to_look_at(had: Iterable[Fact], want: Iterable[Fact]) -> Sights:
+def to_look_at(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> Sights:
     """Return what to observe for a plan. Facts that disappear with an interface need no observation."""
     going, want = _going(tuple(had), tuple(want)), tuple(want)
+    every = (*going, *want)
     paths = {fact.looks_into() for fact in want} | {fact.looks_into() for fact in going if not fact.makes()}
-    read = {(fact.netns, fact.sysctl()) for fact in (*going, *want) if fact.sysctl()}
-    frames = any(fact.frames() for fact in (*going, *want))
-    return Sights(frozenset(paths - {""}), frozenset(read), frames)
+    read = {(fact.netns, key) for fact in every for key in fact.sysctls(seen)}
+    return Sights(
+        frozenset(paths - {""}),
+        frozenset(fact.netns for fact in every if fact.lookups6()),
+        frozenset(read),
+        any(family(fact) == 6 for fact in every),
+        any(fact.frames() for fact in every),
+    )
 
 
-def strangers(known: Collection[str], seen: Observed, leaving: Scope | None = None) -> bool:
-    """Whether the host has bridges of another state directory: marked by mydockernet, but not among the `known` ones.
+def strangers(known: Collection[str], seen: Observed, leaving: Scope | None = None) -> tuple[Link, ...]:
+    """Return the bridges of other state directories: marked by mydockernet, but not among the `known` ones.
 
-    They need the shared chains, which therefore stay. Unknown bridges that `leaving` covers are leftovers to delete.
+    Unknown bridges that `leaving` covers are leftovers to delete.
     """
     bridges = (link for link in seen.links.values() if link.kind == "bridge" and link.name not in known)
-    return any(ip.is_ours(link) and not (leaving and leaving.covers(ip.owner(link))) for link in bridges)
+    return tuple(b for b in bridges if ip.is_ours(b) and not (leaving and leaving.covers(ip.owner(b))))
+
+
+def kept_for(strangers: Collection[Link], begun: Iterable[Intent]) -> Iterator[Fact]:
+    """Yield the shared facts of some intents that bridges of other state directories need, too, and which stay."""
+    ipv6 = {link.name for link in strangers if any(":" in a and not a.startswith("fe80:") for a in link.addresses)}
+    for fact in (fact for intent in begun for fact in shared_facts(intent) if strangers):
+        if fact.bridged():
+            needed = len(ipv6) < len(strangers)
+        else:
+            needed = bool(ipv6) or family(fact) != 6
+        if needed:
+            yield fact
 
 
 def _going(had: tuple[Fact, ...], want: tuple[Fact, ...]) -> tuple[Fact, ...]:

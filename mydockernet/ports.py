@@ -2,12 +2,11 @@
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from mydockernet.addressing import IPV6_LATER
 from mydockernet.dialects.fact import Socket
 from mydockernet.errors import Conflict, Invalid, quoted
-from mydockernet.model import PROTOCOLS, Address, PortMapping, PortRange
+from mydockernet.model import PROTOCOLS, Address, PortMapping, PortRange, bracketed, meet
 from mydockernet.value import Value
 
 # Where a host port is chosen from: Linux's own range for that (ip(7), ip_local_port_range).
@@ -30,11 +29,17 @@ class PortWish(Value):
         """Whether it leaves the port of the host open."""
         return self.host_ports is None or len(self.host_ports) != len(self.container_ports)
 
-    def means(self, mapping: PortMapping) -> bool:
-        """Whether a mapping matches this SPEC; fields that it leaves open match any value."""
+    def means(self, mapping: PortMapping, families: Collection[int]) -> bool:
+        """Whether a mapping matches this SPEC; fields that it leaves open match any value.
+
+        If the container has addresses of one family only, all addresses of that family are all addresses.
+        """
+        host = self.host_ip
+        if mapping.host_ip is None and host and host.is_unspecified and set(families) == {host.version}:
+            host = None
         return (
             (self.protocol, self.container_ports) == (mapping.protocol, mapping.container_ports)
-            and self.host_ip in (None, mapping.host_ip)
+            and host in (None, mapping.host_ip)
             and self.host_ports in (None, mapping.host_ports)
         )
 
@@ -64,16 +69,22 @@ def read_specs(words: Iterable[str], option: str) -> tuple[PortWish, ...]:
     return tuple(wishes)
 
 
-def choose(wishes: Sequence[PortWish], taken: Iterable[Taken], addresses: Iterable[Address]) -> tuple[PortMapping, ...]:
-    """Return the mappings for some wishes, with a free host port where one is open. `addresses` are those of the host.
+def choose(
+    wishes: Sequence[PortWish], taken: Iterable[Taken], addresses: Iterable[Address], families: Collection[int] = (4,)
+) -> tuple[PortMapping, ...]:
+    """Return the mappings for some wishes, with a free host port where one is open.
 
-    Raises Conflict for a port that is taken, with its holder; Invalid for an address that the host does not have.
+    `addresses` are those of the host, `families` those of the container's addresses. Raises Conflict for a port that is
+    taken, with its holder; Invalid for an address that the host does not have, or of a family that the container lacks.
     """
     taken, addresses = list(taken), frozenset(addresses)
     mappings = []
     for wish in wishes:
-        if wish.host_ip and not wish.host_ip.is_loopback and wish.host_ip not in addresses:
-            raise Invalid(f"{wish.word}: {wish.host_ip} is not an address of this host")
+        host = wish.host_ip
+        if host and host.version not in families:
+            raise Invalid(f"{wish.word}: the container has no IPv{host.version} address on this network")
+        if host and not (host.is_loopback or host.is_unspecified or host in addresses):
+            raise Invalid(f"{wish.word}: {host} is not an address of this host")
         host_ports = _host_ports(wish, taken)
         mapping = PortMapping(wish.host_ip, host_ports, wish.container_ports, wish.protocol)
         mappings.append(mapping)
@@ -99,14 +110,27 @@ def read_inner(word: str) -> tuple[int, str]:
     return PortRange(int(port), int(port)).first, protocol or "tcp"
 
 
-def shown(mappings: Iterable[PortMapping], inner: tuple[int, str] | None = None) -> Iterator[str]:
-    """Yield mappings as docker port prints them, `80/tcp -> 0.0.0.0:8080`; for an `inner` port only the host's side."""
+def host_sides(mapping: PortMapping, families: Iterable[int]) -> tuple[str, ...]:
+    """Return the host addresses of a mapping as they stand before a port: `0.0.0.0` and `[::]` for all of them."""
+    if mapping.host_ip is not None:
+        return (bracketed(mapping.host_ip),)
+    return tuple({4: "0.0.0.0", 6: "[::]"}[family] for family in sorted(families))
+
+
+def shown(
+    mappings: Iterable[PortMapping], families: Iterable[int], inner: tuple[int, str] | None = None
+) -> Iterator[str]:
+    """Yield mappings as docker port prints them, `80/tcp -> 0.0.0.0:8080`; for an `inner` port only the host's side.
+
+    `families` are those of the container's addresses.
+    """
     for mapping in mappings:
-        host, first = mapping.host_ip or "0.0.0.0", mapping.container_ports.first
-        if inner is None:
-            yield f"{mapping.container_ports}/{mapping.protocol} -> {host}:{mapping.host_ports}"
-        elif inner[1] == mapping.protocol and first <= inner[0] <= mapping.container_ports.last:
-            yield f"{host}:{mapping.host_ports.first + inner[0] - first}"
+        first = mapping.container_ports.first
+        for host in host_sides(mapping, families):
+            if inner is None:
+                yield f"{mapping.container_ports}/{mapping.protocol} -> {host}:{mapping.host_ports}"
+            elif inner[1] == mapping.protocol and first <= inner[0] <= mapping.container_ports.last:
+                yield f"{host}:{mapping.host_ports.first + inner[0] - first}"
 
 
 def held(mapping: PortMapping, holder: str) -> Taken:
@@ -145,9 +169,11 @@ def _host_ip(word: str) -> Address | None:
         address = ipaddress.ip_address(word.strip("[]"))
     except ValueError:
         raise Invalid(f"{quoted(word)} is not an IP address") from None
-    if address.version == 6:
-        raise Invalid(IPV6_LATER)
-    return None if address.is_unspecified else address
+    if address.version == 6 and address.is_loopback:
+        raise Invalid("the kernel cannot translate ::1: publish on 127.0.0.1, or on another address of the host")
+    if address.version == 6 and address.is_link_local:
+        raise Invalid(f"{address} is valid on one link only: publish on another address of the host")
+    return address
 
 
 def _range(word: str) -> PortRange:
@@ -157,7 +183,7 @@ def _range(word: str) -> PortRange:
 
 def _host_ports(wish: PortWish, taken: Iterable[Taken]) -> PortRange:
     """Return the host ports of a wish, or free ones from the range that it allows. Raises Conflict."""
-    concern = [t for t in taken if t.protocol == wish.protocol and _meet(t.host_ip, wish.host_ip)]
+    concern = [t for t in taken if t.protocol == wish.protocol and meet(t.host_ip, wish.host_ip)]
     size = len(wish.container_ports)
     if wish.host_ports and len(wish.host_ports) == size:
         holder = next((t for t in concern if t.ports.overlaps(wish.host_ports)), None)
@@ -174,7 +200,3 @@ def _host_ports(wish: PortWish, taken: Iterable[Taken]) -> PortRange:
         needed = f"{size} free {wish.protocol} ports in a row" if size > 1 else f"free {wish.protocol} port"
         raise Conflict(f"{wish.word}: no {needed} left in {room}")
     return PortRange(start, start + size - 1)
-
-
-def _meet(one: Address | None, other: Address | None) -> bool:
-    return one is None or other is None or one == other

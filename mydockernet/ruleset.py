@@ -31,7 +31,7 @@ from collections.abc import Iterable
 
 from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, SHARED, Argv, Chain, Fact
 from mydockernet.dialects.iptables import Order, OwnChain, OwnRule, PortRule
-from mydockernet.model import Address, IPNetwork, PortMapping
+from mydockernet.model import Address, IPNetwork, PortMapping, bracketed
 
 FORWARD = "MYDOCKERNET-FORWARD"
 
@@ -242,14 +242,34 @@ def loopback_guards() -> tuple[Fact, ...]:
     return tuple(fact for rule in rules for fact in (rule, Order((rule,))))
 
 
+def _not_translated(family: int) -> tuple[OwnRule, ...]:
+    """Return the rules before those of published ports: addresses from which no packet can reach a container."""
+    if family == 4:
+        return ()
+    chain = Chain(family, "nat", PORTS)
+    own = OwnRule(chain, SHARED, ("-d", "::1"), ("RETURN",), "Leave ::1 alone: no packet from it can leave the host.")
+    link = OwnRule(
+        chain,
+        SHARED,
+        ("-d", "fe80::/10"),
+        ("RETURN",),
+        "Leave link-local addresses alone, too: the host does not forward packets from them.",
+        after=(own.words,),
+    )
+    return (own, link)
+
+
 def ports(family: int) -> tuple[Fact, ...]:
     """Return the chain for the published ports of all networks, and the jumps to it."""
     chain = Chain(family, "nat", PORTS)
     local = ("-m", "addrtype", "--dst-type", "LOCAL")
     from_outside = "Evaluate that chain for packets to one of the host's own addresses, not for forwarded packets."
     from_host = "Evaluate that chain for packets that the host sends to itself, too."
+    left_alone = _not_translated(family)
     return (
         OwnChain(chain, "Create a chain for published ports."),
+        *left_alone,
+        *((Order(left_alone),) if left_alone else ()),
         OwnRule(Chain(family, "nat", "PREROUTING"), SHARED, local, (PORTS,), from_outside),
         OwnRule(Chain(family, "nat", "OUTPUT"), SHARED, local, (PORTS,), from_host),
     )
@@ -262,17 +282,19 @@ def every_shared(family: int) -> tuple[Fact, ...]:
 
 def published(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> tuple[Fact, ...]:
     """Return the rule that translates published ports of the host to an address of a container."""
-    host, inner = mapping.host_ports, mapping.container_ports
-    to = f"{address}:{inner}" if len(host) == 1 else f"{address}:{inner}/{host.first}"
-    only = ("-d", str(mapping.host_ip)) if mapping.host_ip else ()
-    of_flow = ("--orig-dst", str(mapping.host_ip)) if mapping.host_ip else ()
+    host, inner, family = mapping.host_ports, mapping.container_ports, address.version
+    to = f"{bracketed(address)}:{inner}" + (f"/{host.first}" if len(host) > 1 else "")
+    only = ("-d", str(mapping.only_ip)) if mapping.only_ip else ()
+    of_flow = (*(("-f", "ipv6") if family == 6 else ()), *(("--orig-dst", str(mapping.only_ip)) if only else ()))
+    every = f"every IPv{family} address of the host" if mapping.host_ip or family == 6 else "every address of the host"
     rule = PortRule(
-        Chain(address.version, "nat", PORTS),
+        Chain(family, "nat", PORTS),
         owner,
         (*only, "-p", mapping.protocol, "--dport", str(host).replace("-", ":")),
         ("DNAT", "--to-destination", to),
-        f"Publish {mapping.protocol} port {host} on {mapping.host_ip or 'every address of the host'}: translate it to "
-        f"port {inner} of {endpoint}.",
+        f"Publish {mapping.protocol} port {host} on {mapping.only_ip or every}: translate it to port {inner} of "
+        f"{endpoint}.",
+        after=tuple(rule.words for rule in _not_translated(family)) or None,
         flows=tuple(
             ("conntrack", "-D", "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)
             for port in range(host.first, host.last + 1)

@@ -50,20 +50,32 @@ class Transition(Value):
 
 
 class Wish(Value):
-    """The arguments of `create`; what is empty or None is left open."""
+    """The arguments of `create`; what is empty or None is left open.
+
+    With `ipv6`, the network has a subnet of each family, whether it is given or not.
+    """
 
     name: str
     driver: str = "bridge"
     subnets: tuple[Subnet, ...] = ()
+    ipv6: bool = False
     internal: bool = False
     icc: bool = True
     masquerade: bool = True
+    masquerade6: bool = True
     mtu: int | None = None
     bridge: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     pools: tuple[Pool, ...] = DEFAULT_POOLS
     realm: str = ""
     port_security: bool = False
+
+    @property
+    def open_families(self) -> tuple[int, ...]:
+        """The address families that need a subnet, but for which none is given."""
+        given = {subnet.family for subnet in self.subnets}
+        needed = (4, 6) if self.ipv6 else () if given else (4,)
+        return tuple(family for family in needed if family not in given)
 
 
 def create(wish: Wish, ignore: bool = False) -> Transition:
@@ -82,11 +94,12 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
         network = Network(
             name=wish.name,
             bridge=wish.bridge or choices.bridge_name(wish.name, intent, seen),
-            subnets=choices.subnets(wish.subnets, wish.pools, intent, seen),
+            subnets=choices.subnets(wish.subnets, wish.open_families, wish.pools, intent, seen),
             driver=wish.driver,
             internal=wish.internal,
             icc=wish.icc,
             masquerade=wish.masquerade,
+            masquerade6=wish.masquerade6,
             mtu=wish.mtu,
             labels=wish.labels,
             realm=wish.realm,
@@ -130,6 +143,7 @@ class Connection(Value):
     name: str
     namespace: Namespace
     ip: Address | None = None
+    ip6: Address | None = None
     mac: str | None = None
     interface: str | None = None
     publish: tuple[PortWish, ...] = ()
@@ -167,7 +181,7 @@ def connect(network_name: str, wish: Connection) -> Transition:
         if there:
             endpoint = _returned(network, there, wish)
         else:
-            addresses = choices.addresses(network, wish.ip)
+            addresses = choices.addresses(network, {4: wish.ip, 6: wish.ip6})
             mac = wish.mac or choices.endpoint_mac(addresses[0])
             if holder := next((e.name for e in network.endpoints if e.mac == mac), None):
                 raise Conflict(f"--mac: {mac} is already in use by container {quoted(holder)}")
@@ -194,11 +208,9 @@ def connect(network_name: str, wish: Connection) -> Transition:
         if there:
             others = tuple(endpoint if e == there else e for e in network.endpoints)
             return {**intent, network.name: replace(network, endpoints=others)}
-        endpoint = replace(endpoint, ports=choices.port_mappings(network, wish.publish, intent, seen))
-        subnets = tuple(
-            replace(s, last=next((a for a in endpoint.addresses if a in s.network and not wish.ip), s.last))
-            for s in network.subnets
-        )
+        endpoint = replace(endpoint, ports=choices.port_mappings(network, endpoint, wish.publish, intent, seen))
+        chosen = [address for address in endpoint.addresses if address not in (wish.ip, wish.ip6)]
+        subnets = tuple(replace(s, last=next((a for a in chosen if a in s.network), s.last)) for s in network.subnets)
         grown = replace(network, subnets=subnets, endpoints=(*network.endpoints, endpoint))
         return {**intent, network.name: grown}
 
@@ -249,7 +261,7 @@ def publish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> 
                 f"the namespace of container {quoted(endpoint.name)} is gone",
                 hint=f"mydockernet repair {network.name} {again}",
             )
-        added = choices.port_mappings(network, wishes, intent, seen)
+        added = choices.port_mappings(network, endpoint, wishes, intent, seen)
         return _with_ports(intent, network, endpoint, (*endpoint.ports, *added))
 
     return Transition(move, sockets=True, ports=ports.asked_for(wishes))
@@ -264,7 +276,7 @@ def unpublish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -
         kept = list(endpoint.ports)
         unknown, near = [], []
         for wish in wishes:
-            found = [mapping for mapping in kept if wish.means(mapping)]
+            found = [mapping for mapping in kept if wish.means(mapping, endpoint.families)]
             near += [
                 str(mapping)
                 for mapping in endpoint.ports
@@ -329,9 +341,10 @@ def _returned(network: Network, endpoint: Endpoint, wish: Connection) -> Endpoin
         word
         for word, same in (
             ("--ip", wish.ip is None or wish.ip in endpoint.addresses),
+            ("--ip6", wish.ip6 is None or wish.ip6 in endpoint.addresses),
             ("--mac", wish.mac in (None, endpoint.mac)),
             ("--ifname", wish.interface in (None, endpoint.interface)),
-            ("--publish", all(any(p.means(mapping) for mapping in endpoint.ports) for p in wish.publish)),
+            ("--publish", all(any(p.means(m, endpoint.families) for m in endpoint.ports) for p in wish.publish)),
         )
         if not same
     ]
@@ -379,12 +392,13 @@ def plugged(endpoint: Endpoint, seen: Observed) -> bool:
 
 def _satisfies(network: Network, wish: Wish) -> bool:
     """Whether a network is what a wish asks for; what the wish leaves open matches any value."""
-    keys = ("driver", "internal", "icc", "masquerade", "mtu", "port_security")
+    keys = ("driver", "internal", "icc", "masquerade", "masquerade6", "mtu", "port_security")
     same = all(getattr(network, key) == getattr(wish, key) for key in keys)
     return (
         same
         and dict(network.labels) == dict(wish.labels)
-        and (not wish.subnets or {replace(s, last=None) for s in network.subnets} == set(wish.subnets))
+        and {replace(s, last=None) for s in network.subnets if s.family not in wish.open_families} == {*wish.subnets}
+        and {*wish.open_families} <= {*network.families}
         and wish.bridge in (None, network.bridge)
     )
 

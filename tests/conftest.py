@@ -26,14 +26,17 @@ STATE = Path("/var/lib/mydockernet")
 
 EBTABLES = ("ebtables", "ebtables-save", "ebtables-restore")
 FAKE = "run/fake"
-PROGRAMS = ("ip", "iptables", "iptables-restore", "iptables-save", "sysctl", "nsenter", "ss", *EBTABLES)
+IPTABLES = tuple(f"{program}{part}" for program in ("iptables", "ip6tables") for part in ("", "-restore", "-save"))
+PROGRAMS = ("ip", *IPTABLES, "sysctl", "nsenter", "nft", "ss", *EBTABLES)
 
 # All that is to be seen, in few processes, as this is done hundreds of times: @@ and @@@ stand between the parts.
 LOOK = """
 look() {
-    ip $1 -json -details address show && echo @@ && ip $1 -json -4 -batch - <<< $'route show table all\\nrule show'
+    ip $1 -json -details address show && echo @@ && ip $1 -json -batch - <<< $'route show table all\\nrule show' &&
+        ip $1 -6 -json rule show
 }
-look ""; echo @@@; iptables-save; echo @@; ebtables-save
+look ""; echo @@@; iptables-save; echo @@; ip6tables-save; echo @@; ebtables-save
+nft list table bridge mydockernet 2>/dev/null || :
 shopt -s nullglob
 for place in /run/netns/*; do
     if text=$(look "-n ${place##*/}"); then
@@ -57,6 +60,8 @@ ip address add 203.0.113.1/24 dev canary
 ip link set dev canary up
 iptables-restore --noflush <<'END'
 {CANARY_RULES}END
+ip6tables-restore --noflush <<'END'
+{CANARY_RULES.replace("203.0.113.9", "2001:db8:9::9")}END
 iptables -A FORWARD -i canary -j DROP
 """
 
@@ -140,13 +145,14 @@ class Host:
     def snapshot(self):
         """Links, addresses, routes and rules of the host, and links and routes in all named namespaces."""
         here, saved, *inside = self.sh(LOOK).stdout.split("@@@")
-        rules, frames = saved.split("@@")
+        rules, rules6, frames = saved.split("@@")
         named = (text.split("\n", 1) for text in inside)
         return {
             "host": _links_and_routes(here, inside=False),
             "inside": {name: _links_and_routes(text, inside=True) for name, text in named},
             "rules": _rules(rules),
-            "frames": sorted(line for line in frames.splitlines() if line.startswith(("-A", ":MY"))),
+            "rules6": _rules(rules6),
+            "frames": sorted(line for line in frames.splitlines() if line.startswith(("-A", ":MY", "\t"))),
         }
 
     def rules(self):
@@ -155,7 +161,10 @@ class Host:
 
     def sysctls(self):
         """The switches that count, of the host and of all named namespaces."""
-        keys = "net/ipv4/ip_forward net/ipv[46]/conf/*/{accept_ra,autoconf,disable_ipv6,route_localnet,rp_filter}"
+        keys = (
+            "net/ipv4/ip_forward net/ipv6/conf/all/forwarding "
+            "net/ipv[46]/conf/*/{accept_dad,accept_ra,autoconf,disable_ipv6,route_localnet,rp_filter}"
+        )
         one = f"cd /proc/sys; grep -H . {keys}"
         inside = f"echo $n; nsenter --net=/run/netns/$n bash -c '{one}'"
         return self.sh(f"{one}; for n in $(ls /run/netns); do {inside}; done").stdout
@@ -215,14 +224,16 @@ def _well(done, check):
 
 def _links_and_routes(text, inside):
     links, rest = text.split("@@")
-    routes, lookups = map(json.loads, rest.splitlines()[1:])
+    routes, lookups, lookups6 = map(json.loads, rest.splitlines()[1:])
     return {
         "links": {link["ifname"]: _link(link, inside) for link in json.loads(links)},
         "routes": sorted(
             str(sorted((k, str(v)) for k, v in route.items() if k in ("dst", "dev", "gateway", "table", "type")))
             for route in routes
+            # These follow from the MAC address, which is random for the host's end of a veth pair.
+            if not route["dst"].startswith(("fe80:", "ff00:"))
         ),
-        "lookups": sorted(map(str, lookups)),
+        "lookups": sorted(map(str, (*lookups, *lookups6))),
     }
 
 

@@ -34,8 +34,8 @@ def connect_arguments(parser: argparse.ArgumentParser) -> None:
 def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of an endpoint, which connect and run share."""
     many: dict[str, Any] = {"action": "append", "default": []}
-    parser.add_argument("--ip", metavar="IP", help="Address (default: the next free one)")
-    parser.add_argument("--ip6", metavar="IP", help="Not supported yet")
+    parser.add_argument("--ip", metavar="IP", help="IPv4 address (default: the next free one)")
+    parser.add_argument("--ip6", metavar="IP", help="IPv6 address (default: the next free one)")
     parser.add_argument("--mac", metavar="MAC", help="MAC address (default: 02:42 and the IPv4 address)")
     parser.add_argument(
         "--ifname", metavar="IF", help="Name of the interface inside the container (default: the first free ethN)"
@@ -61,29 +61,24 @@ def run_connect(args: argparse.Namespace) -> int:
 
     def result(outcome: Outcome) -> str:
         tell_chosen(outcome, wish.publish)
-        return _address(outcome)
+        return _addresses(outcome)
 
     return change(args, [(result, transitions.connect_word(args.network, wish, args.container))])
 
 
-def _address(outcome: Outcome) -> str:
-    """The first address of the new endpoint."""
+def _addresses(outcome: Outcome) -> str:
+    """The addresses of the new endpoint, one per line, IPv4 first."""
     before = {(network.name, e.name): e for network, e in model.endpoints(outcome.change.before.values())}
     after = model.endpoints(outcome.change.after.values())
-    return next((str(e.addresses[0]) for network, e in after if before.get((network.name, e.name)) != e), "")
+    new = (e for network, e in after if before.get((network.name, e.name)) != e)
+    return "\n".join(str(address) for endpoint in new for address in endpoint.addresses)
 
 
 def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace) -> Connection:
     """Read the values of connect's options. Raises Invalid with everything that is wrong with them."""
     problems: list[str] = []
-    if args.ip6:
-        problems.append(f"--ip6: {addressing.IPV6_LATER}")
-    ip = None
-    if args.ip is not None:
-        try:
-            ip = addressing.read_address(args.ip)
-        except ValueError as error:
-            problems.append(f"--ip: {error}")
+    ip = _address_of(args.ip, "--ip", 4, problems)
+    ip6 = _address_of(args.ip6, "--ip6", 6, problems)
     mac = args.mac.lower().replace("-", ":") if args.mac is not None else None
     if mac is not None:
         problems += model.mac_problems(mac)
@@ -103,12 +98,27 @@ def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace)
         name=name,
         namespace=namespace,
         ip=ip,
+        ip6=ip6,
         mac=mac,
         interface=args.ifname,
         publish=publish,
         labels=labels,
         default_route=not args.no_default_route,
     )
+
+
+def _address_of(word: str | None, option: str, family: int, problems: list[str]) -> model.Address | None:
+    """Read the address of an option, if it is given. Adds what is wrong with it to `problems`."""
+    if word is None:
+        return None
+    try:
+        address = addressing.read_address(word)
+    except ValueError as error:
+        problems.append(f"{option}: {error}")
+        return None
+    if address.version != family:
+        problems.append(f"{option}: {word} is an IPv{address.version} address")
+    return address
 
 
 def disconnect_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, names_of
 from mydockernet.cli.messages import report_all
 from mydockernet.cli.options import example
-from mydockernet.cli.values import filter_argument, read_filters, read_labels, store_of
+from mydockernet.cli.values import filter_argument, read_filters, read_labels, store_of, this_host
 from mydockernet.errors import Invalid
 from mydockernet.transitions import Wish
 
@@ -38,7 +38,9 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         help="Range to assign addresses from: CIDR or FIRST-LAST (default: the whole subnet)",
     )
     parser.add_argument("--reserve", metavar="[NAME=]IP", **many, help="Never assign this address to a container")
-    parser.add_argument("--ipv6", action="store_true", help="Not supported yet")
+    parser.add_argument(
+        "--ipv6", action="store_true", help="Dual stack: add an IPv6 subnet, and an IPv4 one, if none is given"
+    )
     parser.add_argument(
         "--internal", action="store_true", help="Isolate the network: no traffic to or from the outside"
     )
@@ -53,6 +55,7 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="Do not masquerade: packets leave the host with the container's address",
     )
+    parser.add_argument("--no-masquerade6", action="store_true", help="The same for IPv6 only")
     parser.add_argument("--mtu", metavar="N", help=f"MTU in bytes, {model.MTU_MIN} to {model.MTU_MAX} (default: 1500)")
     parser.add_argument(
         "--bridge-name", metavar="IF", help="Name of the bridge (default: the network's name, if valid)"
@@ -73,8 +76,6 @@ def _wish(args: argparse.Namespace) -> Wish:
     problems = [*docker_options.apply_keys(args), *model.name_problems(args.name), *model.driver_problems(args.driver)]
     if args.bridge_name is not None:
         problems += model.interface_problems(args.bridge_name)
-    if args.ipv6:
-        problems.append(f"--ipv6: {addressing.IPV6_LATER}")
     mtu = None
     if args.mtu is not None:
         try:
@@ -96,13 +97,17 @@ def _wish(args: argparse.Namespace) -> Wish:
             problems += error.messages
     if problems:
         raise Invalid(*problems)
+    if args.ipv6 and all(pool.block.version == 4 for pool in pools):
+        pools = (*pools, addressing.local_pool(this_host()))
     return Wish(
         name=args.name,
         driver=args.driver,
         subnets=subnets,
+        ipv6=args.ipv6,
         internal=args.internal,
         icc=not args.no_icc,
         masquerade=not args.no_masquerade,
+        masquerade6=not (args.no_masquerade or args.no_masquerade6),
         mtu=mtu,
         bridge=args.bridge_name,
         labels=labels,

@@ -35,19 +35,23 @@ def run_publish(args: argparse.Namespace) -> int:
     wishes = ports.read_specs(args.specs, "SPEC")
 
     def result(outcome: Outcome) -> str:
-        """The host address and ports of each new mapping, as in 0.0.0.0:8080."""
+        """The host addresses and ports of each new mapping, as in 0.0.0.0:8080."""
         tell_chosen(outcome, wishes)
-        return "\n".join(f"{mapping.host_ip or '0.0.0.0'}:{mapping.host_ports}" for mapping in _published(outcome))
+        return "\n".join(
+            f"{host}:{mapping.host_ports}"
+            for mapping, families in _published(outcome)
+            for host in ports.host_sides(mapping, families)
+        )
 
     return change(args, [(result, transitions.publish(args.network, args.container, wishes))])
 
 
-def _published(outcome: Outcome) -> list[model.PortMapping]:
-    """The new mappings."""
+def _published(outcome: Outcome) -> list[tuple[model.PortMapping, tuple[int, ...]]]:
+    """The new mappings, each with the address families of its container."""
     change = outcome.change
     before = {(network.name, e.name): e.ports for network, e in model.endpoints(change.before.values())}
     return [
-        mapping
+        (mapping, endpoint.families)
         for network, endpoint in model.endpoints(change.after.values())
         for mapping in endpoint.ports
         if mapping not in before.get((network.name, endpoint.name), ())
@@ -56,15 +60,13 @@ def _published(outcome: Outcome) -> list[model.PortMapping]:
 
 def tell_chosen(outcome: Outcome, wishes: Iterable[ports.PortWish]) -> None:
     """Print which host ports were chosen for the wishes that left them open."""
-    chosen = [
-        m
-        for m in _published(outcome)
-        if any(
-            wish.chooses and m.container_ports == wish.container_ports and m.protocol == wish.protocol
-            for wish in wishes
-        )
-    ]
-    tell(f"published {line}" for line in ports.shown(chosen))
+    wanted = {(wish.container_ports, wish.protocol) for wish in wishes if wish.chooses}
+    tell(
+        f"published {line}"
+        for mapping, families in _published(outcome)
+        if (mapping.container_ports, mapping.protocol) in wanted
+        for line in ports.shown([mapping], families)
+    )
 
 
 def port_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +85,7 @@ def run_port(args: argparse.Namespace) -> int:
         return report_all([*errors, no_network(args.network)])
     network = transitions.find_network(intent, args.network)
     endpoint = transitions.find_endpoint(network, args.container)
-    lines = [*ports.shown(endpoint.ports, inner)]
+    lines = [*ports.shown(endpoint.ports, endpoint.families, inner)]
     if inner and not lines:
         what = f"{inner[0]}/{inner[1]} is not published by {endpoint.name} on the network {network.name}"
         raise NotFound(what, hint=f"mydockernet port {network.name} {endpoint.name}")

@@ -46,7 +46,7 @@ def who_arguments(parser: argparse.ArgumentParser) -> None:
         "words",
         metavar="WORD",
         nargs="+",
-        help="IP address, PORT[/PROTOCOL], interface, MAC address, or rule as [TABLE/]CHAIN/NUMBER",
+        help="IP address, PORT[/PROTOCOL], interface, MAC address, or rule as [ip6tables/][TABLE/]CHAIN/NUMBER",
     )
     example(parser, "mydockernet create web --subnet 10.1.0.0/24", "mydockernet who 10.1.0.1 web FORWARD/1")
 
@@ -57,7 +57,8 @@ def run_who(args: argparse.Namespace) -> int:
 
     context = context_of(args)
     intent, errors = context.store.load_each()
-    seen = context.kernel.observe_sockets(context.kernel.observe(lenient=True))
+    seen = context.kernel.observe_rules6(context.kernel.observe(lenient=True), lenient=True)
+    seen = context.kernel.observe_sockets(seen)
     unknown = []
     for word in args.words:
         found = who.owners(word, intent, seen)

@@ -125,3 +125,11 @@ def context_of(args: argparse.Namespace) -> Context:
 
     kernel = Kernel(announce=announce) if args.verbose else Kernel()
     return Context(store_of(args), kernel, getattr(args, "lock_timeout", 0.0))
+
+
+def this_host() -> str:
+    """Return what distinguishes this host from others: its machine-id(5), or its name."""
+    try:
+        return Path("/etc/machine-id").read_text().strip() or os.uname().nodename
+    except OSError:
+        return os.uname().nodename

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from io import StringIO
 
+from mydockernet.dialects import iptables
 from mydockernet.dialects.fact import TAG, Link
 from mydockernet.errors import printable
 from mydockernet.model import Endpoint, Network
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from mydockernet.packets.hops import Hop
     from mydockernet.reports.doctor import Finding
 
-RULE_FIELDS = ("Owner", "Table", "Chain", "Number", "Packets", "Rule", "Why")
+RULE_FIELDS = ("Owner", "Program", "Table", "Chain", "Number", "Packets", "Rule", "Why")
 _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
 # Columns with short cells. In a narrow terminal only the others are made narrower, and keep LEAST characters.
-FIRM = {"CONTAINERS", "DRIVER", "FIELD", "NUMBER", "PACKETS", "PORT", "STATE", "TABLE"}
+FIRM = {"CONTAINERS", "DRIVER", "FIELD", "NUMBER", "PACKETS", "PORT", "PROGRAM", "STATE", "TABLE"}
 LEAST = 8
 LIST_FIELDS = ("Name", "Subnet", "Gateway", "Driver", "Containers", "State")
 PLACE_FIELDS = ("Name", "Network", "Addresses", "Ports", "State")
@@ -65,6 +66,7 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "Internal": network.internal,
         "ICC": network.icc,
         "Masquerade": network.masquerade,
+        "Masquerade6": network.masquerade6,
         "MTU": network.mtu,
         "Labels": dict(network.labels),
         "Containers": {endpoint.name: _endpoint_record(network, endpoint, shown) for endpoint in network.endpoints},
@@ -90,8 +92,9 @@ def rule_record(owned: OwnedRule) -> dict[str, Any]:
     """A rule as `rules` shows it."""
     return {
         "Owner": owned.owner,
-        "Table": owned.table,
-        "Chain": owned.chain,
+        "Program": iptables.PROGRAMS[owned.chain.family],
+        "Table": owned.chain.table,
+        "Chain": owned.chain.name,
         "Number": owned.number,
         "Packets": owned.rule.packets,
         "Bytes": owned.rule.bytes,
@@ -110,7 +113,8 @@ def rules_table(records: Sequence[dict[str, Any]], width: int | None, _trunc: bo
 def _rule_block(record: dict[str, Any], width: int) -> str:
     """A rule for a terminal: its place, as `who` reads it, its owner and counter; the rule; its reason."""
     owner, packets = record["Owner"], record["Packets"]
-    place = f"{record['Table']}/{record['Chain']}/{record['Number']}"
+    program = "" if record["Program"] == "iptables" else f"{record['Program']}/"
+    place = f"{program}{record['Table']}/{record['Chain']}/{record['Number']}"
     lines = [f"{place}  {owner}  {packets} packet{'' if packets == 1 else 's'}"]
     # The first line names the owner already.
     rule = record["Rule"].replace(f'-m comment --comment "{TAG}{owner}" ', "")
@@ -236,8 +240,11 @@ def _reach(record: dict[str, Any]) -> list[list[str]]:
         for mapping in container["Ports"]:
             host, _, port = mapping.rpartition(":")
             ip, _, host_port = host.rpartition(":")
-            if not ip:
-                rows.append([name, addresses, port, "anywhere: outside, the host, every container", f"*:{host_port}"])
+            if ip in ("", "0.0.0.0", "[::]"):
+                ipv6 = ip == "[::]" or (not ip and any(":" in address for address in container["Addresses"]))
+                own = "the host, but not on ::1" if ipv6 else "the host"
+                where = f"anywhere: outside, {own}, every container"
+                rows.append([name, addresses, port, where, f"{ip or '*'}:{host_port}"])
             elif ip.startswith("127."):
                 rows.append([name, addresses, port, "the host", host])
             else:

@@ -5,11 +5,13 @@ before it learns their MAC address, before the host sees their ARP, and before b
 
     nat PREROUTING ── -i VETH ─► MYDOCKERNET-VETH ─┬─ ARP from the container's own MAC and IP address   RETURN
                                                    ├─ IPv4 from them                                    RETURN
+                                                   ├─ IPv6 from them, or from its link-local address    RETURN
                                                    └─ anything else                                     DROP
 """
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from ipaddress import IPv6Address
 
 from mydockernet.dialects.fact import Argv, Fact, Observed, Step
 from mydockernet.errors import Failed
@@ -24,13 +26,17 @@ FrameRule = frozenset[tuple[str, str]]
 
 
 class PortFilter(Fact):
-    """The chain of a bridge port. With a `gateway_mac`, it allows frames only to the host, not to other ports."""
+    """The chain of a bridge port. With a `gateway_mac`, it allows frames only to the host, not to other ports.
+
+    `gateways` are the addresses that the container may then look for.
+    """
 
     veth: str
     endpoint: str
     mac: str
     addresses: tuple[Address, ...]
     gateway_mac: str | None = None
+    gateways: tuple[Address, ...] = ()
 
     @property
     def what(self) -> str:
@@ -107,7 +113,33 @@ class PortFilter(Fact):
                 for ip in v4
                 for to in to_host
             ),
+            *self._ipv6(to_host, only),
         )
+
+    def _ipv6(self, to_host: tuple[Argv, ...], only: str) -> Iterator[tuple[Argv, str]]:
+        """Yield the rules for IPv6. It has no ARP: a container looks for the host by a neighbor solicitation."""
+        own_mac, v6 = ("-p", "IPv6", "-s", self.mac), [a for a in self.addresses if a.version == 6]
+        solicits = ("--ip6-proto", "ipv6-icmp", "--ip6-icmp-type", "neighbour-solicitation")
+        groups = [_solicited(gateway) for gateway in self.gateways if gateway.version == 6 and self.gateway_mac]
+        for address in (*v6, link_local(self.mac)) if v6 else ():
+            source = ("--ip6-src", str(address))
+            for to in to_host:
+                why = f"Allow IPv6 from its own MAC and IP address{only}."
+                yield (*own_mac, *to, *source, "-j", "RETURN"), why
+            for group in groups:
+                why = "Allow it to ask for the MAC address of its gateway."
+                yield (*own_mac, "-d", group, *source, *solicits, "-j", "RETURN"), why
+
+
+def link_local(mac: str) -> IPv6Address:
+    """Return the link-local address that the kernel derives from a MAC address (RFC 4291, appendix A)."""
+    packed = bytes.fromhex(mac.replace(":", ""))
+    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes([packed[0] ^ 2]) + packed[1:3] + b"\xff\xfe" + packed[3:])
+
+
+def _solicited(address: Address) -> str:
+    """Return the MAC address of the group that asks for the holder of an address (RFC 4291, 2.7.1; RFC 2464, 7)."""
+    return ":".join(("33", "33", "ff", *(f"{byte:02x}" for byte in address.packed[-3:])))
 
 
 class StrayFilter(Fact):

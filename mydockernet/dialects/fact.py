@@ -23,7 +23,14 @@ GROUP = "28004"
 
 GROUP_INTERNAL = "28005"
 
+# The ports of bridges whose containers may use IPv6. Those of other bridges are in the group of their bridge.
+GROUP_IPV6_PORTS = "28006"
+
+GROUPS = (GROUP, GROUP_INTERNAL, GROUP_IPV6_PORTS)
+
 BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
+
+FORWARDING_6 = "net/ipv6/conf/all/forwarding"
 
 # The protocol of ip-route(8) and ip-rule(8) that marks routes and rules as mydockernet's.
 PROTOCOL = "28"
@@ -63,7 +70,10 @@ class Step(Value):
 
 
 class Link(Value):
-    """A network interface as `ip -json -details addr show` shows it. `flags` are those of a bridge port."""
+    """A network interface as `ip -json -details addr show` shows it. `flags` are those of a bridge port.
+
+    `advertised`: the kernel gave it an address or a default route that a router advertises (IPv6).
+    """
 
     name: str
     kind: str = ""
@@ -75,12 +85,14 @@ class Link(Value):
     master: str = ""
     flags: frozenset[str] = frozenset()
     addresses: frozenset[str] = frozenset()
+    advertised: bool = False
 
 
 class Route(Value):
     """A route, and its `line` as a user knows it.
 
-    `kind` is the type of ip-route(8), mostly unicast or local; `source` is the source address that it sets.
+    `kind` is the type of ip-route(8), mostly unicast or local; `source` is the source address that it sets; `protocol`
+    is what added it, as `kernel` or `ra`.
     """
 
     destination: IPNetwork
@@ -90,6 +102,7 @@ class Route(Value):
     kind: str = "unicast"
     source: str = ""
     table: str = "main"
+    protocol: str = ""
 
     @property
     def default(self) -> bool:
@@ -138,7 +151,9 @@ class Chain(Value):
 class Observed(Value):
     """What the kernel shows now, parsed once. `unread` lists what could not be read and is assumed absent.
 
-    `blind` means that this includes the rules of iptables, `frameless` those of ebtables. `inside` has the same for the
+    `blind` means that this includes the rules of iptables, `frameless` those of ebtables. `bridged` are the rules of
+    nftables about bridged frames; None if they were not observed. `neighbors` are the permanent ones, as interface,
+    address and MAC address. `inside` has the same for the
     namespaces of containers, by path. `frames` are the rules of ebtables by chain. `other` has the chains of the other
     variant of iptables, if it has any, and `variant` is the program that changes them.
     """
@@ -152,6 +167,8 @@ class Observed(Value):
     sockets: tuple[Socket, ...] = ()
     conntrack: bool = False
     frames: Mapping[str, tuple[frozenset[tuple[str, str]], ...]] = EMPTY
+    bridged: str | None = None
+    neighbors: frozenset[tuple[str, str, str]] = frozenset()
     lookups: frozenset[Lookup] = frozenset()
     unread: tuple[str, ...] = ()
     blind: bool = False
@@ -228,9 +245,17 @@ class Fact(Value, ABC):
         """Return the path of the namespace that `holds` must observe; empty for the host."""
         return self.netns
 
-    def sysctl(self) -> str:
-        """Return the sysctl that `holds` must observe; empty for none."""
-        return ""
+    def sysctls(self, seen: Observed) -> tuple[str, ...]:
+        """Return the sysctls that `holds` must observe, given the links and routes."""
+        return ()
+
+    def lookups6(self) -> bool:
+        """Whether `holds` must observe the routing rules for IPv6 of its namespace."""
+        return False
+
+    def bridged(self) -> bool:
+        """Whether `holds` must observe the rules of nftables about bridged frames."""
+        return False
 
     def frames(self) -> bool:
         """Whether `holds` must observe the rules of ebtables."""

@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from mydockernet.dialects.fact import (
     BRIDGE_CALLS_IPTABLES,
-    GROUP,
-    GROUP_INTERNAL,
+    GROUPS,
     TAG,
     Argv,
     Fact,
@@ -26,7 +25,7 @@ from mydockernet.value import field
 
 def is_ours(link: Link) -> bool:
     """Whether an interface carries a mark of mydockernet."""
-    return marked(link.alias) or (not link.alias and link.group in (GROUP, GROUP_INTERNAL))
+    return marked(link.alias) or (not link.alias and link.group in GROUPS)
 
 
 def owner(link: Link) -> str:
@@ -396,8 +395,8 @@ class Isolated(PortFlag):
     network. The rules of ebtables isolate the containers in either case.
     """
 
-    def sysctl(self) -> str:
-        return BRIDGE_CALLS_IPTABLES
+    def sysctls(self, seen: Observed) -> tuple[str, ...]:
+        return (BRIDGE_CALLS_IPTABLES,)
 
     def wanted(self, seen: Observed) -> bool:
         return self.on and seen.sysctls.get(BRIDGE_CALLS_IPTABLES) != "1"
@@ -418,7 +417,9 @@ class InterfaceAddress(Attribute):
         return link is not None and self.address in link.addresses
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(self.why, self._ip("address", "add", self.address, "dev", self.dev)),)
+        # Duplicate address detection would delay the first packet by a second or two.
+        now = ("nodad",) if ":" in self.address else ()
+        return (Step(self.why, self._ip("address", "add", self.address, "dev", self.dev, *now)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         return (
@@ -427,6 +428,30 @@ class InterfaceAddress(Attribute):
                 self._ip("address", "delete", self.address, "dev", self.dev),
             ),
         )
+
+
+class Neighbor(Attribute):
+    """A permanent entry of the neighbor table: no neighbor advertisement changes it (ip-neighbour(8))."""
+
+    address: str
+    mac: str
+    endpoint: str
+
+    @property
+    def what(self) -> str:
+        return f"neighbor: {self.address} at {self.mac} on {self._name}"
+
+    def holds(self, seen: Observed) -> bool:
+        return (self.dev, self.address, self.mac) in seen.at(self.netns).neighbors
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        why = f"Fix the MAC address of {self.endpoint}: no other container can then claim {self.address}."
+        entry = (self.address, "lladdr", self.mac, "dev", self.dev, "nud", "permanent")
+        return (Step(why, self._ip("neighbor", "replace", *entry)),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        why = f"Forget the MAC address of {self.endpoint}."
+        return (Step(why, self._ip("neighbor", "delete", self.address, "dev", self.dev)),)
 
 
 class Up(Attribute):
@@ -465,5 +490,8 @@ def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
 
 
 def foldable(argv: Argv) -> bool:
-    """Whether `batch` can combine a command with others. A batch has no quoting, so words that need it are excluded."""
-    return argv[:1] == ("ip",) and not any(c in word for word in argv for c in "#\"'\\ \t\r\n")
+    """Whether `batch` can combine a command with others. A batch has no quoting, so words that need it are excluded.
+
+    Nor has it options such as -6.
+    """
+    return argv[:1] == ("ip",) and argv[1:2] != ("-6",) and not any(c in word for word in argv for c in "#\"'\\ \t\r\n")

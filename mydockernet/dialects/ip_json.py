@@ -16,17 +16,20 @@ from mydockernet.dialects.fact import (
     Route,
 )
 from mydockernet.errors import Failed
-from mydockernet.model import (
-    IPNetwork,
-)
+from mydockernet.model import IPNetwork
+from mydockernet.value import replace
 
 # One process reads everything in a network namespace: with -batch, each line of the input is a command.
 READ: Argv = ("ip", "-json", "-details", "-batch", "-")
 
-HOST = "address show\nroute show table all\n"
+HOST = "address show\nroute show table all\nneighbor show nud permanent\n"
 
 # A container may have any number of routes: read only those that mydockernet needs.
 CONTAINER = f"address show\nroute show table all default\nroute show table all protocol {PROTOCOL}\nrule show\n"
+
+
+# A batch cannot ask for the rules of both families.
+READ_RULES_6: Argv = ("ip", "-6", "-json", "rule", "show")
 
 
 def ask_route(destination: str, source: str, inward: str) -> Argv:
@@ -43,17 +46,30 @@ def read(text: str) -> Observed:
     links: dict[str, Link] = {}
     routes: list[Route] = []
     lookups: list[Lookup] = []
+    neighbors: set[tuple[str, str, str]] = set()
     try:
         for raw in _objects(text):
             if "ifname" in raw:
                 links[str(raw["ifname"])] = _link(raw)
+            elif "lladdr" in raw:
+                neighbors.add((str(raw["dev"]), str(raw["dst"]), str(raw["lladdr"])))
             elif "dst" in raw:
                 routes += _route(raw)
             else:
                 lookups += _lookup(raw)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Failed(f"cannot parse the output of `{' '.join(READ)}`: {error!r}") from None
-    return Observed(links=links, routes=tuple(dict.fromkeys(routes)), lookups=frozenset(lookups))
+    advertised = {route.dev for route in routes if route.default and route.protocol == "ra"}
+    links = {
+        name: replace(link, advertised=True) if name in advertised and not link.advertised else link
+        for name, link in links.items()
+    }
+    return Observed(
+        links=links,
+        routes=tuple(dict.fromkeys(routes)),
+        lookups=frozenset(lookups),
+        neighbors=frozenset(neighbors),
+    )
 
 
 def read_route(text: str) -> Route:
@@ -92,15 +108,17 @@ def _link(raw: dict) -> Link:  # type: ignore[type-arg]
         master=str(raw.get("master", "")),
         flags=frozenset(flag for flag, on in details.get("info_slave_data", {}).items() if on is True),
         addresses=frozenset(addresses),
+        advertised=any("mngtmpaddr" in a for a in raw.get("addr_info", ())),
     )
 
 
 def _route(raw: dict) -> Iterator[Route]:  # type: ignore[type-arg]
     destination = str(raw["dst"])
     kind, table = str(raw.get("type", "unicast")), str(raw.get("table", "main"))
-    if kind in ("multicast", "broadcast"):
+    if kind in ("multicast", "broadcast", "anycast"):
         return
-    default = "::/0" if ":" in str(raw.get("gateway", "")) else "0.0.0.0/0"
+    # Only routes of IPv6 have a preference (RFC 4191).
+    default = "::/0" if "pref" in raw or ":" in str(raw.get("gateway", "")) else "0.0.0.0/0"
     network: IPNetwork = ipaddress.ip_network(default if destination == "default" else destination, strict=False)
     words = [*([kind] if kind != "unicast" else []), destination]
     words += [f"{word} {raw[key]}" for key, word in (("gateway", "via"), ("dev", "dev")) if key in raw]
@@ -113,6 +131,7 @@ def _route(raw: dict) -> Iterator[Route]:  # type: ignore[type-arg]
         kind,
         str(raw.get("prefsrc", "")),
         table,
+        str(raw.get("protocol", "")),
     )
 
 

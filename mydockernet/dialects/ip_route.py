@@ -44,7 +44,8 @@ class TableRoute(Attribute):
         return f"route: {self.destination} table {self.table} dev {self._name}"
 
     def holds(self, seen: Observed) -> bool:
-        wanted = ("0.0.0.0/0" if self.destination == "default" else self.destination, self.gateway, self.dev)
+        everywhere = "::/0" if ":" in self.gateway else "0.0.0.0/0"
+        wanted = (everywhere if self.destination == "default" else self.destination, self.gateway, self.dev)
         routes = seen.at(self.netns).routes
         return any(r.table == self.table and (str(r.destination), r.via, r.dev) == wanted for r in routes)
 
@@ -83,11 +84,18 @@ class SourceLookup(Fact):
             f"Use that table for packets from {self.source}. If they left by another network, the host would drop them "
             "as forged."
         )
-        return (Step(why, inside(self.netns, ("ip", "rule", "add", *self._words))),)
+        return (Step(why, self._command("add")),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         why = f"Delete the routing rule for {self.source}."
-        return (Step(why, inside(self.netns, ("ip", "rule", "delete", *self._words))),)
+        return (Step(why, self._command("delete")),)
+
+    def lookups6(self) -> bool:
+        return ":" in self.source
+
+    def _command(self, verb: str) -> Argv:
+        family = ("-6",) if ":" in self.source else ()
+        return inside(self.netns, ("ip", *family, "rule", verb, *self._words))
 
     @property
     def _lookup(self) -> Lookup:

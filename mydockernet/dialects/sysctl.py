@@ -28,8 +28,8 @@ class Sysctl(Fact):
     def within(self) -> str:
         return self.dev
 
-    def sysctl(self) -> str:
-        return self.key
+    def sysctls(self, seen: Observed) -> tuple[str, ...]:
+        return (self.key,)
 
     def holds(self, seen: Observed) -> bool:
         if self.key.startswith("net/ipv6/") and not seen.ipv6:
@@ -46,6 +46,50 @@ class Sysctl(Fact):
 
     def _set(self, value: str) -> Argv:
         return inside(self.netns, ("sysctl", "-w", f"{dotted(self.key)}={value}"))
+
+
+class RouterAdvertisements(Fact):
+    """Interfaces of the host that depend on router advertisements accept them while IPv6 forwarding is enabled.
+
+    The kernel ignores them then, and deletes the default routes that it has from them, unless accept_ra is 2
+    (ip-sysctl.rst of the kernel). An interface with 0 leaves them to a program, such as systemd-networkd.
+    """
+
+    @property
+    def what(self) -> str:
+        return "sysctl: accept_ra=2 on interfaces that depend on router advertisements"
+
+    @property
+    def difference(self) -> str:
+        return "an interface with a default route from a router advertisement does not accept those: accept_ra is not 2"
+
+    def sysctls(self, seen: Observed) -> tuple[str, ...]:
+        return tuple(_accept_ra(link.name) for link in seen.links.values() if link.advertised)
+
+    def holds(self, seen: Observed) -> bool:
+        return not self._ignoring(seen)
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        return tuple(
+            Step(
+                f"Keep accepting router advertisements on {dev}, which has its default route or its address from them: "
+                "with IPv6 forwarding the kernel would ignore them.",
+                ("sysctl", "-w", f"{dotted(_accept_ra(dev))}=2"),
+            )
+            for dev in self._ignoring(seen)
+        )
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return ()  # Forwarding stays enabled, too.
+
+    @staticmethod
+    def _ignoring(seen: Observed) -> list[str]:
+        links = (link.name for link in seen.links.values() if link.advertised)
+        return [name for name in links if seen.sysctls.get(_accept_ra(name)) == "1"]
+
+
+def _accept_ra(dev: str) -> str:
+    return f"net/ipv6/conf/{dev}/accept_ra"
 
 
 _SWAPPED = str.maketrans("/.", "./")

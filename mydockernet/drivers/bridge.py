@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterator
 
 from mydockernet import ruleset
 from mydockernet.dialects import ebtables, ip, ip_route
-from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, Fact
+from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, GROUP_IPV6_PORTS, Fact
 from mydockernet.dialects.sysctl import Sysctl
 from mydockernet.model import Endpoint, Network, attached, placed, way_out
 
 # A container on several networks has routing table 28000 + N for its Nth network.
 FIRST_TABLE = 28000
+NO_DAD = "Skip duplicate address detection, which takes a second or two: use the addresses"
 
 
 def bridge_facts(network: Network) -> Iterator[Fact]:
@@ -24,13 +25,19 @@ def bridge_facts(network: Network) -> Iterator[Fact]:
     yield ip.LinkGroup(network.bridge, _group(network))
     if network.mtu:
         yield ip.Mtu(network.bridge, network.mtu)
+    yield from _gateways(network, 4)
+
+
+def _gateways(network: Network, family: int) -> Iterator[Fact]:
+    """Yield the host's addresses of a family."""
     for subnet in network.subnets:
-        yield ip.InterfaceAddress(
-            network.bridge,
-            subnet.gateway_interface,
-            f"Give the host its address on {network.name}: the gateway of its containers. The prefix length also adds "
-            f"the route to {subnet.network}.",
-        )
+        if subnet.family == family:
+            yield ip.InterfaceAddress(
+                network.bridge,
+                subnet.gateway_interface,
+                f"Give the host its address on {network.name}: the gateway of its containers. The prefix length also "
+                f"adds the route to {subnet.network}.",
+            )
 
 
 def rule_facts(network: Network) -> Iterator[Fact]:
@@ -38,13 +45,13 @@ def rule_facts(network: Network) -> Iterator[Fact]:
     mappings = [mapping for _, endpoint in attached([network]) for mapping in endpoint.ports]
     for subnet in network.subnets:
         yield from ruleset.source_guard(network.owner, subnet.network, network.bridge)
-    if network.masquerade and not network.internal:
-        for subnet in network.subnets:
+    for subnet in network.subnets:
+        if network.masquerades(subnet.family):
             yield ruleset.masquerade(network.owner, subnet.network, network.bridge)
-    if mappings:
-        for subnet in network.subnets:
+    for subnet in network.subnets:
+        if any(mapping.serves(subnet.family) for mapping in mappings):
             yield ruleset.hairpin(network.owner, subnet.network, network.bridge)
-    if any(mapping.on_loopback for mapping in mappings):
+    if 4 in network.families and any(mapping.on_loopback for mapping in mappings):
         yield ruleset.from_loopback(network.owner, network.bridge)
 
 
@@ -52,7 +59,8 @@ def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
     """Yield the rules that publish ports of a container."""
     for mapping in endpoint.ports:
         for address in endpoint.addresses:
-            yield from ruleset.published(network.owner, endpoint.name, mapping, address)
+            if mapping.serves(address.version):
+                yield from ruleset.published(network.owner, endpoint.name, mapping, address)
 
 
 def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
@@ -66,10 +74,12 @@ def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
         yield ip.OwnNamespace(netns, netns.rpartition("/")[2])
     if network.checks_senders:
         to = None if network.icc else network.mac
-        yield ebtables.PortFilter(veth, name, endpoint.mac, endpoint.addresses, to)
-    yield ip.Veth(veth, network.owner, name, _group(network), dev, netns)
+        gateways = tuple(subnet.gateway for subnet, _ in placed(network, endpoint))
+        yield ebtables.PortFilter(veth, name, endpoint.mac, endpoint.addresses, to, gateways)
+    group = GROUP_IPV6_PORTS if 6 in network.families else _group(network)
+    yield ip.Veth(veth, network.owner, name, group, dev, netns)
     yield ip.Alias(veth, network.owner)
-    yield ip.LinkGroup(veth, _group(network))
+    yield ip.LinkGroup(veth, group)
     if network.mtu:
         yield ip.Mtu(veth, network.mtu)
     yield ip.Master(veth, network.bridge)
@@ -95,19 +105,29 @@ def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
 
 def bridge_switches(network: Network) -> Iterator[Fact]:
     """Yield the sysctls of a bridge."""
-    yield Sysctl(
-        f"net/ipv6/conf/{network.bridge}/disable_ipv6",
-        "1",
-        "Disable IPv6 on the bridge: no rule filters it. A container that enabled it could reach the host, or become "
-        "its default route by a router advertisement.",
-        dev=network.bridge,
-    )
-    if any(mapping.on_loopback for _, endpoint in attached([network]) for mapping in endpoint.ports):
+    bridge = network.bridge
+    if 6 in network.families:
+        for key, value, why in (
+            ("disable_ipv6", "0", "Enable IPv6 on the bridge."),
+            ("accept_ra", "0", "Ignore router advertisements of containers: one could become the host's router."),
+            ("accept_dad", "0", f"{NO_DAD} of the bridge at once."),
+        ):
+            yield Sysctl(f"net/ipv6/conf/{bridge}/{key}", value, why, dev=bridge)
+    else:
         yield Sysctl(
-            f"net/ipv4/conf/{network.bridge}/route_localnet",
+            f"net/ipv6/conf/{bridge}/disable_ipv6",
+            "1",
+            "Disable IPv6 on the bridge: no rule filters it. A container that enabled it could reach the host, or "
+            "become its default route by a router advertisement.",
+            dev=bridge,
+        )
+    mappings = (mapping for _, endpoint in attached([network]) for mapping in endpoint.ports)
+    if 4 in network.families and any(mapping.on_loopback for mapping in mappings):
+        yield Sysctl(
+            f"net/ipv4/conf/{bridge}/route_localnet",
             "1",
             "Allow packets from the host's 127.0.0.1 to leave by this bridge; the kernel drops them otherwise.",
-            dev=network.bridge,
+            dev=bridge,
             otherwise="0",
         )
 
@@ -115,23 +135,43 @@ def bridge_switches(network: Network) -> Iterator[Fact]:
 def cable_switches(endpoint: Endpoint) -> Iterator[Fact]:
     """Yield the sysctls of the host's end of a veth pair."""
     veth = endpoint.veth
-    yield Sysctl(f"net/ipv6/conf/{veth}/disable_ipv6", "1", "Disable IPv6 on the host's end too.", dev=veth)
+    why = "Disable IPv6 on the host's end: a port of a bridge needs no address."
+    yield Sysctl(f"net/ipv6/conf/{veth}/disable_ipv6", "1", why, dev=veth)
 
 
 def bridge_start(network: Network) -> Iterator[Fact]:
-    """Yield what enables the bridge."""
+    """Yield the addresses that need IPv6 to be enabled first, and what enables the bridge."""
+    yield from _gateways(network, 6)
     yield ip.Up(network.bridge, "Enable the bridge. Until then it forwards no frames.")
 
 
-def container_switches(endpoint: Endpoint, places: Collection[tuple[Network, Endpoint]]) -> Iterator[Fact]:
+def neighbors(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
+    """Yield the host's neighbor entries for a container, if it may send only from its own addresses.
+
+    ebtables checks the address that an ARP reply is about, but not that of a neighbor advertisement.
+    """
+    if network.checks_senders:
+        for address in endpoint.addresses:
+            if address.version == 6:
+                yield ip.Neighbor(network.bridge, str(address), endpoint.mac, endpoint.name)
+
+
+def container_switches(
+    network: Network, endpoint: Endpoint, places: Collection[tuple[Network, Endpoint]]
+) -> Iterator[Fact]:
     """Yield the sysctls of the container's end of a veth pair. `places` are all networks of the container."""
     veth, dev = endpoint.veth, endpoint.interface
     netns, name = endpoint.namespace.path, endpoint.name
-    for key, value, why in (
-        ("disable_ipv6", "1", f"Disable IPv6 in {name}: its network has none, and no rule filters it."),
+    on = 6 in network.families
+    keys = (
+        ("disable_ipv6", "0", f"Enable IPv6 in {name}.")
+        if on
+        else ("disable_ipv6", "1", f"Disable IPv6 in {name}: its network has none, and no rule filters it."),
         ("accept_ra", "0", "Ignore router advertisements."),
         ("autoconf", "0", "Do not configure addresses automatically."),
-    ):
+        *((("accept_dad", "0", f"{NO_DAD} at once."),) if on else ()),
+    )
+    for key, value, why in keys:
         yield Sysctl(f"net/ipv6/conf/{dev}/{key}", value, why, dev=veth, netns=netns)
     if len(places) > 1:
         yield Sysctl(

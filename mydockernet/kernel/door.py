@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 from mydockernet import variants
-from mydockernet.dialects import ebtables, ip, ip_json, iptables, ss, sysctl
-from mydockernet.dialects.fact import Argv, Chain, Observed, Route, Rule, Step
+from mydockernet.dialects import ebtables, ip, ip_json, iptables, nftables, ss, sysctl
+from mydockernet.dialects.fact import FORWARDING_6, Argv, Chain, Observed, Route, Rule, Step
 from mydockernet.dialects.fact import inside as in_netns
 from mydockernet.errors import CommandFailed, Failed, NotPermitted
 from mydockernet.kernel.handles import Handles
@@ -208,14 +208,43 @@ class Kernel:
                 )
                 raise CommandFailed(culprit.do if culprit else batch.argv, done.status, said)
 
-    def observe(self, families: Iterable[int] = (4,), lenient: bool = False) -> Observed:
-        """Read the links, routes and rules of the host.
+    def observe(self, lenient: bool = False) -> Observed:
+        """Read the links, routes and IPv4 rules of the host.
 
         With `lenient`, rules that this user may not read are assumed absent, and `unread` says so.
         Raises CommandFailed, or Failed for output that cannot be parsed.
         """
         conntrack = self.has("conntrack")
-        return self._observe_rules("", replace(self._observe_links(""), conntrack=conntrack), families, lenient)
+        return self._observe_rules("", replace(self._observe_links(""), conntrack=conntrack), (4,), lenient)
+
+    def observe_rules6(self, seen: Observed, lenient: bool = False) -> Observed:
+        """Add the rules of ip6tables, unless they are there already, or this host has no IPv6 or no ip6tables."""
+        program = iptables.PROGRAMS[6]
+        if not seen.ipv6 or not self.has(program) or any(chain.family == 6 for chain in seen.policies):
+            return seen
+        return self._observe_rules("", seen, (6,), lenient)
+
+    def observe_lookups6(self, seen: Observed, paths: Iterable[str], lenient: bool = False) -> Observed:
+        """Add the routing rules for IPv6 of the namespaces at these paths that were observed."""
+        inside, unread = dict(seen.inside), list(seen.unread)
+        for path in sorted({*paths} & {*inside}):
+            try:
+                found = ip_json.read(self._read(in_netns(path, ip_json.READ_RULES_6)))
+            except Failed as failure:
+                if not lenient:
+                    raise
+                unread.append(_short(failure))
+                continue
+            inside[path] = replace(inside[path], lookups=inside[path].lookups | found.lookups)
+        return replace(seen, inside=inside, unread=tuple(unread))
+
+    def observe_bridged(self, seen: Observed) -> Observed:
+        """Add the rules of nftables about bridged frames."""
+        return replace(seen, bridged=nftables.read(self.try_read(nftables.READ)))
+
+    def forwards6(self) -> bool:
+        """Return whether this host forwards IPv6."""
+        return read_sysctls((FORWARDING_6,)).get(FORWARDING_6) == "1"
 
     def observe_whole(self, seen: Observed, paths: Iterable[str]) -> Observed:
         """Add the rules and listening sockets of the host and of the namespaces at these paths."""
@@ -333,7 +362,9 @@ class Kernel:
             policies |= iptables.read_policies(family, text)
             if family == 4 and not netns:
                 seen = self._observe_other(seen, variants.is_legacy(text, _real_path("iptables-save")))
-        return replace(seen, chains=chains, policies=policies, unread=(*seen.unread, *unread), blind=bool(unread))
+        chains, policies = {**seen.chains, **chains}, {**seen.policies, **policies}
+        blind = seen.blind or bool(unread)
+        return replace(seen, chains=chains, policies=policies, unread=(*seen.unread, *unread), blind=blind)
 
     def _observe_other(self, seen: Observed, legacy: bool) -> Observed:
         """Add the rules of the variant of iptables that is not in use, if it has any."""

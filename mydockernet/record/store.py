@@ -320,6 +320,7 @@ def network_to_json(network: Network) -> dict[str, Any]:
         "internal": network.internal,
         "icc": network.icc,
         "masquerade": network.masquerade,
+        "masquerade6": network.masquerade6,
         "mtu": network.mtu,
         "labels": dict(network.labels),
         "endpoints": [_endpoint_to_json(endpoint) for endpoint in network.endpoints],
@@ -380,7 +381,8 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         labels=_labels(raw["labels"]),
         endpoints=tuple(map(_endpoint_from_json, raw["endpoints"])),
         realm=_string(raw["realm"]),
-        # Records of older versions have neither.
+        # Records of older versions have none of these.
+        masquerade6=_switch(raw.get("masquerade6", True)),
         port_security=_switch(raw.get("port_security", False)),
         mac=None if raw.get("mac") is None else _string(raw["mac"]),
     )

@@ -4,12 +4,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from mydockernet import plan
 from mydockernet.context import Context
-from mydockernet.dialects import iptables
-from mydockernet.dialects.fact import TAG, Fact, Observed, Rule
+from mydockernet.dialects import iptables, nftables
+from mydockernet.dialects.fact import TAG, Chain, Fact, Observed, Rule
 from mydockernet.errors import MydockernetError
 from mydockernet.kernel import namespaces
 from mydockernet.model import Endpoint, Network
-from mydockernet.value import Value
+from mydockernet.value import Value, replace
 
 NO_REASON = "No network of this record needs this rule."
 
@@ -18,8 +18,7 @@ class OwnedRule(Value):
     """A rule of mydockernet in the kernel: its owner, its place, and the reason for it."""
 
     owner: str
-    table: str
-    chain: str
+    chain: Chain
     number: int
     rule: Rule
     why: str
@@ -58,10 +57,14 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
     context.kernel.hold(within)
     seen = context.kernel.observe_inside(seen, sorted({namespace.path for namespace in within}), lenient=True)
     every = [*shared, *(fact for group in owned.values() for fact in group)]
-    wanted = {(fact.netns, fact.sysctl()) for fact in every if fact.sysctl()}
-    seen = context.kernel.observe_sysctls(seen, wanted, lenient=True)
-    if any(fact.frames() for fact in every):
+    sights = plan.to_look_at((), every, seen)
+    seen = context.kernel.observe_sysctls(seen, sights.sysctls, lenient=True)
+    if sights.ipv6:
+        seen = context.kernel.observe_rules6(seen, lenient=True)
+    if sights.frames:
         seen = context.kernel.observe_frames(seen, lenient=True)
+    seen = replace(seen, bridged=nftables.THERE)  # `check` reads that; here it would take a process.
+    seen = context.kernel.observe_lookups6(seen, sights.lookups6, lenient=True)
     found = tuple(_rules(every, seen))
     shown = tuple(_show(intent[name], owned, shared, found, seen) for name in sorted(intent))
     notes = tuple(f"cannot read everything: {why}; the state may be incomplete" for why in seen.unread)
@@ -74,7 +77,7 @@ def _rules(every: Iterable[Fact], seen: Observed) -> Iterator[OwnedRule]:
         for number, rule in enumerate(chain_rules, 1):
             if iptables.is_ours(rule):
                 why = reasons.get((chain, rule.spec), NO_REASON)
-                yield OwnedRule(rule.comment.removeprefix(TAG), chain.table, chain.name, number, rule, why)
+                yield OwnedRule(rule.comment.removeprefix(TAG), chain, number, rule, why)
 
 
 def _show(

@@ -6,17 +6,18 @@ from ipaddress import ip_address
 
 from mydockernet import model
 from mydockernet.dialects import iptables
-from mydockernet.dialects.fact import SHARED, TAG, Observed
+from mydockernet.dialects.fact import SHARED, TAG, Chain, Observed
 from mydockernet.model import Address, Endpoint, Intent, Network
 
 _PORT = re.compile(r":?(\d{1,5})(?:/(tcp|udp|sctp))?")
-_RULE = re.compile(r"(?:(\w+)[/ ])?([A-Za-z][\w-]*)[/ ](\d+)")
+_RULE = re.compile(r"(?:(ip6?tables)[/ ])?(?:(\w+)[/ ])?([A-Za-z][\w-]*)[/ ](\d+)")
 
 
 def owners(word: str, intent: Intent, seen: Observed) -> tuple[str, ...]:
     """Return the owners of a word, for people; none if it has no owner here.
 
-    `word` is an address, PORT[/PROTOCOL], an interface's name, a MAC address, or a rule as [TABLE/]CHAIN/NUMBER.
+    `word` is an address, PORT[/PROTOCOL], an interface's name, a MAC address, or a rule as
+    [ip6tables/][TABLE/]CHAIN/NUMBER.
     """
     try:
         return tuple(_of_address(ip_address(word), intent))
@@ -25,7 +26,8 @@ def owners(word: str, intent: Intent, seen: Observed) -> tuple[str, ...]:
     if port := _PORT.fullmatch(word):
         return tuple(_of_port(int(port[1]), port[2], intent, seen))
     if rule := _RULE.fullmatch(word):
-        return tuple(_of_rule(rule[1] or "filter", rule[2], int(rule[3]), seen))
+        chain = Chain(6 if rule[1] == iptables.PROGRAMS[6] else 4, rule[2] or "filter", rule[3])
+        return tuple(_of_rule(chain, int(rule[4]), seen))
     return tuple(_of_interface(word, intent, seen))
 
 
@@ -55,13 +57,13 @@ def _of_port(port: int, protocol: str | None, intent: Intent, seen: Observed) ->
             yield f"{socket.program}, listening on {socket.address or '*'}:{port}/{socket.protocol}"
 
 
-def _of_rule(table: str, name: str, number: int, seen: Observed) -> Iterator[str]:
-    for chain, chain_rules in seen.chains.items():
-        if (chain.table, chain.name) == (table, name) and 0 < number <= len(chain_rules):
-            rule = chain_rules[number - 1]
-            owner = rule.comment.removeprefix(TAG) if iptables.is_ours(rule) else ""
-            whose = {"": "another program", SHARED: "all networks"}.get(owner, f"network {owner}")
-            yield f"rule of {whose}: {rule.text}"
+def _of_rule(chain: Chain, number: int, seen: Observed) -> Iterator[str]:
+    found = seen.chains.get(chain, ())
+    if 0 < number <= len(found):
+        rule = found[number - 1]
+        owner = rule.comment.removeprefix(TAG) if iptables.is_ours(rule) else ""
+        whose = {"": "another program", SHARED: "all networks"}.get(owner, f"network {owner}")
+        yield f"rule of {whose}: {rule.text}"
 
 
 def _of_interface(name: str, intent: Intent, seen: Observed) -> Iterator[str]:

@@ -23,12 +23,28 @@ GOLDEN = {
         "true",
         "create web --subnet 10.1.0.0/16 --mtu 1400 --ip-range 10.1.2.0/24 --reserve printer=10.1.2.9",
     ),
+    "create-dual-stack": ("true", "create web --subnet 10.1.0.0/24 --subnet fd00:1::/64"),
+    "create-ipv6-only": ("true", "create web --subnet fd00:1::/64 --no-masquerade6"),
+    "create-dual-stack-no-icc": ("true", "create web --subnet 10.1.0.0/24 --subnet fd00:1::/64 --no-icc"),
     "create-two-subnets": ("true", "create web --subnet 10.1.0.0/24 --subnet 10.2.0.0/24"),
     "connect": (WEB, "connect web c1"),
     "connect-published": (WEB, "connect web c1 --publish 8080:80 --publish 127.0.0.1:5000-5002:53-55/udp"),
     "connect-no-icc": (TWO + "mydockernet create web --subnet 10.1.0.0/24 --no-icc", "connect web c1"),
     "connect-internal": (TWO + "mydockernet create web --subnet 10.1.0.0/24 --internal", "connect web c1"),
     "connect-a-second": (WEB + "mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1", "connect web c1"),
+    "connect-dual-stack": (
+        TWO + "mydockernet create web --subnet 10.1.0.0/24 --subnet fd00:1::/64",
+        "connect web c1 --ip6 fd00:1::9 --publish 8080:80 --publish 0.0.0.0:81:81 --publish [::]:5000-5001:53-54/udp",
+    ),
+    "connect-dual-stack-no-icc": (
+        TWO + "mydockernet create web --subnet 10.1.0.0/24 --subnet fd00:1::/64 --no-icc",
+        "connect web c1",
+    ),
+    "connect-a-second-dual-stack": (
+        TWO + "mydockernet create web --subnet 10.1.0.0/24 --subnet fd00:1::/64; "
+        "mydockernet create b --subnet 10.2.0.0/24 --subnet fd00:2::/64; mydockernet connect b c1",
+        "connect web c1",
+    ),
     "disconnect": (WEB + "mydockernet connect web c1 -p 8080:80", "disconnect web c1"),
     "remove": (WEB + "mydockernet connect web c1 -p 8080:80", "remove --force web"),
     "run": (WEB, "run web --name job -p 8080:80 -- echo hello"),
@@ -43,10 +59,13 @@ def test_the_plan_and_its_rules_are_those_that_were_read(bare_host, name):
     verb, *rest = words.split()
     script = bare_host.mydockernet([verb, "--dry-run", *rest]).stdout
     bare_host.run("sh", stdin=script)
-    saved = bare_host.run("iptables-save").stdout
-    rules = "\n".join(re.sub(r" \[\d+:\d+\]$", "", line) for line in saved.splitlines() if not line.startswith("#"))
+    rules = ""
+    for program in ("iptables-save", "ip6tables-save"):
+        saved = bare_host.run(program).stdout
+        lines = [re.sub(r" \[\d+:\d+\]$", "", line) for line in saved.splitlines() if not line.startswith("#")]
+        rules += "".join(f"{line}\n" for line in (f"$ {program}", *lines) if lines)
     script = re.sub(r'"inode": "[^"]+"', '"inode": "…"', re.sub(r"[0-9a-f]{64}", "…", script))
-    text = f"$ mydockernet {verb} --dry-run {' '.join(rest)}\n{script}\n$ iptables-save\n{rules}\n"
+    text = f"$ mydockernet {verb} --dry-run {' '.join(rest)}\n{script}\n{rules}"
     path = ROOT / "tests/golden" / f"{name}.txt"
     if os.environ.get("MYDOCKERNET_TEST_RENEW"):
         path.parent.mkdir(exist_ok=True)

@@ -156,7 +156,7 @@ def test_rules_tell_owner_reason_and_counters(three):
         "ccc",
         "@shared",
     }
-    assert three.mydockernet("rules").stdout.splitlines()[0].split()[:4] == ["OWNER", "TABLE", "CHAIN", "NUMBER"]
+    assert three.mydockernet("rules").stdout.splitlines()[0].split()[:4] == ["OWNER", "PROGRAM", "TABLE", "CHAIN"]
 
 
 def test_rules_give_each_rule_the_reason_of_its_own_chain(three):

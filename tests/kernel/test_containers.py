@@ -7,6 +7,8 @@ import pytest
 
 ADD = "for c in {}; do ip netns add $c; ip -n $c link set lo up; done; "
 WEB = ADD.format("c1 c2") + "mydockernet create web --subnet 10.1.0.0/24; "
+DUAL = ADD.format("c1 c2") + "mydockernet create web --subnet 10.1.0.0/24 --subnet fd00:1::/64; "
+SIX = ADD.format("c1 c2") + "mydockernet create web --subnet fd00:1::/64; "
 
 PLANS = {
     "connect": (WEB, "connect web c1"),
@@ -21,6 +23,21 @@ PLANS = {
         WEB + "mydockernet connect web c1; mydockernet create b --subnet 10.2.0.0/24",
         "connect b c1 -p 53:53/sctp",
     ),
+    "connect, both families": (DUAL, "connect web c1 -p 8080:80 -p [::]:53:53/udp -p 0.0.0.0:54:54/udp"),
+    "connect, IPv6 only": (SIX, "connect web c1 --ip6 fd00:1::77 -p 8080:80"),
+    "connect without icc, both families": (
+        WEB + "mydockernet create b --no-icc --subnet 10.2.0.0/24 --subnet fd00:2::/64",
+        "connect b c1",
+    ),
+    "connect to a second, both families": (
+        DUAL + "mydockernet connect web c1; mydockernet create b --subnet 10.2.0.0/24 --subnet fd00:2::/64",
+        "connect b c1",
+    ),
+    "create IPv6 beside IPv4": (WEB + "mydockernet connect web c1", "create d --ipv6"),
+    "disconnect, both families": (DUAL + "mydockernet connect web c1 -p 80:80", "disconnect web c1"),
+    "unpublish, both families": (DUAL + "mydockernet connect web c1 -p 80:80", "unpublish web c1 80:80"),
+    "remove IPv6 beside IPv4": (DUAL + "mydockernet create b; mydockernet connect web c1 -p 80:80", "rm -f web"),
+    "remove IPv4 beside IPv6": (SIX + "mydockernet create b; mydockernet connect b c1", "rm -f b"),
     "disconnect the first of two": (
         WEB + "mydockernet connect web c1; mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1",
         "disconnect web c1",
@@ -127,7 +144,13 @@ INVALID = [
     ("connect web c2 --ip 10.1.0.255", 4, "--ip: 10.1.0.255 is the network or broadcast address"),
     ("connect web c2 --ip 10.1.0.1", 4, "--ip: 10.1.0.1 is the gateway"),
     ("connect web c2 --ip 10.1.0.2", 4, '--ip: 10.1.0.2 is already in use by container "c1"'),
-    ("connect web c2 --ip6 fd00::1", 2, "--ip6: IPv6 is not supported yet"),
+    ("connect web c2 --ip6 fd00::1", 2, '--ip6: network "web" has no IPv6 subnet'),
+    ("connect web c2 --ip fd00::1", 2, "--ip: fd00::1 is an IPv6 address"),
+    ("connect web c2 -p [::]:80:80", 2, "[::]:80:80: the container has no IPv6 address on this network"),
+    ("connect six c2 --ip6 10.1.0.9", 2, "--ip6: 10.1.0.9 is an IPv4 address"),
+    ("connect six c2 --ip6 fd00:1::1", 4, "--ip6: fd00:1::1 is the gateway of fd00:1::/64"),
+    ("connect six c2 --ip6 fd00:2::1", 2, "--ip6: fd00:2::1 is not in fd00:1::/64"),
+    ("connect six c2 -p [2001:db8::9]:80:80", 2, "[2001:db8::9]:80:80: 2001:db8::9 is not an address of this host"),
     ("connect web c2 --mac 01:00:00:00:00:01", 2, '--mac: invalid MAC address "01:00:00:00:00:01"'),
     ("connect web c2 --mac 02:42:0a:01:00:02", 4, '--mac: 02:42:0a:01:00:02 is already in use by container "c1"'),
     ("connect web c2 --ifname ../x", 2, '--ifname: invalid interface name "../x"'),
@@ -140,7 +163,7 @@ INVALID = [
     ("connect web c2 -p 80-81:80-82", 2, '--publish: "80-81:80-82"'),
     ("connect web c2 -p 80:80/icmp", 2, '--publish: "80:80/icmp"'),
     ("connect web c2 -p 1.2.3:80:80", 2, '--publish: "1.2.3:80:80": "1.2.3" is not an IP address'),
-    ("connect web c2 -p [::1]:80:80", 2, '--publish: "[::1]:80:80": IPv6 is not supported yet'),
+    ("connect web c2 -p [::1]:80:80", 2, '--publish: "[::1]:80:80": the kernel cannot translate ::1'),
     ("connect web c2 -p 192.0.2.9:80:80", 2, "192.0.2.9:80:80: 192.0.2.9 is not an address of this host"),
     ("connect web c2 -p 8080:80", 4, '8080:80: port 8080/tcp is already in use by container "c1" on network "web"'),
     (
@@ -167,7 +190,8 @@ def test_each_invalid_value_is_named_and_touches_nothing(host):
     host.sh(
         WEB + ADD.format("c3") + "ip -n c3 link add dev x type bridge; ip -n c3 address add 10.9.0.2/24 dev x;"
         "ip -n c3 link set x up; ip -n c3 route add default via 10.9.0.1;"
-        "mydockernet create inside --internal; mydockernet connect web c1 -p 8080:80"
+        "mydockernet create inside --internal; mydockernet create six --subnet fd00:1::/64;"
+        "mydockernet connect web c1 -p 8080:80"
     )
     listen = 'import socket; s = socket.create_server(("203.0.113.1", 7777)); print("ready", flush=True); input()'
     before = host.everything()
@@ -183,7 +207,7 @@ def test_each_invalid_value_is_named_and_touches_nothing(host):
 
 def test_wrong_values_of_connect_are_reported_together(host):
     host.set_up(WEB)
-    done = host.fails("connect web c1 --ip x --mac y --ifname ../z --name .a -p 1:2:3:4 --label = --ip6 ::1", 2)
+    done = host.fails("connect web c1 --ip x --mac y --ifname ../z --name .a -p 1:2:3:4 --label = --ip6 z", 2)
     for option in ("--ip", "--mac", "--ifname", "--name", "--publish", "--label", "--ip6"):
         assert f"mydockernet: error: {option}: " in done.stderr
 

@@ -19,9 +19,13 @@ sysctl -qew net.bridge.bridge-nf-call-iptables=0
 for c in c1 c2; do ip netns add $c; done
 mydockernet create web --subnet 10.1.0.0/24 --mtu 1400 --no-icc
 mydockernet create b --subnet 10.2.0.0/24
+mydockernet create dual --subnet 10.3.0.0/24 --subnet fd00:3::/64
+mydockernet create six --subnet fd00:4::/64 --no-icc
 mydockernet connect web c1 -p 8080:80 -p 127.0.0.1:81:81/udp
 mydockernet connect b c1
 mydockernet connect web c2
+mydockernet connect dual c2 -p 8083:80
+mydockernet connect six c2
 ip -br link show master web | grep -o '^c1-[^@]*' > /run/veth
 """
 VETH = "$(cat /run/veth)"
@@ -108,6 +112,58 @@ LOSSES = {
         "nsenter --net=/run/netns/c1 sysctl -w net.ipv4.conf.eth1.rp_filter=1",
         "b: sysctl net.ipv4.conf.eth1.rp_filter",
     ),
+    "an IPv6 gateway's address": (
+        "ip -6 addr flush dev dual scope global",
+        "dual: missing address: fd00:3::1/64 on dual",
+    ),
+    "an IPv6 address": ("ip -n c2 -6 addr flush dev eth1 scope global", "dual: missing address: fd00:3::2/64 on eth1"),
+    "an IPv6 bridge, up": ("ip link set dev dual down", "dual: interface dual is down"),
+    "IPv6 of a bridge, on": (
+        "sysctl -w net.ipv6.conf.dual.disable_ipv6=1",
+        "sysctl net.ipv6.conf.dual.disable_ipv6 is not 0",
+    ),
+    "IPv6 inside, on": (
+        "nsenter --net=/run/netns/c2 sysctl -w net.ipv6.conf.eth1.disable_ipv6=1",
+        "sysctl net.ipv6.conf.eth1.disable_ipv6 in /run/netns/c2 is not 0",
+    ),
+    "router advertisements on a bridge": (
+        "sysctl -w net.ipv6.conf.dual.accept_ra=2",
+        "dual: sysctl net.ipv6.conf.dual.accept_ra is not 0",
+    ),
+    "forwarding of IPv6": (
+        "sysctl -w net.ipv6.conf.all.forwarding=0",
+        "@shared: sysctl net.ipv6.conf.all.forwarding is not 1",
+    ),
+    "an IPv6 lookup": (
+        "ip -n c2 -6 rule del priority 28002",
+        "dual: missing routing rule: from fd00:3::2 lookup 28002",
+    ),
+    "an IPv6 table": (
+        "ip -n c2 -6 route flush table 28002",
+        "dual: missing route: fd00:3::/64 table 28002 dev eth1 in /run/netns/c2",
+    ),
+    "an IPv6 default route": (
+        "ip -n c2 -6 route del default table 28002",
+        "dual: missing route: default table 28002 dev eth1",
+    ),
+    "the rule of nftables": (
+        "nft delete table bridge mydockernet",
+        "@shared: nftables table bridge mydockernet is missing or has changed",
+    ),
+    "the rule of nftables, changed": (
+        "nft add rule bridge mydockernet ports accept",
+        "@shared: nftables table bridge mydockernet is missing or has changed",
+    ),
+    "the IPv6 filter table": ("ip6tables -F", "@shared: missing rule: filter FORWARD -j MYDOCKERNET-FORWARD"),
+    "a rule of others before our jump, IPv6": (
+        "ip6tables -I FORWARD -i lo -j ACCEPT",
+        "@shared: misplaced rule: filter FORWARD -j MYDOCKERNET-FORWARD",
+        "ip6tables -D FORWARD -i lo -j ACCEPT",
+    ),
+    "the IPv6 rules": (
+        "for t in mangle nat filter; do ip6tables -t $t -F; ip6tables -t $t -X; done",
+        "@shared: missing chain: filter MYDOCKERNET-FORWARD",
+    ),
     "the filter table": ("iptables -F", "@shared: missing rule: filter FORWARD -j MYDOCKERNET-FORWARD"),
     "the nat table": (
         "iptables -t nat -F; iptables -t nat -X MYDOCKERNET-PORTS",
@@ -139,7 +195,11 @@ LOSSES = {
 def ours(host):
     """Links, routes and the rules that are mydockernet's; those of the canary may have been flushed with them."""
     seen = host.snapshot()
-    rules = {table: [rule for rule in body if "ydockernet" in rule.lower()] for table, body in seen["rules"].items()}
+    rules = {
+        (family, table): [rule for rule in body if "ydockernet" in rule.lower()]
+        for family in ("rules", "rules6")
+        for table, body in seen[family].items()
+    }
     rules = {table: body for table, body in rules.items() if body}
     return seen["host"], seen["inside"], rules, seen["frames"], host.sysctls()
 
@@ -182,16 +242,17 @@ def test_each_rule_that_is_lost_or_doubled_is_named_and_restored(host):
         if "mydockernet:" in rule
     ]
     assert len(rules) > 15
-    # Every fourth is lost and the one after it doubled; in the end each was both.
+    # Every fourth is lost and the one after it doubled; in the end each was both. The last must not stand with the first.
+    parts = 4 if (len(rules) - 1) % 4 else 5
     pairs = list(zip(rules, [*rules[1:], rules[0]], strict=True))
-    for part in range(4):
+    for part in range(parts):
         damage, told = [], []
-        for (table, rule), (other_table, other) in pairs[part::4]:
+        for (table, rule), (other_table, other) in pairs[part::parts]:
             owner, other_owner = (re.search(r"mydockernet:([\w@]+)", text)[1] for text in (rule, other))
             damage += [f"iptables -t {table} {rule.replace('-A', '-D', 1)}", f"iptables -t {other_table} {other}"]
             told += [f"{owner}: missing rule: ", f"{other_owner}: "]
         said = lose_and_repair(host, "; ".join(damage), *told, whole=whole)
-        assert said.count(": missing rule: ") == len(pairs[part::4])
+        assert said.count(": missing rule: ") == len(pairs[part::parts])
 
 
 def test_what_carries_our_mark_and_belongs_to_nothing_is_removed(host):
@@ -242,7 +303,8 @@ def test_a_container_whose_namespace_is_gone_is_detached_and_told(host):
     assert gone == [f"{n}: container c1 is detached: no namespace at /run/netns/c1" for n in ("b", "web")]
     done = host.mydockernet("repair")
     assert done.stdout == check.stdout
-    assert host.mydockernet(["list", "--format", "{{.Name}} {{.Containers}} {{.State}}"]).stdout == "b 1 up\nweb 2 up\n"
+    listed = host.mydockernet(["list", "--format", "{{.Name}} {{.Containers}} {{.State}}"]).stdout
+    assert listed == "b 1 up\ndual 1 up\nsix 1 up\nweb 2 up\n"
     assert host.mydockernet("repair --dry-run").stdout == NOTHING
     assert "10.1.0.2" not in str(host.rules())
 
@@ -257,6 +319,7 @@ def test_after_a_reboot_the_networks_are_there_again(new_host):
     assert "web: container c1 is detached: no namespace at /run/netns/c1\n" in check
     assert new.mydockernet("repair").stdout == check
     old.sh("mydockernet disconnect web c1; mydockernet disconnect b c1; mydockernet disconnect web c2")
+    old.sh("mydockernet disconnect dual c2; mydockernet disconnect six c2")
     old.sh("ip netns del c1; ip netns del c2")
     assert ours(new) == ours(old)
     assert new.mydockernet("check").stdout == ""
@@ -442,7 +505,7 @@ def test_two_state_folders_leave_each_other_alone(host):
     host.sh("mydockernet repair", env=other)
     assert "mydockernet:web@" in str(host.rules()["nat"])
     host.sh("mydockernet repair")
-    host.sh("mydockernet rm -f web b")
+    host.sh("mydockernet rm -f web b dual six")
     assert host.mydockernet("check", env=other).stdout == ""
     host.sh("mydockernet rm -f web", env=other)
     host.sh("ip netns del c1; ip netns del c2; ip netns del c3")

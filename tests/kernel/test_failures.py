@@ -6,6 +6,16 @@ CONTAINERS = "for c in c1 c2; do ip netns add $c; ip -n $c link set lo up; done;
 VERBS = {
     "create": ("true", "create web --subnet 10.1.0.0/24 --mtu 1400"),
     "create a second": ("mydockernet create other", "create web"),
+    "create, both families": ("true", "create web --ipv6"),
+    "remove, both families": ("mydockernet create other; mydockernet create web --ipv6", "remove web"),
+    "connect and publish, both families": (
+        CONTAINERS + "mydockernet create b --ipv6; mydockernet connect web c1",
+        "connect b c1 -p 8080:80",
+    ),
+    "disconnect, both families": (
+        CONTAINERS + "mydockernet create b --ipv6; mydockernet connect web c1; mydockernet connect b c1 -p 8080:80",
+        "disconnect b c1",
+    ),
     "remove": ("mydockernet create other; mydockernet create web", "remove web"),
     "remove the last": ("mydockernet create web", "remove web"),
     "prune": ("mydockernet create web", "prune"),
@@ -49,7 +59,7 @@ def test_a_command_that_fails_is_named_and_nothing_is_changed(host, verb):
             assert done.returncode == 1, (at, done)
             assert "failed with status 9: no such luck" in done.stderr
             assert done.stderr.startswith(
-                tuple(f"mydockernet: error: {p}" for p in ("ip", "sysctl", "nsenter", "ss", "ebtables"))
+                tuple(f"mydockernet: error: {p}" for p in ("ip", "sysctl", "nsenter", "nft", "ss", "ebtables"))
             )
             assert host.everything() == before, at
 

@@ -55,8 +55,9 @@ INVALID = [
     ("create web --subnet 10.1.0.0/32", 2, "--subnet: "),
     ("create web --subnet 127.1.0.0/24", 2, "--subnet: "),
     ("create web --subnet 10.1.0.255/24", 2, "--subnet: "),
-    ("create web --subnet fd00::/64", 2, "--subnet: fd00::/64: IPv6 is not supported yet"),
-    ("create web --ipv6", 2, "--ipv6: IPv6 is not supported yet"),
+    ("create web --subnet fe80::/64", 2, "--subnet: fe80::/64 includes loopback, link-local, multicast or reserved"),
+    ("create web --subnet fd00::/128", 2, "--subnet: fd00::/128 has no room for a gateway and a container"),
+    ("create web --subnet fd00::/64 --gateway fd00::", 2, "--gateway: fd00:: is the address of all routers"),
     ("create web --subnet 10.1.0.0/24 --gateway 10.2.0.1", 2, "--gateway: 10.2.0.1 is not in 10.1.0.0/24"),
     ("create web --subnet 10.1.0.0/24 --gateway 10.1.0.255", 2, "--gateway: 10.1.0.255"),
     (

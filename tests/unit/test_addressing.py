@@ -12,6 +12,7 @@ from mydockernet.addressing import (
     capacity,
     free_address,
     free_subnet,
+    local_pool,
     overlap,
     read_pools,
     read_subnets,
@@ -60,8 +61,17 @@ WRONG = [
     ({"subnets": ["x/24"]}, "--subnet: "),
     ({"subnets": ["10.1.0.0/32"]}, "--subnet: 10.1.0.0/32 has no room"),
     ({"subnets": ["127.0.0.0/24"]}, "--subnet: 127.0.0.0/24 includes loopback"),
-    ({"subnets": ["224.1.0.0/24"]}, "includes loopback, multicast or reserved addresses"),
-    ({"subnets": ["fd00::/64"]}, "--subnet: fd00::/64: IPv6 is not supported yet"),
+    ({"subnets": ["224.1.0.0/24"]}, "includes loopback, link-local, multicast or reserved addresses"),
+    ({"subnets": ["fe80::/64"]}, "includes loopback, link-local, multicast or reserved addresses"),
+    ({"subnets": ["fd00::/128"]}, "--subnet: fd00::/128 has no room for a gateway and a container: use /127 or larger"),
+    ({"subnets": ["fe80::1%eth0/64"]}, "--subnet: "),
+    ({"gateways": ["fd00::1"]}, "--gateway: fd00::1 is not in 10.1.0.0/24"),
+    (
+        {"subnets": ["fd00::/64"], "gateways": ["fd00::"]},
+        "--gateway: fd00:: is the address of all routers of fd00::/64",
+    ),
+    ({"ranges": ["10.1.0.2-fd00::1"]}, "--ip-range: 10.1.0.2-fd00::1: the addresses are of different families"),
+    ({"reserved": ["fe80::1%eth0"]}, '--reserve: "fe80::1%eth0": an address with an interface is valid on one link'),
     ({"subnets": ["10.1.0.255/24"]}, "the gateway is the broadcast address"),
     (
         {"subnets": ["10.1.0.0/24", "10.1.0.128/25"]},
@@ -97,9 +107,34 @@ def test_all_wrong_words_are_told_at_once():
 def test_pools_are_read():
     (one, two) = read_pools("10.208.0.0/12/26, 192.168.0.0/16")
     assert (str(one.block), one.prefixlen, two.prefixlen) == ("10.208.0.0/12", 26, 24)
-    for wrong in ("", "x", "10.0.0.0/8/4", "10.0.0.0/8/31", "fd00::/8", "127.0.0.0/8", "10.0.0.1/8"):
+    for wrong in ("", "x", "10.0.0.0/8/4", "10.0.0.0/8/31", "fd00::/8/127", "fe80::/64", "127.0.0.0/8", "10.0.0.1/8"):
         with pytest.raises(Invalid, match="MYDOCKERNET_POOLS"):
             read_pools(wrong)
+
+
+def test_a_pool_of_ipv6_gives_subnets_of_64_bits():
+    pools = (*DEFAULT_POOLS, *read_pools("fd12:3456:789a::/48"))
+    assert str(free_subnet(pools, [], 6).network) == "fd12:3456:789a::/64"
+    assert str(free_subnet(pools, taken("fd12:3456:789a::/64"), 6).network) == "fd12:3456:789a:1::/64"
+    assert str(free_subnet(pools, taken("fd12:3456:789a::/64")).network) == "10.208.0.0/24"
+    with pytest.raises(Conflict, match="no free subnet is left in the pools: they have none of IPv6"):
+        free_subnet(DEFAULT_POOLS, [], 6)
+
+
+def test_each_host_has_its_own_local_pool():
+    one, other = local_pool("one"), local_pool("other")
+    assert one == local_pool("one") != other
+    assert one.block.subnet_of(ipaddress.ip_network("fd00::/8"))
+    assert (one.block.prefixlen, one.prefixlen) == (48, 64)
+
+
+def test_an_ipv6_subnet_has_no_broadcast_address():
+    (found,) = read("fd00::/120")
+    assert (found.gateway, capacity(found)) == (ip("fd00::1"), 254)
+    assert unusable(found, ip("fd00::ff")) == ""
+    assert unusable(found, ip("fd00::")) == "the address of all routers of fd00::/120"
+    (small,) = read("fd00::/127")
+    assert (small.gateway, str(free_address(small, []))) == (ip("fd00::"), "fd00::1")
 
 
 def taken(*blocks):

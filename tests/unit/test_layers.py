@@ -30,6 +30,7 @@ ORDER = [
     "dialects.ss",
     "dialects.iptables",
     "dialects.ebtables",
+    "dialects.nftables",
     "dialects.sysctl",
     "ruleset",
     "variants",
@@ -74,7 +75,7 @@ ORDER = [
     "cli.main",
     "__main__",
 ]
-OTHER_DIALECTS = "dialects.ip_json dialects.ss dialects.iptables dialects.ebtables dialects.sysctl"
+OTHER_DIALECTS = "dialects.ip_json dialects.ss dialects.iptables dialects.ebtables dialects.nftables dialects.sysctl"
 # Siblings: none of these knows another one of its line. What all dialects speak of is in dialects.fact.
 SIBLINGS = (
     f"dialects.ip {OTHER_DIALECTS}",

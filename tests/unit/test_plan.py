@@ -53,9 +53,10 @@ MASQUERADE = (
 def test_the_first_network():
     made = commands({}, intent(network()), Observed())
     shared = [line for line in made if line not in (*BRIDGE, GUARD, MASQUERADE, *START)]
-    forwarding = shared.pop()
+    forwarding, frames = shared.pop(), shared.pop()
     assert forwarding == "sysctl -w net.ipv4.ip_forward=1"
-    assert made == [*BRIDGE, *shared, GUARD, MASQUERADE, forwarding, *START]
+    assert "meta iifgroup { 28004, 28005 } meta protocol { 8021ad, 8021q, ip6 } drop" in frames
+    assert made == [*BRIDGE, *shared, GUARD, MASQUERADE, frames, forwarding, *START]
     owner = "-m comment --comment mydockernet:@shared -j"
     forward = "iptables -t filter -A MYDOCKERNET-FORWARD"
     mangle = forward.replace("filter", "mangle")

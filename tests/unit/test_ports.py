@@ -13,11 +13,16 @@ from mydockernet.model import PortMapping, PortRange
 from tests.unit.values import mapping
 
 ip = ipaddress.ip_address
-HOST = [ip("192.0.2.1")]
+HOST = [ip("192.0.2.1"), ip("2001:db8::1")]
 
 
-def choose(*words, taken=(), addresses=HOST):
-    return [str(found) for found in ports.choose(ports.read_specs(words, "SPEC"), taken, addresses)]
+def choose(*words, taken=(), addresses=HOST, families=(4, 6)):
+    return [str(found) for found in ports.choose(ports.read_specs(words, "SPEC"), taken, addresses, families)]
+
+
+def choose_one(word):
+    (found,) = ports.choose(ports.read_specs([word], "SPEC"), (), HOST, (4, 6))
+    return found
 
 
 @pytest.mark.parametrize(
@@ -30,7 +35,10 @@ def choose(*words, taken=(), addresses=HOST):
         ("127.0.0.1:8080:80", "127.0.0.1:8080:80/tcp"),
         ("127.0.0.1::80", "127.0.0.1:32768:80/tcp"),
         ("192.0.2.1:1:1", "192.0.2.1:1:1/tcp"),
-        ("0.0.0.0:80:80", "80:80/tcp"),
+        ("0.0.0.0:80:80", "0.0.0.0:80:80/tcp"),
+        ("[::]:80:80", "[::]:80:80/tcp"),
+        ("[2001:db8::1]:80:80", "[2001:db8::1]:80:80/tcp"),
+        ("[2001:db8::1]::80", "[2001:db8::1]:32768:80/tcp"),
         (":80:80", None),
         ("9000-9002:80-82", "9000-9002:80-82/tcp"),
         ("80-82", "32768-32770:80-82/tcp"),
@@ -43,6 +51,52 @@ def test_a_spec_is_read_as_docker_reads_it(word, chosen):
             choose(word)
     else:
         assert choose(word) == [chosen]
+
+
+def test_a_host_address_is_of_a_family_that_the_container_has():
+    for word, family in (("[::]:80:80", 6), ("0.0.0.0:80:80", 4), ("192.0.2.1:80:80", 4)):
+        other = 10 - family
+        with pytest.raises(Invalid, match=f"the container has no IPv{family} address on this network"):
+            choose(word, families=[other])
+    for word, what in (("[::1]:80:80", "the kernel cannot translate ::1"), ("[fe80::1]:80:80", "one link only")):
+        with pytest.raises(Invalid, match=what):
+            choose(word)
+
+
+def test_a_port_on_all_addresses_of_one_family_leaves_it_to_the_other():
+    taken = [ports.held(choose_one("0.0.0.0:80:80"), "x")]
+    assert choose("[::]:80:80", taken=taken) == ["[::]:80:80/tcp"]
+    for word in ("80:80", "192.0.2.1:80:80", "0.0.0.0:80:80"):
+        with pytest.raises(Conflict):
+            choose(word, taken=taken)
+
+
+@pytest.mark.parametrize(
+    ("word", "mapping", "families", "means"),
+    [
+        ("8080:80", "[::]:8080:80", (4, 6), True),
+        ("0.0.0.0:8080:80", "8080:80", (4,), True),
+        ("0.0.0.0:8080:80", "8080:80", (4, 6), False),
+        ("[::]:8080:80", "8080:80", (6,), True),
+        ("[::]:8080:80", "0.0.0.0:8080:80", (4, 6), False),
+    ],
+)
+def test_all_addresses_of_a_family_are_all_addresses_of_a_container_that_has_no_other(word, mapping, families, means):
+    (wish,) = ports.read_specs([word], "SPEC")
+    assert wish.means(choose_one(mapping), families) == means
+
+
+@pytest.mark.parametrize(
+    ("word", "families", "lines"),
+    [
+        ("8080:80", (4,), ["80/tcp -> 0.0.0.0:8080"]),
+        ("8080:80", (4, 6), ["80/tcp -> 0.0.0.0:8080", "80/tcp -> [::]:8080"]),
+        ("[2001:db8::1]:8080:80", (4, 6), ["80/tcp -> [2001:db8::1]:8080"]),
+    ],
+)
+def test_a_port_is_shown_as_docker_shows_it(word, families, lines):
+    assert list(ports.shown([choose_one(word)], families)) == lines
+    assert list(ports.shown([choose_one(word)], families, (80, "tcp"))) == [line[10:] for line in lines]
 
 
 NONSENSE = "|:|x|0:80|80:0|65536|80:80:80:80|80-70:80-70|1-2:1-3|80/icmp|[::1]:80:80|1.2.3:80:80|80 |٨٠|-80|80-"
@@ -88,7 +142,7 @@ MAPPINGS = st.builds(
         host, PortRange(span[0], span[0] + span[2]), PortRange(span[1], span[1] + span[2]), protocol
     ),
     RANGES,
-    st.none() | st.ip_addresses(v=4).filter(lambda a: not a.is_unspecified),
+    st.none() | st.ip_addresses().filter(lambda a: a.version == 4 or not (a.is_loopback or a.is_link_local)),
     st.sampled_from(["tcp", "udp", "sctp"]),
 )
 
@@ -96,8 +150,8 @@ MAPPINGS = st.builds(
 @given(MAPPINGS)
 def test_what_is_printed_can_be_read_again(found):
     (wish,) = ports.read_specs([str(found)], "SPEC")
-    assert wish.means(found)
-    assert ports.choose([wish], (), [found.host_ip]) == (found,)
+    assert wish.means(found, (4, 6))
+    assert ports.choose([wish], (), [found.host_ip], (4, 6)) == (found,)
 
 
 @given(MAPPINGS, MAPPINGS)

@@ -2,7 +2,7 @@
 
 import ipaddress
 
-from mydockernet.dialects import ebtables, iptables
+from mydockernet.dialects import ebtables, iptables, nftables
 from mydockernet.dialects.fact import Chain, Link, Lookup, Observed, Route, Rule
 from mydockernet.model import Endpoint, Namespace, Network, PortMapping, PortRange, Subnet
 from mydockernet.value import replace
@@ -16,15 +16,19 @@ def subnet(text="10.1.0.0/24"):
 
 
 def network(name="web", text="10.1.0.0/24", *endpoints, **more):
-    return Network(name, more.pop("bridge", name), (subnet(text),), endpoints=endpoints, **{"mac": BRIDGE_MAC, **more})
+    """A network; its text has a subnet, or one of each family."""
+    subnets = tuple(map(subnet, text.split()))
+    return Network(name, more.pop("bridge", name), subnets, endpoints=endpoints, **{"mac": BRIDGE_MAC, **more})
 
 
 def endpoint(name="c1", address="10.1.0.2", **more):
-    packed = ipaddress.ip_address(address).packed
+    """An endpoint with an address, or one of each family."""
+    addresses = tuple(map(ipaddress.ip_address, address.split()))
+    packed = addresses[0].packed[-4:]
     return Endpoint(
         name,
         more.pop("namespace", Namespace(f"/run/netns/{name}", f"4:{sum(name.encode())}")),
-        (ipaddress.ip_address(address),),
+        addresses,
         ":".join(f"{byte:02x}" for byte in (2, 0x42, *packed)),
         more.pop("interface", "eth0"),
         more.pop("veth", f"{name}-{packed[1]:02x}{packed[3]:02x}"),
@@ -61,10 +65,12 @@ class Machine:
             key, _, value = argv[2].partition("=")
             here = here.with_sysctls({key.translate(str.maketrans("/.", "./")): value})
         elif argv[0] == "ip":
-            here = self.ip(here, argv[1:])
+            here = self.ip(here, [word for word in argv[1:] if word not in ("-6", "nodad")])
         elif argv[0] == "ebtables":
             here = replace(here, frames=self.ebtables(dict(here.frames), argv[3:]))
-        elif argv[0] == "iptables":
+        elif argv[0] == "nft":
+            here = replace(here, bridged=nftables.THERE if "{" in argv[1] else "")
+        elif argv[0] in ("iptables", "ip6tables"):
             here = replace(here, chains=self.iptables(dict(here.chains), argv))
         else:
             raise AssertionError(argv)
@@ -112,10 +118,10 @@ class Machine:
             case ("address", "add", address, "dev", name):
                 return self.change(here, name, addresses=here.links[name].addresses | {address})
             case ("route", "add", "default", "via", via, "dev", dev):
-                route = Route(ipaddress.ip_network("0.0.0.0/0"), via, dev, f"default via {via} dev {dev}")
+                route = Route(everywhere(via), via, dev, f"default via {via} dev {dev}")
                 return replace(here, routes=(*here.routes, route))
             case ("route", "add", to, *via, "dev", dev, "table", table, "protocol", "28"):
-                where = ipaddress.ip_network("0.0.0.0/0" if to == "default" else to)
+                where = everywhere(via[1]) if to == "default" else ipaddress.ip_network(to)
                 route = Route(where, "".join(via[1:]), dev, " ".join(words), table=table)
                 return replace(here, routes=(*here.routes, route))
             case ("route", "delete", to, *_, "dev", dev, "table", table, "protocol", "28"):
@@ -155,9 +161,9 @@ class Machine:
 
     @staticmethod
     def iptables(chains, argv):
-        _, _, table, verb, name, *words, wait = argv
+        program, _, table, verb, name, *words, wait = argv
         assert wait == "--wait"
-        chain = Chain(4, table, name)
+        chain = Chain(6 if program == "ip6tables" else 4, table, name)
         if verb == "-N":
             assert chain not in chains
             return {**chains, chain: ()}
@@ -175,6 +181,10 @@ class Machine:
             assert at <= len(body)
             body.insert(len(body) if verb == "-A" else at, rule)
         return {**chains, chain: tuple(body)}
+
+
+def everywhere(via):
+    return ipaddress.ip_network("::/0" if ":" in via else "0.0.0.0/0")
 
 
 def containers(*names):

@@ -56,6 +56,7 @@ def test_a_table_that_no_terminal_so_narrow_could_hold_has_no_borders():
 
 
 RULE = {
+    "Program": "iptables",
     "Owner": "web",
     "Table": "nat",
     "Chain": "POSTROUTING",
@@ -83,7 +84,7 @@ def test_rules_in_a_terminal_are_a_list_that_fits():
 
 def test_rules_in_a_pipe_are_one_line_each():
     header, row = views.rules_table([RULE], None).splitlines()
-    assert header.split() == ["OWNER", "TABLE", "CHAIN", "NUMBER", "PACKETS", "RULE", "WHY"]
+    assert header.split() == ["OWNER", "PROGRAM", "TABLE", "CHAIN", "NUMBER", "PACKETS", "RULE", "WHY"]
     assert RULE["Rule"] in row
 
 

@@ -159,7 +159,7 @@ def changed(**values):
 
 
 # What a record of an older version does not have.
-LATER = {"port_security": False, "mac": None}
+LATER = {"port_security": False, "mac": None, "masquerade6": True}
 
 BROKEN = {
     "empty": ("", "not JSON"),
