@@ -245,7 +245,7 @@ def _goal(begun: tuple[Intent, ...], target: Intent, mends: Scope | None = None)
         concerns.append(plan.concern_of(network for intent in (*begun, target) for network in scoped(intent, mends)))
     networks = frozenset(name for concern in concerns for name in concern.networks)
     containers = frozenset(key for concern in concerns for key in concern.containers)
-    return Goal(begun, target, Concern(networks, containers), mends)
+    return Goal(begun, target, Concern(networks, containers, ipv6=any(c.ipv6 for c in concerns)), mends)
 
 
 def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> Facing:
@@ -261,7 +261,7 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
         and not endpoint.detached
         and not namespaces.alive(endpoint.namespace)
     )
-    concern = Concern(concern.networks, concern.containers, lost)
+    concern = replace(concern, lost=lost)
     had = tuple(dict.fromkeys(fact for intent in goal.begun for fact in plan.facts(intent, concern)))
     want = plan.facts(goal.target, concern)
     known = [network.bridge for intent in (*goal.begun, goal.target) for network in intent.values()]

@@ -24,11 +24,13 @@ class Concern(Value):
     """What a plan covers: networks by name, containers by the key of their namespace.
 
     `lost` are endpoints (network, name) whose container is gone: their veth pairs are neither created nor deleted.
+    `ipv6`: one of these networks has IPv6, or had it; otherwise the shared rules of IPv6 stay as they are.
     """
 
     networks: frozenset[str]
     containers: frozenset[str]
     lost: frozenset[Place] = frozenset()
+    ipv6: bool = True
 
 
 class Scope(Value):
@@ -67,7 +69,11 @@ class Change(Value):
             {(network.name, endpoint) for network, endpoint in endpoints(side.values())}
             for side in (self.before, self.after)
         )
-        return Concern(frozenset(self.after), frozenset(endpoint.namespace.key for _, endpoint in before ^ after))
+        return Concern(
+            frozenset(self.after),
+            frozenset(endpoint.namespace.key for _, endpoint in before ^ after),
+            ipv6=any(6 in network.families for network in (*self.before.values(), *self.after.values()) if network),
+        )
 
     @property
     def left(self) -> tuple[tuple[Network, Endpoint], ...]:
@@ -107,7 +113,7 @@ def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
     return (
         *(fact for network in networks for fact in bridge.bridge_facts(network)),
         *_by_program(
-            *shared_rules(intent),
+            *(fact for fact in shared_rules(intent) if concern.ipv6 or family(fact) != 6),
             *(fact for network in networks for fact in bridge.rule_facts(network)),
             *(fact for places in containers.values() for place in places for fact in bridge.port_facts(*place)),
         ),
@@ -321,11 +327,7 @@ def kept_for(strangers: Collection[Link], begun: Iterable[Intent]) -> Iterator[F
     """Yield the shared facts of some intents that bridges of other state directories need, too, and which stay."""
     ipv6 = {link.name for link in strangers if any(":" in a and not a.startswith("fe80:") for a in link.addresses)}
     for fact in (fact for intent in begun for fact in shared_facts(intent) if strangers):
-        if fact.bridged():
-            needed = len(ipv6) < len(strangers)
-        else:
-            needed = bool(ipv6) or family(fact) != 6
-        if needed:
+        if len(ipv6) < len(strangers) if fact.bridged() else ipv6 or family(fact) != 6:
             yield fact
 
 

@@ -32,17 +32,19 @@ class Sysctl(Fact):
         return (self.key,)
 
     def holds(self, seen: Observed) -> bool:
-        if self.key.startswith("net/ipv6/") and not seen.ipv6:
-            return True  # A kernel without IPv6 has no such key.
-        return seen.at(self.netns).sysctls.get(self.key) == self.value
+        return self._pointless(seen) or seen.at(self.netns).sysctls.get(self.key) == self.value
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(self.why, self._set(self.value)),)
+        return () if self._pointless(seen) else (Step(self.why, self._set(self.value)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         if not self.otherwise:
             return ()
         return (Step(f"Reset {dotted(self.key)}.", self._set(self.otherwise)),)
+
+    def _pointless(self, seen: Observed) -> bool:
+        """Whether it is about IPv6, in a kernel that has none: there is no such key."""
+        return self.key.startswith("net/ipv6/") and not seen.ipv6
 
     def _set(self, value: str) -> Argv:
         return inside(self.netns, ("sysctl", "-w", f"{dotted(self.key)}={value}"))

@@ -2,7 +2,8 @@
 
     outside 192.0.2.2 ─── 192.0.2.1 HOST 198.51.100.1 ─── 198.51.100.2 neighbour
 
-outside has routes to the containers' own addresses; neighbour has one to 127.0.0.1: both by way of the host.
+All have addresses of both families; over_ipv6() returns that of IPv6 for one of IPv4. outside has routes to the
+containers' own addresses; neighbour has one to 127.0.0.1: both by way of the host.
 """
 
 import functools
@@ -20,32 +21,56 @@ A, B, INTERNAL = "10.1.0", "10.2.0", "10.3.0"
 # How strict the host, and what it will have later, is about the way by which a packet comes.
 STRICTNESS = "for key in /proc/sys/net/ipv4/conf/*/rp_filter; do echo {} > $key; done\n"
 
+# The networks and hosts of IPv6 that stand for those of IPv4.
+OVER_IPV6 = {
+    "10.1.0.": "fd00:1::",
+    "10.2.0.": "fd00:2::",
+    "10.3.0.": "fd00:3::",
+    "192.0.2.": "2001:db8:1::",
+    "198.51.100.": "2001:db8:2::",
+    "127.0.0.": "::",
+    "0.0.0.0": "::",
+}
+
+
+def over_ipv6(text):
+    """The same text with the addresses of IPv6 instead of those of IPv4."""
+    return functools.reduce(lambda text, pair: text.replace(*pair), OVER_IPV6.items(), text)
+
+
 PLACES = "outside neighbour a1 a2 b1 i1 i2"
 # The kernel refuses udp by ICMP, and only so often a second: all that is asked at once would find some of it dropped.
 TOPOLOGY = f"""
 for n in {PLACES}; do ip netns add $n; done
-sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratelimit=0
+sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 ip -batch - <<'END'
 link add dev up1 type veth peer name eth0 netns outside
 link add dev up2 type veth peer name eth0 netns neighbour
 address add {HOST}/24 dev up1
+address add {over_ipv6(HOST)}/64 dev up1 nodad
 link set dev up1 up
 address add 198.51.100.1/24 dev up2
+address add 2001:db8:2::1/64 dev up2 nodad
 link set dev up2 up
 END
 ip -n outside -batch - <<'END'
 address add 192.0.2.2/24 dev eth0
+address add 2001:db8:1::2/64 dev eth0 nodad
 link set dev eth0 up
 link set dev lo up
 route add {A}.0/24 via {HOST}
 route add {B}.0/24 via {HOST}
 route add {INTERNAL}.0/24 via {HOST}
 route add 198.51.100.0/24 via {HOST}
+route add fd00::/16 via {over_ipv6(HOST)}
+route add 2001:db8:2::/64 via {over_ipv6(HOST)}
 END
 ip -n neighbour -batch - <<'END'
 address add 198.51.100.2/24 dev eth0
+address add 2001:db8:2::2/64 dev eth0 nodad
 link set dev eth0 up
 route add 192.0.2.0/24 via 198.51.100.1
+route add 2001:db8:1::/64 via 2001:db8:2::1
 END
 """
 # An attacker's own: 127.0.0.1 is somebody else's address, and goes out by the gateway.
@@ -58,9 +83,9 @@ ATTACKERS_LOOPBACK = LOOPBACK_ELSEWHERE.format("neighbour", "198.51.100.1", "eth
 # Else publishing a hundred ports asks it to forget the flows of each, one process a port.
 NO_CONNTRACK = "mount --bind /dev/null $(command -v conntrack || echo /dev/null)\n"
 VERBS = f"""
-create a --subnet {A}.0/24
-create b --subnet {B}.0/24
-create i --subnet {INTERNAL}.0/24 --internal
+create a --subnet {A}.0/24 --subnet fd00:1::/64
+create b --subnet {B}.0/24 --subnet fd00:2::/64
+create i --subnet {INTERNAL}.0/24 --subnet fd00:3::/64 --internal
 connect a a1 -p 8080:80 -p 8080:80/udp -p 127.0.0.1:8081:80 -p 127.0.0.1:8081:80/udp
 connect a a2
 connect b b1
@@ -104,14 +129,16 @@ class Lab:
         self.listeners = []
         host.sh(TOPOLOGY + ATTACKERS_LOOPBACK + before)
         make(host)
-        host.sh(f"ip -n i1 route add default via {INTERNAL}.1")
+        host.sh(f"ip -n i1 route add default via {INTERNAL}.1; ip -n i1 route add default via fd00:3::1")
         self.listen_everywhere()
 
     def listen_everywhere(self):
         everywhere = [[name, name, "0.0.0.0", port] for name in PLACES.split() for port in (80, 81)]
         own = [["outside", "outside", "0.0.0.0", 8080]]
         own += [["", "host", address, 82] for address in ("127.0.0.1", f"{INTERNAL}.1")]
-        self._start(PEER, "listen", json.dumps([one for one in everywhere if one[0] != "neighbour"] + own))
+        places = [one for one in everywhere if one[0] != "neighbour"] + own
+        places += [[netns, name, over_ipv6(address), port] for netns, name, address, port in places]
+        self._start(PEER, "listen", json.dumps(places))
 
     def listen(self, netns, name, *places):
         there = [(netns, name, address, int(port)) for address, port in (place.rsplit(":", 1) for place in places)]

@@ -38,9 +38,12 @@ def enter(netns):
     os.close(netns)
 
 
-def make_socket(netns, protocol):
+def make_socket(netns, protocol, address):
     with inside(netns):
-        return socket.socket(socket.AF_INET, KINDS[protocol])
+        made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, KINDS[protocol])
+        if ":" in address:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        return made
 
 
 def serve_tcp(name, server):
@@ -59,7 +62,7 @@ def serve_udp(name, server):
 def listen(places):
     for netns, name, address, port in json.loads(places):
         for protocol, serve in (("tcp", serve_tcp), ("udp", serve_udp)):
-            server = make_socket(netns, protocol)
+            server = make_socket(netns, protocol, address)
             if protocol == "tcp":
                 server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             server.bind((address, port))
@@ -87,7 +90,7 @@ def ask(question):
 
 
 def probe():
-    questions = [(make_socket(netns, rest[0]), *rest) for netns, *rest in json.load(sys.stdin)]
+    questions = [(make_socket(netns, rest[0], rest[1]), *rest) for netns, *rest in json.load(sys.stdin)]
     with ThreadPoolExecutor(max_workers=len(questions)) as pool:
         print(json.dumps(list(pool.map(ask, questions))))
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.kernel.lab import HOST, A
-from tests.kernel.test_reachability import REACH, matrix
+from tests.kernel.test_reachability import BOTH, matrix
 
 BESIDE = ROOT / ".venv/beside"
 PATHS = [str(BESIDE / "usr/sbin"), str(BESIDE / "usr/bin"), str(BESIDE / "usr/lib/podman"), "/usr/lib/podman"]
@@ -74,9 +74,9 @@ def test_docker_and_mydockernet_leave_each_other_alone(beside):
     for bridged in "01":
         # Where the kernel has no br_netfilter, it is off in both.
         host.sh(f"sysctl -qew net.bridge.bridge-nf-call-iptables={bridged}")
-        assert matrix(lab) == REACH
+        assert matrix(lab) == BOTH
     only_moved(host)
-    assert matrix(lab) == REACH
+    assert matrix(lab) == BOTH
 
     before = theirs(host)
     host.sh("mydockernet create late; mydockernet publish a a2 9090:80; mydockernet rm late; mydockernet repair")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.kernel.lab import HOST, INTERNAL, A, B, made_by_verbs
+from tests.kernel.lab import HOST, INTERNAL, A, B, made_by_verbs, over_ipv6
 
 # From a place, to an address and port: what is answered, over tcp and udp. None stands for any caller.
 REACH = {
@@ -36,14 +36,25 @@ REACH = {
     ("outside", f"{INTERNAL}.2", 81): "dropped",
     ("a1", f"{INTERNAL}.2", 81): "dropped",
 }
+# The same over IPv6, but for loopback: the kernel translates no packet to ::1, so no port is published there.
+REACH_6 = {
+    (netns, over_ipv6(address), port): over_ipv6(said)
+    for (netns, address, port), said in REACH.items()
+    if not address.startswith("127.")
+} | {
+    ("", "::1", 8080): "refused",
+    ("", "::1", 82): "host ::1",
+    ("neighbour", "::1", 82): "dropped",
+}
+BOTH = REACH | REACH_6
 FIREWALLS = {
     "alone": "",
-    "FORWARD policy DROP": "iptables -P FORWARD DROP",
-    "an admin's own DROP before": "iptables -A FORWARD -j DROP",
+    "FORWARD policy DROP": "iptables -P FORWARD DROP; ip6tables -P FORWARD DROP",
+    "an admin's own DROP before": "iptables -A FORWARD -j DROP; ip6tables -A FORWARD -j DROP",
 }
 
 
-def matrix(lab, reach=REACH):
+def matrix(lab, reach=BOTH):
     """The answers to all of these questions, asked at once."""
     return dict(zip(reach, lab.ask_at_once(reach), strict=True))
 
@@ -53,8 +64,14 @@ def matrix(lab, reach=REACH):
 def test_who_reaches_whom(make_lab, firewall, bridged, rp_filter):
     lab = make_lab(firewall, made_by_verbs)
     # Where the kernel has no br_netfilter, it is off in both.
-    lab.host.sh(f"sysctl -qew net.bridge.bridge-nf-call-iptables={bridged}")
+    keys = [f"net.bridge.bridge-nf-call-{program}={bridged}" for program in ("iptables", "ip6tables")]
+    lab.host.sh(f"sysctl -qew {' '.join(keys)}")
     lab.host.sh(f"for key in /proc/sys/net/ipv4/conf/*/rp_filter; do echo {rp_filter} > $key; done")
-    assert matrix(lab) == REACH
+    assert matrix(lab) == BOTH
+    damage = "for t in mangle nat filter; do iptables -t $t -F; ip6tables -t $t -F; done; nft flush ruleset"
+    if rp_filter == "1":
+        lab.host.sh(damage + "; " + firewall)
+        lab.host.mydockernet("repair")
+        assert matrix(lab) == BOTH
     lab.host.sh("mydockernet rm -f a b i")
     assert "ydockernet" not in str(lab.host.snapshot()).lower()
