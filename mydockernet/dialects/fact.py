@@ -28,7 +28,8 @@ GROUP_IPV6_PORTS = "28006"
 
 GROUPS = (GROUP, GROUP_INTERNAL, GROUP_IPV6_PORTS)
 
-BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
+# br_netfilter, by address family.
+BRIDGE_CALLS = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
 
 FORWARDING_6 = "net/ipv6/conf/all/forwarding"
 
@@ -103,6 +104,11 @@ class Route(Value):
     source: str = ""
     table: str = "main"
     protocol: str = ""
+
+    @property
+    def family(self) -> int:
+        """The address family: 4 or 6."""
+        return self.destination.version
 
     @property
     def default(self) -> bool:

@@ -6,7 +6,7 @@ Formats: ip(8), ip-link(8), ip-address(8), ip-route(8), ss(8); the JSON as print
 from collections.abc import Collection, Iterator, Sequence
 
 from mydockernet.dialects.fact import (
-    BRIDGE_CALLS_IPTABLES,
+    BRIDGE_CALLS,
     GROUPS,
     TAG,
     Argv,
@@ -392,14 +392,16 @@ class Isolated(PortFlag):
     """The flag of a port that reaches the host but no other isolated port. It is off while br_netfilter is enabled.
 
     br_netfilter translates published ports on the bridge itself, and an isolated port could not reach those of its own
-    network. The rules of ebtables isolate the containers in either case.
+    network. The rules of ebtables isolate the containers in either case. `families` are those of the network.
     """
 
+    families: tuple[int, ...] = field(default=(4,), kw_only=True)
+
     def sysctls(self, seen: Observed) -> tuple[str, ...]:
-        return (BRIDGE_CALLS_IPTABLES,)
+        return tuple(BRIDGE_CALLS[family] for family in self.families)
 
     def wanted(self, seen: Observed) -> bool:
-        return self.on and seen.sysctls.get(BRIDGE_CALLS_IPTABLES) != "1"
+        return self.on and all(seen.sysctls.get(key) != "1" for key in self.sysctls(seen))
 
 
 class InterfaceAddress(Attribute):

@@ -84,13 +84,11 @@ def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
         yield ip.Mtu(veth, network.mtu)
     yield ip.Master(veth, network.bridge)
     # On a network of an older version, whose bridge has no fixed MAC address, ebtables does not isolate the containers.
-    isolated = ip.Isolated if network.mac else ip.PortFlag
-    yield isolated(
-        veth,
-        "isolated",
-        not network.icc,
-        "Isolate the port: it can reach the host, but no other isolated port.",
-    )
+    why = "Isolate the port: it can reach the host, but no other isolated port."
+    if network.mac:
+        yield ip.Isolated(veth, "isolated", not network.icc, why, families=network.families)
+    else:
+        yield ip.PortFlag(veth, "isolated", not network.icc, why)
     yield ip.PortFlag(
         veth, "bcast_flood", network.icc, "Do not forward broadcasts of other containers to this port.", default=True
     )

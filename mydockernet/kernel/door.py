@@ -253,7 +253,8 @@ class Kernel:
         for path in {*paths} & {*inside}:
             try:
                 sockets = ss.read_sockets(self._read(in_netns(path, ss.READ_SOCKETS)))
-                inside[path] = replace(self._observe_rules(path, inside[path], (4,), lenient=True), sockets=sockets)
+                families = (4, 6) if any(chain.family == 6 for chain in seen.policies) else (4,)
+                inside[path] = replace(self._observe_rules(path, inside[path], families, lenient=True), sockets=sockets)
             except Failed as failure:
                 unread.append(_short(failure))
         return replace(seen, inside=inside, unread=tuple(unread))

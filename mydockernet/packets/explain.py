@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from mydockernet import model
 from mydockernet.addressing import read_address
 from mydockernet.context import Context
-from mydockernet.dialects.fact import Observed, inside
+from mydockernet.dialects.fact import BRIDGE_CALLS, Observed, inside
 from mydockernet.errors import Invalid, NotFound, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.model import PORT_MAX, PORT_MIN, Intent
 from mydockernet.packets import nft
 from mydockernet.packets.hooks import Sight
 from mydockernet.packets.hops import STOPS, Hop, Party, Question
-from mydockernet.packets.host import BRIDGE_CALLS_IPTABLES, FORWARDING, AskRoute, Ended
+from mydockernet.packets.host import FORWARDING, AskRoute, Ended
 from mydockernet.packets.walk import Walk
 from mydockernet.value import replace
 
@@ -25,7 +25,7 @@ def answer(context: Context, source: str, target: str) -> tuple[tuple[Hop, ...],
     """
     door = context.kernel
     intent = context.store.load()
-    seen = door.observe(lenient=True)
+    seen = door.observe_rules6(door.observe(lenient=True), lenient=True)
     question = read_question(source, target, intent, seen)
     places = (*question.source.places, *question.target.places)
     # A published port may lead to any container.
@@ -43,7 +43,7 @@ def answer(context: Context, source: str, target: str) -> tuple[tuple[Hop, ...],
 def _switches(intent: Intent, seen: Observed) -> Iterator[tuple[str, str]]:
     """Yield the sysctls that matter: those of the host, and those in containers on several networks."""
     bridges = {network.bridge for network in intent.values()}
-    yield from (("", key) for key in (FORWARDING, BRIDGE_CALLS_IPTABLES))
+    yield from (("", key) for key in (*FORWARDING.values(), *BRIDGE_CALLS.values()))
     yield from (("", f"net/ipv4/conf/{bridge}/route_localnet") for bridge in bridges)
     devices = {*bridges, *(route.dev for route in seen.routes)} & {*seen.links}
     yield from (("", f"net/ipv4/conf/{dev}/rp_filter") for dev in ("all", *devices))
@@ -54,8 +54,11 @@ def _switches(intent: Intent, seen: Observed) -> Iterator[tuple[str, str]]:
 
 
 def read_question(source: str, target: str, intent: Intent, seen: Observed) -> Question:
-    """Parse `FROM` and `TO[:PORT[/tcp|udp|sctp]]`; a container may be NETWORK/NAME. Raises NotFound, Invalid."""
-    name, colon, rest = target.rpartition(":")
+    """Parse `FROM` and `TO[:PORT[/tcp|udp|sctp]]`; a container may be NETWORK/NAME. Raises NotFound, Invalid.
+
+    An IPv6 address with a port is in brackets.
+    """
+    name, colon, rest = ("", "", "") if _is_address(target) else target.rpartition(":")
     port, slash, protocol = rest.partition("/")
     if colon and not (port.isdecimal() and PORT_MIN <= int(port) <= PORT_MAX):
         raise Invalid(f"TO: {quoted(target)}: {quoted(port)} is not a port")
@@ -67,12 +70,19 @@ def read_question(source: str, target: str, intent: Intent, seen: Observed) -> Q
     return Question(*ends, protocol or "tcp", int(port))
 
 
+def _is_address(word: str) -> bool:
+    try:
+        return bool(read_address(word))
+    except ValueError:
+        return False
+
+
 def _party(option: str, word: str, intent: Intent, seen: Observed) -> Party:
     everywhere = list(model.endpoints(intent.values()))
     if word == "host":
         return Party(word, host=True)
     try:
-        address = read_address(word)
+        address = read_address(word.removeprefix("[").removesuffix("]"))
     except ValueError:
         address = None
     network = ""

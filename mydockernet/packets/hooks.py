@@ -41,18 +41,18 @@ class Sight(Value):
     seen: Observed = Observed()
     rulesets: Mapping[str, nft.Ruleset] = EMPTY
 
-    def gates(self, netns: str, hook: str, frames: bool = False) -> tuple[Gate, ...]:
-        """Return all gates at a hook, in order. With `frames`, those of a bridge for frames between its ports."""
-        found = self._of_nft(netns, hook, ("bridge",)) if frames else self._all(netns, hook)
+    def gates(self, netns: str, hook: str, family: int, frames: bool = False) -> tuple[Gate, ...]:
+        """Return all gates at a hook for an address family, in order. With `frames`, those of the ports of a bridge."""
+        found = self._of_nft(netns, hook, ("bridge",)) if frames else self._all(netns, hook, family)
         return tuple(sorted(found, key=lambda gate: gate.priority))
 
-    def _all(self, netns: str, hook: str) -> Iterator[Gate]:
+    def _all(self, netns: str, hook: str, family: int) -> Iterator[Gate]:
         seen = self.seen.at(netns)
         for table, priority in PRIORITIES[hook].items():
             yield Gate(priority, table, partial(netfilter.ask, seen, table, hook))
-            if seen.other is not None:
+            if seen.other is not None and family == 4:
                 yield Gate(priority, table, partial(self._other, seen, table, hook))
-        yield from self._of_nft(netns, hook, ("ip", "inet"))
+        yield from self._of_nft(netns, hook, ("ip" if family == 4 else "ip6", "inet"))
 
     @staticmethod
     def _other(seen: Observed, table: str, hook: str, packet: Packet) -> Verdict:

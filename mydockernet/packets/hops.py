@@ -3,7 +3,7 @@
 from mydockernet import ruleset
 from mydockernet.dialects import iptables
 from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, Argv, inside
-from mydockernet.model import Address, Endpoint, Network, PortMapping
+from mydockernet.model import Address, Endpoint, Network, PortMapping, bracketed
 from mydockernet.packets import netfilter, nft
 from mydockernet.packets.hooks import Verdict
 from mydockernet.packets.packet import Packet
@@ -41,12 +41,26 @@ class Party(Value):
 
 
 class Question(Value):
-    """The arguments of `explain`. Without a port, the packet is that of ping (icmp)."""
+    """The arguments of `explain`. Without a port, the packet is that of ping."""
 
     source: Party
     target: Party
-    protocol: str = "icmp"
+    protocol: str = ""
     port: int | None = None
+
+    @property
+    def family(self) -> int:
+        """The address family: that of an address of an end, or else the first that the containers have in common."""
+        for party in (self.source, self.target):
+            if party.address:
+                return party.address.version
+        having = [{f for _, e in party.places for f in e.families} for party in (self.source, self.target)]
+        common = set.intersection(*(families or {4, 6} for families in having))
+        return min(common, default=4)
+
+    def address_of(self, endpoint: Endpoint) -> Address | None:
+        """Return the address of a container that the question is about; None if it has none of that family."""
+        return next((a for a in endpoint.addresses if a.version == self.family), None)
 
 
 def is_panic(verdict: Verdict) -> bool:
@@ -74,7 +88,7 @@ def reason(verdict: netfilter.Verdict) -> str:
     """Return the reason of a rule of mydockernet."""
     if verdict.rule is None or verdict.chain is None:
         return ""
-    every = (fact for fact in ruleset.every_shared(4) if isinstance(fact, iptables.OwnRule))
+    every = (fact for fact in ruleset.every_shared(verdict.chain.family) if isinstance(fact, iptables.OwnRule))
     spec = verdict.rule.spec
     guarded = verdict.chain.name == ruleset.PREROUTING and verdict.stops
     other = "Its source address belongs to a network, but it did not arrive through the bridge." if guarded else ""
@@ -101,7 +115,7 @@ def fix_for(verdict: Verdict, packet: Packet, netns: str = "") -> str:
     if netns or chain.name != "FORWARD":
         argv = (verdict.program, "-t", chain.table, "-I", chain.name, *_pass_iptables(packet), "-j", "ACCEPT")
         return " ".join(inside(netns, argv))
-    return "mydockernet repair" if verdict.program == "iptables" else accept_in_other(verdict.program)
+    return accept_in_other(verdict.program) if verdict.of_other else "mydockernet repair"
 
 
 def accept_in_other(program: str) -> str:
@@ -130,7 +144,8 @@ def _pass_nft(base: nft.Chain, packet: Packet, netns: str) -> tuple[Argv, ...]:
     if packet.vague:
         return (("meta", "iifgroup", GROUPS, "accept"),) if base.hook == "prerouting" else ()
     port = (packet.protocol, "dport", str(packet.port)) if packet.port else ("meta", "l4proto", packet.protocol)
-    return (("ip", "saddr", str(packet.source), "ip", "daddr", str(packet.destination), *port, "accept"),)
+    ip = "ip" if packet.family == 4 else "ip6"
+    return ((ip, "saddr", str(packet.source), ip, "daddr", str(packet.destination), *port, "accept"),)
 
 
 def _pass_iptables(packet: Packet) -> Argv:
@@ -142,7 +157,7 @@ def _pass_iptables(packet: Packet) -> Argv:
 
 def published(place: Place, packet: Packet) -> PortMapping | None:
     """Return the mapping that publishes a port of a container, or None."""
-    found = (m for m in place[1].ports if m.protocol == packet.protocol)
+    found = (m for m in place[1].ports if m.protocol == packet.protocol and m.serves(packet.family))
     inner = packet.port
     return next((m for m in found if inner and m.container_ports.first <= inner <= m.container_ports.last), None)
 
@@ -155,5 +170,5 @@ def publish(place: Place, packet: Packet) -> tuple[str, str]:
         return "Publish the port and connect to the port of the host instead.", command
     assert packet.port is not None
     port = mapping.host_ports.first + packet.port - mapping.container_ports.first
-    where = f"{mapping.host_ip}:{port}" if mapping.host_ip else f"port {port} of the host"
+    where = f"{bracketed(mapping.only_ip)}:{port}" if mapping.only_ip else f"port {port} of the host"
     return f"The port is published: connect to {where} instead.", ""

@@ -12,7 +12,8 @@ from ipaddress import ip_address
 from typing import NoReturn
 
 from mydockernet import model, ruleset
-from mydockernet.dialects.fact import Chain, Observed, Route, Socket
+from mydockernet.dialects import sysctl
+from mydockernet.dialects.fact import FORWARDING_6, Chain, Observed, Route, Socket
 from mydockernet.model import Address, Intent, Network
 from mydockernet.packets import hops, netfilter, nft
 from mydockernet.packets.hooks import Sight, Verdict
@@ -20,13 +21,15 @@ from mydockernet.packets.hops import PASSES, STOPS, UNSURE, Hop, Place, Question
 from mydockernet.packets.packet import Packet
 from mydockernet.value import replace
 
-BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
-FORWARDING = "net/ipv4/ip_forward"
+FORWARDING = {4: "net/ipv4/ip_forward", 6: FORWARDING_6}
 STRICT = 1  # ip-sysctl.rst of the kernel, rp_filter
 
-GUARD = Chain(4, "mangle", ruleset.PREROUTING)
+GUARDS = tuple(Chain(family, "mangle", ruleset.PREROUTING) for family in (4, 6))
 
 AskRoute = Callable[[str, str, str, str], Route | str]
+
+
+LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
 
 
 class Ended(Exception):
@@ -85,7 +88,7 @@ class OnHost(ABC):
 
     def hook(self, hook: str, packet: Packet, netns: str = "", of: str = "the host", frames: bool = False) -> Packet:
         """Evaluate all gates at a hook. Returns the packet, translated if it was. Raises Ended if it is dropped."""
-        for gate in self.sight.gates(netns, hook, frames):
+        for gate in self.sight.gates(netns, hook, packet.family, frames):
             if gate.nat and packet.answer:
                 continue
             verdict = gate.ask(packet)
@@ -105,7 +108,7 @@ class OnHost(ABC):
         if not verdict.stops:
             return
         way, fix = "", hops.fix_for(verdict, packet, netns)
-        if verdict.ours and isinstance(verdict, netfilter.Verdict) and verdict.chain != GUARD:
+        if verdict.ours and isinstance(verdict, netfilter.Verdict) and verdict.chain not in GUARDS:
             way, fix = self._way_round(packet)
         why = " ".join(filter(None, (hops.why_stopped(verdict), way)))
         if any(doubt.avoids for doubt in verdict.doubts):
@@ -128,7 +131,7 @@ class OnHost(ABC):
         """Return the packet after a nat table."""
         before = packet.flow
         if verdict.target in ("MASQUERADE", "SNAT"):
-            own = self._address_on(packet.outward, netns)
+            own = self._address_on(packet, netns)
             self.passes(f"{of}'s {verdict.where}", f"From here its source address is {own or f'that of {of}'}.")
             return replace(packet, source=own or packet.source, states=packet.states | {"SNAT"}, first=before)
         if verdict.target == "REDIRECT" or (verdict.target == "DNAT" and "--to-destination" not in verdict.words):
@@ -136,7 +139,7 @@ class OnHost(ABC):
         if verdict.target != "DNAT" or "--to-destination" not in verdict.words:
             return packet
         to = verdict.words[verdict.words.index("--to-destination") + 1].split("/")[0]
-        address, _, port = to.partition(":")
+        address, _, port = to[1:].partition("]:") if to.startswith("[") else to.partition(":")
         self.passes(f"{of}'s {verdict.where}", f"The port is published: the packet continues to {to}.")
         inner = self._inner_port(packet, port)
         new, states = ip_address(address), packet.states | {"DNAT"}
@@ -156,11 +159,12 @@ class OnHost(ABC):
                     return int(first) + packet.port - mapping.host_ports.first
         return int(first)
 
-    def _address_on(self, dev: str, netns: str) -> Address | None:
-        link = self.seen.at(netns).links.get(dev)
+    def _address_on(self, packet: Packet, netns: str) -> Address | None:
+        """Return the address that a packet gets when it is masqueraded."""
+        link = self.seen.at(netns).links.get(packet.outward)
         words = sorted(link.addresses) if link else ()
         found = (ip_address(word.partition("/")[0]) for word in words)
-        return next((address for address in found if address.version == 4), None)
+        return next((a for a in found if a.version == packet.family and not a.is_link_local), None)
 
     # Paths
 
@@ -174,16 +178,22 @@ class OnHost(ABC):
         if way.kind == "local":
             self.into_host(packet)
         packet = replace(packet, outward=way.dev, local=False)
+        self._forwards(packet)  # For IPv6 the kernel names a route even if it does not forward.
         self.passes(f"the host: forwards it through {way.dev}", f"Its route: {way.line}.")
         return self.out_of_host(self.hook("FORWARD", packet))
 
-    def _not_sent_on(self, packet: Packet, said: str) -> NoReturn:
-        if self.seen.sysctls.get(FORWARDING) != "1" and not packet.local:
+    def _forwards(self, packet: Packet) -> None:
+        """Stop if the host does not forward packets of this family."""
+        key = FORWARDING[packet.family]
+        if self.seen.sysctls.get(key) != "1" and not packet.local:
             self.stops(
-                "the host: net.ipv4.ip_forward is off",
+                f"the host: {sysctl.dotted(key)} is off",
                 "The host forwards no packets between its interfaces.",
-                "sysctl -w net.ipv4.ip_forward=1",
+                f"sysctl -w {sysctl.dotted(key)}=1",
             )
+
+    def _not_sent_on(self, packet: Packet, said: str) -> NoReturn:
+        self._forwards(packet)
         self.rp_filter(packet, "the host")
         self.stops(
             f"the host: does not forward {packet} ({said})",
@@ -194,8 +204,10 @@ class OnHost(ABC):
     def rp_filter(self, packet: Packet, of: str, netns: str = "") -> None:
         """Stop if rp_filter is strict and the route back to the source leaves by another interface.
 
-        For the packet itself, newer kernels only report EINVAL, without the reason.
+        For the packet itself, newer kernels only report EINVAL, without the reason. IPv6 has no rp_filter.
         """
+        if packet.family == 6:
+            return
         seen = self.sight.seen.at(netns).sysctls
         values = (seen.get(f"net/ipv4/conf/{dev}/rp_filter") for dev in ("all", packet.inward))
         if max(int(value) for value in (*values, "0") if value) != STRICT:
@@ -347,7 +359,15 @@ class OnHost(ABC):
                     mapping.host_ports.first <= packet.port <= mapping.host_ports.last
                 ):
                     continue
-                if mapping.host_ip in (None, packet.destination):
+                if not mapping.serves(packet.family):
+                    continue
+                if mapping.only_ip in (None, packet.destination) and packet.destination == LOOPBACK[6]:
+                    self.stops(
+                        f"the host: port {packet.port} is published, but not on ::1",
+                        "The kernel cannot translate packets to ::1.",
+                        "connect to 127.0.0.1, or to another address of the host",
+                    )
+                if mapping.only_ip in (None, packet.destination):
                     self.stops(
                         f"the host: no rule translates port {packet.port} to {endpoint.name}, though it is published",
                         "A rule in the nat table is missing, or another rule comes before it.",

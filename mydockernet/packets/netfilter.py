@@ -19,7 +19,19 @@ NO_MATCH = ("--comment",)
 RPFILTER = ("--invert", "--loose", "--validmark", "--accept-local")
 # Modules whose conditions are only the options that follow them.
 PLAIN_MODULES = (
-    *("addrtype", "comment", "conntrack", "devgroup", "icmp", "limit", "mark", "multiport", "owner", "physdev"),
+    *(
+        "addrtype",
+        "comment",
+        "conntrack",
+        "devgroup",
+        "icmp",
+        "icmp6",
+        "limit",
+        "mark",
+        "multiport",
+        "owner",
+        "physdev",
+    ),
     *("set", "state", "statistic", "tcp", "udp", "sctp"),
 )
 
@@ -27,7 +39,7 @@ PLAIN_MODULES = (
 class Verdict(Value):
     """The fate of a packet in a chain, by which rule (none: by the policy), and the doubts about it.
 
-    `program` shows and changes the rule: iptables, or its other variant.
+    `program` shows and changes the rule: iptables or ip6tables, or the other variant of iptables.
     """
 
     target: str
@@ -49,6 +61,11 @@ class Verdict(Value):
         return self.rule is not None and iptables.is_ours(self.rule)
 
     @property
+    def of_other(self) -> bool:
+        """Whether it belongs to the other variant of iptables."""
+        return self.program not in iptables.PROGRAMS.values()
+
+    @property
     def avoids(self) -> bool:
         """Whether a packet that matches skips the rest of the chain."""
         return self.target in ("ACCEPT", "RETURN")
@@ -58,15 +75,16 @@ class Verdict(Value):
         """The rule by table, chain and number."""
         if self.chain is None:
             return "no rule"
-        variant = "" if self.program == "iptables" else f" of {self.program}"
+        variant = f" of {self.program}" if self.program != iptables.PROGRAMS[4] else ""
         if self.rule is None:
             return f"policy of {self.chain.name} in {self.chain.table}{variant}"
         return f"rule {self.number} of {self.chain.name} in {self.chain.table}{variant}: {self.rule.text}"
 
 
-def ask(seen: Observed, table: str, chain: str, packet: Packet, program: str = "iptables") -> Verdict:
-    """Evaluate a built-in chain of a table for a packet."""
-    place = Chain(packet.source.version, table, chain)
+def ask(seen: Observed, table: str, chain: str, packet: Packet, program: str = "") -> Verdict:
+    """Evaluate a built-in chain of a table for a packet. `program` is given for the other variant of iptables."""
+    place = Chain(packet.family, table, chain)
+    program = program or iptables.PROGRAMS[packet.family]
     doubts: list[Verdict] = []
     verdict = next(_walk(seen, place, packet, doubts, frozenset()), None)
     if verdict is None:
@@ -185,6 +203,7 @@ MATCHES: dict[str, tuple[str, Callable[[Observed, Packet, str], bool | None] | N
     "--sports": ("port", lambda seen, packet, value: _client_port(packet, value, packet.from_port)),
     "--tcp-flags": ("protocol", lambda seen, packet, value: _sent_both_ways(packet, value)),
     "--icmp-type": ("protocol", lambda seen, packet, value: asked.of_icmp_type(packet, value)),
+    "--icmpv6-type": ("protocol", lambda seen, packet, value: asked.of_icmp_type(packet, value)),
     "--src-group": ("inward", lambda seen, packet, value: asked.in_group(seen, packet.inward, value)),
     "--dst-group": ("outward", lambda seen, packet, value: asked.in_group(seen, packet.outward, value)),
     "--physdev-is-bridged": ("", lambda seen, packet, value: packet.bridged),

@@ -315,8 +315,10 @@ def _decided(seen: Observed, packet: Packet, rule: Rule, certain: bool) -> Itera
 
 def _matches(seen: Observed, packet: Packet, match: Match) -> bool | None:
     protocol = match.field.partition(" ")[0]
-    if protocol in ("ip6", "icmpv6", "arp"):
-        return False if packet.source.version == 4 else None
+    if protocol == "arp" or (protocol in ("ip6", "icmpv6") and packet.family == 4):
+        return False
+    if protocol in ("ip", "icmp") and packet.family == 6:
+        return False
     if protocol in asked.WITH_PORTS and "protocol" not in packet.vague and packet.protocol != protocol:
         return False
     vague, known = FIELDS.get(match.field, ("", None))
@@ -337,7 +339,7 @@ _IN: tuple[str, Test] = ("inward", lambda seen, p, value: asked.named(p.inward, 
 _OUT: tuple[str, Test] = ("outward", lambda seen, p, value: asked.named(p.outward, value))
 _PROTOCOL: tuple[str, Test] = ("protocol", lambda seen, p, value: asked.of_protocol(p.protocol, value))
 _FAMILIES = {4: ("ipv4", "ip"), 6: ("ipv6", "ip6")}
-_FAMILY: tuple[str, Test] = ("", lambda seen, p, value: value in _FAMILIES[p.source.version])
+_FAMILY: tuple[str, Test] = ("", lambda seen, p, value: value in _FAMILIES[p.family])
 FIELDS: dict[str, tuple[str, Test | None]] = {
     "meta iifname": _IN,
     "meta iif": _IN,
@@ -354,9 +356,13 @@ FIELDS: dict[str, tuple[str, Test | None]] = {
     "ip protocol": _PROTOCOL,
     "ip saddr": ("source", lambda seen, p, value: asked.in_network(p.source, value)),
     "ip daddr": ("destination", lambda seen, p, value: asked.in_network(p.destination, value)),
+    "ip6 nexthdr": _PROTOCOL,
+    "ip6 saddr": ("source", lambda seen, p, value: asked.in_network(p.source, value)),
+    "ip6 daddr": ("destination", lambda seen, p, value: asked.in_network(p.destination, value)),
     **{f"{protocol} dport": _PORT for protocol in ("th", *asked.WITH_PORTS)},
     **{f"{protocol} sport": _FROM_PORT for protocol in ("th", *asked.WITH_PORTS)},
     "icmp type": ("protocol", lambda seen, p, value: asked.of_icmp_type(p, value)),
+    "icmpv6 type": ("protocol", lambda seen, p, value: asked.of_icmp_type(p, value)),
     "ct state": ("", lambda seen, p, value: _in_states(p, value)),
     "ct status": ("", lambda seen, p, value: _in_states(p, value) if value in ("dnat", "snat") else None),
     "ct direction": ("", lambda seen, p, value: value == ("reply" if p.answer else "original")),

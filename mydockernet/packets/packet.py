@@ -14,7 +14,10 @@ from mydockernet.value import Value
 # The ports that clients use by default: net.ipv4.ip_local_port_range.
 EPHEMERAL = (32768, 60999)
 WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
-PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "132": "sctp"}
+PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "58": "ipv6-icmp", "icmpv6": "ipv6-icmp", "132": "sctp"}
+# What ping sends, by family.
+PING = {4: "icmp", 6: "ipv6-icmp"}
+_PING_TYPES = {"icmp": ("8", "0"), "ipv6-icmp": ("128", "129")}
 
 
 class Flow(Value):
@@ -28,7 +31,7 @@ class Flow(Value):
 class Packet(Value):
     """A packet at one point of its path: its addresses and ports, its interfaces, and its flow.
 
-    `port` None means the port of a client, which may be any, or icmp, which has none. `answer`: it is a reply. `first`
+    `port` None means the port of a client, which may be any, or ping, which has none. `answer`: it is a reply. `first`
     is the flow before any translation. `vague` names the fields that stand for many values: source, destination,
     protocol, port, inward, outward, states. `mac` and `to_mac` are those of a frame.
     """
@@ -52,6 +55,11 @@ class Packet(Value):
     def __str__(self) -> str:
         port = f":{self.port}" if self.port else ""
         return f"{self.source} → {self.destination}{port}"
+
+    @property
+    def family(self) -> int:
+        """The address family: 4 or 6."""
+        return self.source.version
 
     @property
     def flow(self) -> Flow:
@@ -131,7 +139,7 @@ def of_type(local: bool, value: str) -> bool | None:
 
 def of_icmp_type(packet: Packet, value: str) -> bool | None:
     """Whether a packet of ping, an echo request or reply, has an ICMP type."""
-    if packet.protocol != "icmp":
+    if packet.protocol not in _PING_TYPES:
         return False
-    kind = ("0", "echo-reply") if packet.answer else ("8", "echo-request")
-    return value in (*kind, "any")
+    number = _PING_TYPES[packet.protocol][packet.answer]
+    return value in (number, "echo-reply" if packet.answer else "echo-request", "any")

@@ -7,21 +7,19 @@ host ─────────────────────────
 """
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, ip_address
+from ipaddress import ip_address
 from typing import NoReturn
 
 from mydockernet import model
 from mydockernet.dialects import ebtables
-from mydockernet.dialects.fact import Link, Observed, Route
+from mydockernet.dialects.fact import BRIDGE_CALLS, Link, Observed, Route
 from mydockernet.kernel import namespaces
 from mydockernet.model import Address, Network
 from mydockernet.packets import hops
 from mydockernet.packets.hops import Place
-from mydockernet.packets.host import BRIDGE_CALLS_IPTABLES, OnHost
-from mydockernet.packets.packet import Packet
+from mydockernet.packets.host import LOOPBACK, OnHost
+from mydockernet.packets.packet import PING, Packet
 from mydockernet.value import replace
-
-LOOPBACK = IPv4Address("127.0.0.1")
 
 
 class Walk(OnHost):
@@ -42,7 +40,7 @@ class Walk(OnHost):
 
     def packet(self, source: Address, destination: Address) -> Packet:
         """Return the first packet of the question."""
-        return Packet(source, destination, self.question.protocol, self.question.port)
+        return Packet(source, destination, self.question.protocol or PING[source.version], self.question.port)
 
     def target_address(self, fallback: Address | None, near: Iterable[Network] = ()) -> Address:
         """Return the address of the target: for a container that on a shared network, or its first."""
@@ -52,8 +50,12 @@ class Walk(OnHost):
         if target.places:
             names = {network.name for network in near}
             shared = next((place for place in target.places if place[0].name in names), target.places[0])
-            return (target.chosen or shared)[1].addresses[0]
-        return fallback or LOOPBACK
+            there = (target.chosen or shared)[1]
+            address = self.question.address_of(there)
+            if address is None:
+                self.stops(f"{there.name}: has no IPv{self.question.family} address")
+            return address
+        return fallback or LOOPBACK[self.question.family]
 
     def from_container(self, places: tuple[Place, ...]) -> None:
         """Start in a container."""
@@ -61,7 +63,8 @@ class Walk(OnHost):
         netns, name = endpoint.namespace.path, endpoint.name
         if not namespaces.alive(endpoint.namespace):
             self.stops(f"{name}: its namespace is gone: {netns}", fix=f"mydockernet repair {network.name}")
-        gateway = next((s.gateway for s, _ in model.placed(network, endpoint)), None)
+        family = self.question.family
+        gateway = next((s.gateway for s, _ in model.placed(network, endpoint) if s.family == family), None)
         destination = self.target_address(gateway, (net for net, _ in places))
         way = self.route(netns, str(destination), "", "")
         if isinstance(way, str):
@@ -75,7 +78,9 @@ class Walk(OnHost):
         if place is None:
             self.arrives(f"{name}: sends it through {way.dev}", "That interface is not mydockernet's.")
         network, endpoint = place
-        source = ip_address(way.source or str(endpoint.addresses[0]))
+        source = ip_address(way.source) if way.source else self.question.address_of(endpoint)
+        if source is None:
+            self.stops(f"{name}: has no IPv{family} address on {way.dev}")
         towards = f"to its gateway {way.via}" if way.via else "directly: the target is on the same subnet"
         self.passes(f"{name}: sends it from {source} through {way.dev}, {towards}", "Its namespace has this route.")
         packet = self.packet(source, destination)
@@ -195,7 +200,7 @@ class Walk(OnHost):
         network = came[0]
         frame = replace(packet, inward=came[1].veth, outward=goes[1].veth, mac=came[1].mac, to_mac=goes[1].mac)
         self.frames(("PREROUTING", "FORWARD", "POSTROUTING"), frame, network)
-        if self.seen.sysctls.get(BRIDGE_CALLS_IPTABLES) == "1":
+        if self.seen.sysctls.get(BRIDGE_CALLS[packet.family]) == "1":
             packet = self.hook("PREROUTING", replace(packet, inward=network.bridge, outward=""))
             packet = replace(packet, outward=network.bridge, bridged=True)
             self.hook("POSTROUTING", self.hook("FORWARD", packet))
@@ -219,7 +224,7 @@ class Walk(OnHost):
             if other:
                 self.stops(
                     f"{name}: {other.program} listens only on {other.address}, not on {packet.destination}",
-                    fix="let the program listen on 0.0.0.0",
+                    fix=f"let the program listen on {'0.0.0.0' if packet.family == 4 else '::'}",
                 )
             self.stops(f"{name}: nothing listens on {packet.protocol} port {packet.port}", fix="start the program")
         way = self.route(netns, str(packet.source), "" if own else str(packet.destination), "")

@@ -11,23 +11,25 @@ from pathlib import Path
 
 from mydockernet import model, ruleset
 from mydockernet.context import Context
-from mydockernet.dialects import iptables
-from mydockernet.dialects.fact import Chain, Observed, Route, Rule
+from mydockernet.dialects import iptables, sysctl
+from mydockernet.dialects.fact import BRIDGE_CALLS, Chain, Observed, Route, Rule
+from mydockernet.dialects.sysctl import RouterAdvertisements
 from mydockernet.errors import MydockernetError
 from mydockernet.kernel.door import environment
 from mydockernet.model import Address, Intent, Network
 from mydockernet.packets import hops, netfilter, nft
 from mydockernet.packets.hooks import Sight, Verdict
+from mydockernet.packets.host import FORWARDING
 from mydockernet.packets.packet import Packet
 from mydockernet.value import Value, replace
 
 PROBLEM, NOTICE = "problem", "notice"
-FORWARDING = "net/ipv4/ip_forward"
-BRIDGE_CALLS_IPTABLES = "net/bridge/bridge-nf-call-iptables"
 RP_FILTER = "net/ipv4/conf/all/rp_filter"
-FORWARD = Chain(4, "filter", "FORWARD")
+FORWARD = {family: Chain(family, "filter", "FORWARD") for family in (4, 6)}
 # What the admin drops or accepts in MYDOCKERNET-USER is intended.
-WITHOUT_ADMIN: dict[Chain, tuple[Rule, ...]] = {Chain(4, table, ruleset.USER): () for table in ("mangle", "filter")}
+WITHOUT_ADMIN: dict[Chain, tuple[Rule, ...]] = {
+    Chain(family, table, ruleset.USER): () for family in (4, 6) for table in ("mangle", "filter")
+}
 PACKAGES = {
     "ip": "iproute2",
     "ss": "iproute2",
@@ -36,6 +38,7 @@ PACKAGES = {
     "nsenter": "util-linux",
     "setpriv": "util-linux",
 }
+OPTIONAL = ("conntrack", "nft")
 
 
 class Finding(Value):
@@ -60,15 +63,16 @@ def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tup
     """Return all findings, what could not be read of the kernel, and an error for each unreadable state file."""
     intent, errors = context.store.load_each()
     door = context.kernel
-    seen = door.observe(lenient=True)
+    seen = door.observe_rules6(door.observe(lenient=True), lenient=True)
     devices = {network.bridge for network in intent.values()} | {route.dev for route in seen.routes if route.default}
     strict = [f"net/ipv4/conf/{dev}/rp_filter" for dev in devices & {*seen.links}]
-    keys = (FORWARDING, BRIDGE_CALLS_IPTABLES, RP_FILTER, *strict)
+    advertised = RouterAdvertisements().sysctls(seen)
+    keys = (*FORWARDING.values(), *BRIDGE_CALLS.values(), RP_FILTER, *strict, *advertised)
     seen = door.observe_sysctls(seen, [("", key) for key in keys])
     path = environment()["PATH"]
     firewalld = _firewalld_is_here()
     host = Host(
-        missing=frozenset(program for program in (*PACKAGES, "conntrack") if shutil.which(program, path=path) is None),
+        missing=frozenset(p for p in (*PACKAGES, *OPTIONAL) if shutil.which(p, path=path) is None),
         firewalld=door.try_read(("firewall-cmd", "--state")) if firewalld else "",
         panic=door.try_read(("firewall-cmd", "--query-panic")) if firewalld else "",
         ruleset=nft.read(door.try_read(nft.READ)),
@@ -89,7 +93,7 @@ def _firewalld_is_here(proc: Path = Path("/proc")) -> bool:
 
 def diagnose(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
     """Yield all findings. Pure."""
-    for program in sorted(host.missing - {"conntrack"}):
+    for program in sorted(host.missing - {*OPTIONAL}):
         yield Finding(PROBLEM, f"{program} is missing", "not on PATH", f"apt install {PACKAGES[program]}")
     yield from _forwarding(intent, seen)
     yield from _stopped(intent, seen, host)
@@ -103,25 +107,44 @@ def diagnose(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
             "conntrack is not on PATH",
             "apt install conntrack",
         )
+    if "nft" in host.missing and seen.ipv6 and any(6 not in network.families for network in intent.values()):
+        yield Finding(
+            PROBLEM,
+            "containers of a network without IPv6 can send it to each other, if their root enables it",
+            "nft is not on PATH",
+            "apt install nftables && mydockernet repair",
+        )
     for network in intent.values():
         yield from _routes(network, seen)
         yield from _mtu(network, seen)
 
 
 def _forwarding(intent: Intent, seen: Observed) -> Iterator[Finding]:
-    if intent and seen.sysctls.get(FORWARDING) != "1":
-        yield Finding(
-            PROBLEM,
-            "the host forwards no packets: containers cannot reach other hosts",
-            f"net.ipv4.ip_forward = {seen.sysctls.get(FORWARDING)}",
-            "sysctl -w net.ipv4.ip_forward=1",
-        )
-    if seen.policies.get(FORWARD) == "DROP" and any(map(iptables.is_ours, seen.chains.get(FORWARD, ()))):
-        yield Finding(
-            NOTICE,
-            "the policy of FORWARD is DROP, set by another program: mydockernet's rules take effect before it",
-            "iptables -S FORWARD: -P FORWARD DROP",
-        )
+    for family, key in FORWARDING.items():
+        name = sysctl.dotted(key)
+        if any(family in network.families for network in intent.values()) and seen.sysctls.get(key) != "1":
+            yield Finding(
+                PROBLEM,
+                f"the host forwards no packets of IPv{family}: containers cannot reach other hosts",
+                f"{name} = {seen.sysctls.get(key)}",
+                f"sysctl -w {name}=1",
+            )
+        chain = FORWARD[family]
+        if seen.policies.get(chain) == "DROP" and any(map(iptables.is_ours, seen.chains.get(chain, ()))):
+            yield Finding(
+                NOTICE,
+                "the policy of FORWARD is DROP, set by another program: mydockernet's rules take effect before it",
+                f"{iptables.PROGRAMS[family]} -S FORWARD: -P FORWARD DROP",
+            )
+    keeps = RouterAdvertisements()
+    if seen.sysctls.get(FORWARDING[6]) == "1" and not keeps.holds(seen):
+        for step in keeps.do(seen):
+            yield Finding(
+                PROBLEM,
+                "the host will lose its IPv6 default route or address: it ignores router advertisements as it forwards",
+                f"{step.do[-1].partition('=')[0]} = 1",
+                " ".join(step.do),
+            )
 
 
 class Probe(Value):
@@ -133,16 +156,17 @@ class Probe(Value):
     packet: Packet
 
 
-ANYWHERE = ip_address("192.0.2.0")  # It stands for any address, and is never compared: such packets are vague.
+# They stand for any address, and are never compared: such packets are vague.
+ANYWHERE = {4: ip_address("192.0.2.0"), 6: ip_address("2001:db8::")}
 ANY_FLOW = frozenset({"port", "protocol"})
 
 
-def _probes(network: Network, seen: Observed) -> Iterator[Probe]:
-    """Yield typical packets that must pass."""
-    bridge, own = network.bridge, _an_address(network)
-    out = Packet(own, ANYWHERE, "tcp", inward=bridge, vague=ANY_FLOW | {"destination"})
-    back = Packet(ANYWHERE, own, "tcp", outward=bridge, states=frozenset({"ESTABLISHED"}), answer=True)
-    uplinks = sorted({route.dev for route in seen.routes if _leads_out(route)})
+def _probes(network: Network, family: int, seen: Observed) -> Iterator[Probe]:
+    """Yield typical packets of an address family that must pass."""
+    bridge, own, anywhere = network.bridge, _an_address(network, family), ANYWHERE[family]
+    out = Packet(own, anywhere, "tcp", inward=bridge, vague=ANY_FLOW | {"destination"})
+    back = Packet(anywhere, own, "tcp", outward=bridge, states=frozenset({"ESTABLISHED"}), answer=True)
+    uplinks = sorted({route.dev for route in seen.routes if _leads_out(route) and route.family == family})
     for dev in uplinks if not network.internal else ():
         yield Probe("packets from", network, "PREROUTING", out)
         yield Probe("packets from", network, "FORWARD", replace(out, outward=dev))
@@ -152,28 +176,33 @@ def _probes(network: Network, seen: Observed) -> Iterator[Probe]:
         yield Probe("replies to", network, "FORWARD", came)
         yield Probe("replies to", network, "POSTROUTING", came)
     for _, endpoint in model.endpoints((network,)):
+        address = next((a for a in endpoint.addresses if a.version == family), None)
         for mapping in endpoint.ports:
+            if address is None or not mapping.serves(family):
+                continue
             port = mapping.container_ports.first
-            packet = Packet(ANYWHERE, endpoint.addresses[0], mapping.protocol, port, outward=bridge)
+            packet = Packet(anywhere, address, mapping.protocol, port, outward=bridge)
             for dev in uplinks:
                 packet = replace(packet, inward=dev, states=frozenset({"NEW", "DNAT"}), vague=frozenset({"source"}))
                 yield Probe("packets to published ports of", network, "FORWARD", packet)
-    if seen.sysctls.get(BRIDGE_CALLS_IPTABLES) == "1":
+    if seen.sysctls.get(BRIDGE_CALLS[family]) == "1":
         near = replace(out, outward=bridge, bridged=True, vague=ANY_FLOW)
         yield Probe("packets within", network, "FORWARD", replace(near, destination=own))
 
 
-def _an_address(network: Network) -> Address:
-    found = (address for endpoint in network.endpoints for address in endpoint.addresses)
-    return next(found, network.subnets[0].network.network_address + 2)
+def _an_address(network: Network, family: int) -> Address:
+    found = (a for endpoint in network.endpoints for a in endpoint.addresses if a.version == family)
+    blank = next(s.network.network_address + 2 for s in network.subnets if s.family == family)
+    return next(found, blank)
 
 
 def _stopped(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
     """Yield a finding for each rule of another program that drops packets which must pass. USER chains do not count."""
     sight = Sight(replace(seen, chains={**seen.chains, **WITHOUT_ADMIN}), {"": host.ruleset})
     told: set[str] = set()
-    for probe in (probe for network in intent.values() for probe in _probes(network, seen)):
-        for gate in sight.gates("", probe.hook):
+    every = (p for network in intent.values() for family in network.families for p in _probes(network, family, seen))
+    for probe in every:
+        for gate in sight.gates("", probe.hook, probe.packet.family):
             verdict = gate.ask(probe.packet)
             sure = not any(doubt.avoids for doubt in verdict.doubts)
             for found, certain in ((verdict, sure), *((doubt, False) for doubt in verdict.doubts)):
@@ -190,7 +219,7 @@ def _of_a_stop(verdict: Verdict, certain: bool, probe: Probe) -> Finding:
     if isinstance(verdict, nft.Verdict):
         fix = hops.fix_for(verdict, probe.packet)
         return Finding(PROBLEM, f"{what}, whatever iptables accepts", verdict.where, fix)
-    if verdict.program != "iptables":
+    if verdict.of_other:
         fix = hops.accept_in_other(verdict.program) if verdict.chain and verdict.chain.table == "filter" else ""
         return Finding(PROBLEM, f"{what}, in the other variant of iptables", verdict.where, fix)
     if verdict.rule is None:
@@ -205,8 +234,8 @@ def _let_in(intent: Intent, seen: Observed) -> Iterator[Finding]:
     """Yield a finding for each rule, also in called chains, that accepts what mydockernet's later rules would drop."""
     vague = ANY_FLOW | {"source", "inward"}
     told: set[str] = set()
-    for network in intent.values():
-        packet = Packet(ANYWHERE, _an_address(network), "tcp", outward=network.bridge, vague=vague)
+    for network, family in [(net, family) for net in intent.values() for family in net.families]:
+        packet = Packet(ANYWHERE[family], _an_address(network, family), "tcp", outward=network.bridge, vague=vague)
         without = replace(seen, chains={**seen.chains, **WITHOUT_ADMIN})
         early = netfilter.ask(without, "mangle", "FORWARD", packet)
         verdict = netfilter.ask(without, "filter", "FORWARD", packet)
@@ -218,7 +247,7 @@ def _let_in(intent: Intent, seen: Observed) -> Iterator[Finding]:
                     NOTICE if closed else PROBLEM,
                     "a rule of another program comes before mydockernet's rules and may accept packets that these "
                     "would drop" + (": only mydockernet's rules in mangle still drop them" if closed else ""),
-                    f"iptables: {found.where}",
+                    f"{iptables.PROGRAMS[family]}: {found.where}",
                     "mydockernet repair",
                 )
 
@@ -262,7 +291,7 @@ def _firewalls(seen: Observed, host: Host) -> Iterator[Finding]:
 
 
 def _switches(intent: Intent, seen: Observed) -> Iterator[Finding]:
-    if seen.sysctls.get(BRIDGE_CALLS_IPTABLES) == "1":
+    if seen.sysctls.get(BRIDGE_CALLS[4]) == "1":
         yield Finding(
             NOTICE,
             "br_netfilter is enabled: traffic between containers of one network passes FORWARD, too",

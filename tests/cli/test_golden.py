@@ -55,7 +55,8 @@ GOLDEN = {
 def test_the_plan_and_its_rules_are_those_that_were_read(bare_host, name):
     setup, words = GOLDEN[name]
     # Whether this is on decides how ports are isolated.
-    bare_host.set_up("sysctl -qw net.bridge.bridge-nf-call-iptables=0 2>/dev/null || true; " + setup)
+    switches = " ".join(f"net.bridge.bridge-nf-call-{program}=0" for program in ("iptables", "ip6tables"))
+    bare_host.set_up(f"sysctl -qw {switches} 2>/dev/null || true; {setup}")
     verb, *rest = words.split()
     script = bare_host.mydockernet([verb, "--dry-run", *rest]).stdout
     bare_host.run("sh", stdin=script)

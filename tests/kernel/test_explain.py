@@ -108,6 +108,41 @@ BREAKAGES = {
     ),
     "a dead container": ("ip netns del a2", "a1 a2:80", "a2: its namespace is gone", REPAIR_A),
     "an unreachable route": ("ip route add unreachable 198.51.100.7", "a1 198.51.100.7", "(No route to host)", ""),
+    "another network, IPv6": ("true", "b1 [fd00:1::3]:80", "--dst-group 0x6d64", "mydockernet publish a a2 80"),
+    "an internal network, IPv6": ("true", "i1 [2001:db8:1::2]:80", "--src-group 0x6d65", ""),
+    "nat flushed, IPv6": (
+        "ip6tables -t nat -F",
+        "2001:db8:1::2 [2001:db8:1::1]:8080",
+        "no rule translates port 8080 to a1",
+        REPAIR_A,
+    ),
+    "forwarding of IPv6 off": (
+        "sysctl -w net.ipv6.conf.all.forwarding=0",
+        "a1 [2001:db8:1::2]:80",
+        "net.ipv6.conf.all.forwarding is off",
+        "sysctl -w net.ipv6.conf.all.forwarding=1",
+    ),
+    "an admin's rule for IPv6": (
+        "ip6tables -I MYDOCKERNET-USER -p tcp -j DROP",
+        "a1 [2001:db8:1::2]:81",
+        "rule 1 of MYDOCKERNET-USER in filter of ip6tables: -p tcp -j DROP",
+        "ip6tables -t filter -D MYDOCKERNET-USER 1",
+    ),
+    "hairpin rule gone, IPv6": (
+        "ip6tables -t nat -D POSTROUTING -s fd00:1::/64 -o a -m conntrack --ctstate DNAT"
+        " -m comment --comment mydockernet:a -j MASQUERADE",
+        "a2 [2001:db8:1::1]:8080",
+        "a1: would reply directly to fd00:1::3",
+        REPAIR_A,
+    ),
+    "no IPv6 default route": (
+        "ip -n a1 -6 route del default",
+        "a1 [2001:db8:1::2]:80",
+        "a1: has no route to 2001:db8:1::2",
+        REPAIR_A,
+    ),
+    "a port on ::1": ("true", "host [::1]:8080", "port 8080 is published, but not on ::1", "127.0.0.1"),
+    "published on IPv4 only": ("true", "2001:db8:1::2 [2001:db8:1::1]:8081", "nothing listens on tcp port 8081", ""),
     "the host's own firewall": (
         "iptables -A INPUT -i a -p tcp -j DROP",
         "a1 host:22",
@@ -118,6 +153,8 @@ BREAKAGES = {
 WELL = ["a1 a2:80", "a2 a1:81/udp", "a1 192.0.2.2:80", "outside host:8080", "outside host:8080/udp", "host a1:80"]
 WELL += ["host host:8080", "host 127.0.0.1:8081", f"host {HOST}:8080", "a1 host:8080", "a2 host:8080", "b1 host:8080"]
 WELL += [f"b1 {HOST}:8080", "i1 host", "i1 i2:80", "a1 a1:80", "a1 host", "outside host", "a1 a2"]
+WELL += ["a1 [fd00:1::3]:80", "a1 [2001:db8:1::2]:80", "2001:db8:1::2 [2001:db8:1::1]:8080", "a1 fd00:1::3"]
+WELL += ["host [2001:db8:1::1]:8080", "a1 [2001:db8:1::1]:8080", "b1 [fd00:2::1]:8080", "i1 [fd00:3::3]:80/udp"]
 
 
 def explain(host, words):
@@ -128,6 +165,8 @@ def explain(host, words):
 
 RESTORE = """
 iptables-restore /run/rules
+ip6tables-restore /run/rules6
+sysctl -qw net.ipv6.conf.all.forwarding=1
 nsenter --net=/run/netns/a2 iptables -F
 ip route del 198.51.100.7 2>/dev/null || :
 ip route del 10.1.0.3 dev up1 2>/dev/null || :
@@ -141,7 +180,7 @@ def well():
     host = Host()
     host.sh(CANARY)
     lab = Lab(host)
-    host.sh("iptables-save > /run/rules")
+    host.sh("iptables-save > /run/rules; ip6tables-save > /run/rules6")
     lab.whole = host.everything(), host.sysctls()
     yield lab
     lab.close()

@@ -231,7 +231,7 @@ SAVED = """\
 COMMIT
 """
 READ = ("ip", "-json", "-details", "-batch", "-")
-HOST = "address show\nroute show table all\n"
+HOST = "address show\nroute show table all\nneighbor show nud permanent\n"
 CONTAINER = "address show\nroute show table all default\nroute show table all protocol 28\nrule show\n"
 INPUT, OURS = Chain(4, "filter", "INPUT"), Chain(4, "filter", "OURS")
 SOCKETS = 'tcp LISTEN 0 128 127.0.0.1%lo:53 0.0.0.0:* users:(("named",pid=7,fd=3))\nodd line\n'
