@@ -97,14 +97,16 @@ class PortRange(Value):
 class PortMapping(Value):
     """Published ports: host ports, and as many ports of a container that they are translated to.
 
-    `host_ip` None means all addresses of the host, 0.0.0.0 all of IPv4, :: all of IPv6. Raises Invalid if the ranges
-    differ in size or the protocol is unknown.
+    `host_ip` None means all addresses of the host, 0.0.0.0 all of IPv4, :: all of IPv6. `sources` are the only blocks,
+    besides the host itself, that may connect; none means that anyone may. Raises Invalid if the ranges differ in size
+    or the protocol is unknown.
     """
 
     host_ip: Address | None
     host_ports: PortRange
     container_ports: PortRange
     protocol: str
+    sources: tuple[IPNetwork, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.host_ports) != len(self.container_ports):
@@ -116,6 +118,15 @@ class PortMapping(Value):
     def __str__(self) -> str:
         host = f"{bracketed(self.host_ip)}:" if self.host_ip else ""
         return f"{host}{self.host_ports}:{self.container_ports}/{self.protocol}"
+
+    @property
+    def told(self) -> str:
+        """The mapping with its sources: 8080:80/tcp from 10.0.0.0/8."""
+        return f"{self} from {', '.join(map(str, self.sources))}" if self.sources else str(self)
+
+    def admits(self, source: Address) -> bool:
+        """Whether packets from an address, not one of the host's, may use the ports."""
+        return not self.sources or any(source in block for block in self.sources)
 
     @property
     def on_loopback(self) -> bool:

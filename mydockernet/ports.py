@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from mydockernet.dialects.fact import Socket
 from mydockernet.errors import Conflict, Invalid, quoted
-from mydockernet.model import PROTOCOLS, Address, PortMapping, PortRange, bracketed, meet
-from mydockernet.value import Value
+from mydockernet.model import PROTOCOLS, Address, IPNetwork, PortMapping, PortRange, bracketed, meet
+from mydockernet.value import Value, replace
 
 # Where a host port is chosen from: Linux's own range for that (ip(7), ip_local_port_range).
 CHOICE = PortRange(32768, 60999)
@@ -23,6 +23,7 @@ class PortWish(Value):
     host_ports: PortRange | None
     container_ports: PortRange
     protocol: str
+    sources: tuple[IPNetwork, ...] = ()
 
     @property
     def chooses(self) -> bool:
@@ -53,15 +54,24 @@ class Taken(Value):
     holder: str
 
 
-def read_specs(words: Iterable[str], option: str) -> tuple[PortWish, ...]:
+def read_specs(words: Sequence[str], option: str, sources: Iterable[str] = ()) -> tuple[PortWish, ...]:
     """Parse `[HOSTIP:]HOSTPORT[-HOSTPORT]:PORT[-PORT][/tcp|udp|sctp]`, `HOSTIP::PORT` or `PORT`, as docker takes them.
 
-    Raises Invalid, with every problem, each named with its option.
+    `sources` are the values of --from, for all of them. Raises Invalid, with every problem, each with its option.
     """
-    problems, wishes = [], []
+    problems: list[str] = []
+    wishes: list[PortWish] = []
+    blocks: list[IPNetwork] = []
+    for word in sources:
+        try:
+            blocks.append(ipaddress.ip_network(word))
+        except ValueError as error:
+            problems.append(f"--from: {error}")
+    if blocks and not words:
+        problems.append("--from: there is no port to publish")
     for word in words:
         try:
-            wishes.append(_read(word))
+            wishes.append(replace(_read(word), sources=tuple(dict.fromkeys(blocks))))
         except Invalid as error:
             problems += [f"{option}: {quoted(word)}: {message}" for message in error.messages]
     if problems:
@@ -86,7 +96,7 @@ def choose(
         if host and not (host.is_loopback or host.is_unspecified or host in addresses):
             raise Invalid(f"{wish.word}: {host} is not an address of this host")
         host_ports = _host_ports(wish, taken)
-        mapping = PortMapping(wish.host_ip, host_ports, wish.container_ports, wish.protocol)
+        mapping = PortMapping(wish.host_ip, host_ports, wish.container_ports, wish.protocol, wish.sources)
         mappings.append(mapping)
         taken.append(held(mapping, "this same command"))
     return tuple(mappings)
@@ -128,7 +138,8 @@ def shown(
         first = mapping.container_ports.first
         for host in host_sides(mapping, families):
             if inner is None:
-                yield f"{mapping.container_ports}/{mapping.protocol} -> {host}:{mapping.host_ports}"
+                sources = f" from {', '.join(map(str, mapping.sources))}" if mapping.sources else ""
+                yield f"{mapping.container_ports}/{mapping.protocol} -> {host}:{mapping.host_ports}{sources}"
             elif inner[1] == mapping.protocol and first <= inner[0] <= mapping.container_ports.last:
                 yield f"{host}:{mapping.host_ports.first + inner[0] - first}"
 

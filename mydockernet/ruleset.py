@@ -287,17 +287,26 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
     only = ("-d", str(mapping.only_ip)) if mapping.only_ip else ()
     of_flow = (*(("-f", "ipv6") if family == 6 else ()), *(("--orig-dst", str(mapping.only_ip)) if only else ()))
     every = f"every IPv{family} address of the host" if mapping.host_ip or family == 6 else "every address of the host"
-    rule = PortRule(
-        Chain(family, "nat", PORTS),
-        owner,
-        (*only, "-p", mapping.protocol, "--dport", str(host).replace("-", ":")),
-        ("DNAT", "--to-destination", to),
-        f"Publish {mapping.protocol} port {host} on {mapping.only_ip or every}: translate it to port {inner} of "
-        f"{endpoint}.",
-        after=tuple(rule.words for rule in _not_translated(family)) or None,
-        flows=tuple(
-            ("conntrack", "-D", "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)
-            for port in range(host.first, host.last + 1)
-        ),
+    flows = tuple(
+        ("conntrack", "-D", "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)
+        for port in range(host.first, host.last + 1)
     )
-    return (rule, Order((rule,)))
+    own: Argv = ("-m", "addrtype", "--src-type", "LOCAL")
+    callers: list[tuple[Argv, str]] = [((), "")]
+    if mapping.sources:
+        blocks = [block for block in mapping.sources if block.version == family]
+        callers = [*((("-s", str(block)), f" for {block}") for block in blocks), (own, " for the host itself")]
+    rules = tuple(
+        PortRule(
+            Chain(family, "nat", PORTS),
+            owner,
+            (*caller, *only, "-p", mapping.protocol, "--dport", str(host).replace("-", ":")),
+            ("DNAT", "--to-destination", to),
+            f"Publish {mapping.protocol} port {host} on {mapping.only_ip or every}{whom}: translate it to port {inner} "
+            f"of {endpoint}.",
+            after=tuple(rule.words for rule in _not_translated(family)) or None,
+            flows=flows if (caller, whom) == callers[-1] else (),
+        )
+        for caller, whom in callers
+    )
+    return tuple(fact for rule in rules for fact in (rule, Order((rule,))))

@@ -8,7 +8,7 @@ from mydockernet.actions import Outcome
 from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, is_dry_run, nothing, print_plan
 from mydockernet.cli.options import example
-from mydockernet.cli.publishing import CONNECTED, CONTAINER, SPEC, tell_chosen
+from mydockernet.cli.publishing import CONNECTED, CONTAINER, SPEC, from_argument, tell_chosen
 from mydockernet.cli.values import context_of, read_labels
 from mydockernet.errors import Invalid
 from mydockernet.kernel import namespaces
@@ -47,6 +47,7 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
         **many,
         help=f"Publish host ports: {SPEC}",
     )
+    from_argument(parser)
     parser.add_argument("--label", metavar="K[=V]", **many, help="Label of the container")
     parser.add_argument("--no-default-route", action="store_true", help="Do not add a default route")
     parser.add_argument(
@@ -89,7 +90,7 @@ def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace)
     labels = read_labels(args.label, problems)
     publish: tuple[ports.PortWish, ...] = ()
     try:
-        publish = ports.read_specs(args.publish, "--publish")
+        publish = ports.read_specs(args.publish, "--publish", args.sources)
     except Invalid as error:
         problems += error.messages
     if problems:

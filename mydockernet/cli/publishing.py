@@ -20,7 +20,20 @@ CONNECTED = ("ip netns add c1", "mydockernet create web", "mydockernet connect w
 def publish_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `publish`."""
     _port_arguments(parser, f"Host ports to publish: {SPEC}")
+    from_argument(parser)
     example(parser, *CONNECTED, "mydockernet publish web c1 127.0.0.1:5353:53/udp")
+
+
+def from_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --from, which publish, connect and run share."""
+    parser.add_argument(
+        "--from",
+        dest="sources",
+        metavar="CIDR",
+        action="append",
+        default=[],
+        help="Only addresses in this block, and the host itself, may use the published ports (default: any)",
+    )
 
 
 def _port_arguments(parser: argparse.ArgumentParser, specs: str) -> None:
@@ -32,7 +45,7 @@ def _port_arguments(parser: argparse.ArgumentParser, specs: str) -> None:
 
 def run_publish(args: argparse.Namespace) -> int:
     """Run `publish` and return the exit code."""
-    wishes = ports.read_specs(args.specs, "SPEC")
+    wishes = ports.read_specs(args.specs, "SPEC", args.sources)
 
     def result(outcome: Outcome) -> str:
         """The host addresses and ports of each new mapping, as in 0.0.0.0:8080."""

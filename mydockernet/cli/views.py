@@ -166,7 +166,7 @@ def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict
         "Pid": endpoint.namespace.pid,
         "State": shown.containers[endpoint.name],
         "DefaultRoute": endpoint.default_route and not network.internal,
-        "Ports": [str(mapping) for mapping in endpoint.ports],
+        "Ports": [mapping.told for mapping in endpoint.ports],
         "Labels": dict(endpoint.labels),
         "Link": None if link is None else _link_record(link),
     }
@@ -238,17 +238,19 @@ def _reach(record: dict[str, Any]) -> list[list[str]]:
         near = f"the host; containers on {record['Name']}" if record["ICC"] else "the host"
         rows.append([name, addresses, "every port", near, addresses])
         for mapping in container["Ports"]:
-            host, _, port = mapping.rpartition(":")
+            spec, _, sources = mapping.partition(" from ")
+            host, _, port = spec.rpartition(":")
             ip, _, host_port = host.rpartition(":")
             if ip in ("", "0.0.0.0", "[::]"):
                 ipv6 = ip == "[::]" or (not ip and any(":" in address for address in container["Addresses"]))
                 own = "the host, but not on ::1" if ipv6 else "the host"
-                where = f"anywhere: outside, {own}, every container"
+                where = f"{sources}; {own}" if sources else f"anywhere: outside, {own}, every container"
                 rows.append([name, addresses, port, where, f"{ip or '*'}:{host_port}"])
             elif ip.startswith("127."):
                 rows.append([name, addresses, port, "the host", host])
             else:
-                rows.append([name, addresses, port, f"anything that reaches {ip}: the host, every container", host])
+                where = f"{sources}; the host" if sources else f"anything that reaches {ip}: the host, every container"
+                rows.append([name, addresses, port, where, host])
     return rows
 
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 from mydockernet import model, ruleset
 from mydockernet.dialects import sysctl
 from mydockernet.dialects.fact import FORWARDING_6, Chain, Observed, Route, Socket
-from mydockernet.model import Address, Intent, Network
+from mydockernet.model import Address, Intent, Network, PortMapping
 from mydockernet.packets import hops, netfilter, nft
 from mydockernet.packets.hooks import Sight, Verdict
 from mydockernet.packets.hops import PASSES, STOPS, UNSURE, Hop, Place, Question
@@ -367,6 +367,11 @@ class OnHost(ABC):
                         "The kernel cannot translate packets to ::1.",
                         "connect to 127.0.0.1, or to another address of the host",
                     )
+                if mapping.only_ip in (None, packet.destination) and not self._admitted(mapping, packet):
+                    self.stops(
+                        f"the host: port {packet.port} is published for {', '.join(map(str, mapping.sources))} only",
+                        f"{packet.source} is not among them.",
+                    )
                 if mapping.only_ip in (None, packet.destination):
                     self.stops(
                         f"the host: no rule translates port {packet.port} to {endpoint.name}, though it is published",
@@ -378,6 +383,9 @@ class OnHost(ABC):
                     fix=f"mydockernet publish {network.name} {endpoint.name} "
                     f"{packet.destination}:{packet.port}:{mapping.container_ports}",
                 )
+
+    def _admitted(self, mapping: PortMapping, packet: Packet) -> bool:
+        return packet.source in self.seen.addresses or mapping.admits(packet.source)
 
     @staticmethod
     def listening(sockets: Iterable[Socket], packet: Packet) -> tuple[Socket | None, Socket | None]:

@@ -351,6 +351,7 @@ def _endpoint_to_json(endpoint: Endpoint) -> dict[str, Any]:
                 "host_ports": [mapping.host_ports.first, mapping.host_ports.last],
                 "container_ports": [mapping.container_ports.first, mapping.container_ports.last],
                 "protocol": mapping.protocol,
+                "from": [str(block) for block in mapping.sources],
             }
             for mapping in endpoint.ports
         ],
@@ -410,6 +411,7 @@ def _endpoint_from_json(raw: dict[str, Any]) -> Endpoint:
                 PortRange(*map(_number, port["host_ports"])),
                 PortRange(*map(_number, port["container_ports"])),
                 _string(port["protocol"]),
+                tuple(ip_network(_string(block)) for block in port.get("from", ())),
             )
             for port in raw["ports"]
         ),

@@ -51,7 +51,7 @@ def _of_port(port: int, protocol: str | None, intent: Intent, seen: Observed) ->
     for network, endpoint in model.endpoints(intent.values()):
         for mapping in endpoint.ports:
             if protocol in (None, mapping.protocol) and mapping.host_ports.first <= port <= mapping.host_ports.last:
-                yield f"{_container(network, endpoint)}: {mapping}"
+                yield f"{_container(network, endpoint)}: {mapping.told}"
     for socket in seen.sockets:
         if protocol in (None, socket.protocol) and socket.port == port:
             yield f"{socket.program}, listening on {socket.address or '*'}:{port}/{socket.protocol}"

@@ -29,6 +29,10 @@ GOLDEN = {
     "create-two-subnets": ("true", "create web --subnet 10.1.0.0/24 --subnet 10.2.0.0/24"),
     "connect": (WEB, "connect web c1"),
     "connect-published": (WEB, "connect web c1 --publish 8080:80 --publish 127.0.0.1:5000-5002:53-55/udp"),
+    "connect-published-for-some": (
+        TWO + "mydockernet create web --subnet 10.1.0.0/24 --subnet fd00:1::/64",
+        "connect web c1 --publish 8080:80 --from 192.0.2.0/24",
+    ),
     "connect-no-icc": (TWO + "mydockernet create web --subnet 10.1.0.0/24 --no-icc", "connect web c1"),
     "connect-internal": (TWO + "mydockernet create web --subnet 10.1.0.0/24 --internal", "connect web c1"),
     "connect-a-second": (WEB + "mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1", "connect web c1"),

@@ -43,6 +43,11 @@ PLANS = {
         "disconnect web c1",
     ),
     "publish": (WEB + "mydockernet connect web c1", "publish web c1 80 9090:90/udp"),
+    "publish for some": (
+        DUAL + "mydockernet connect web c1",
+        "publish web c1 80:80 90:90/udp --from 192.0.2.0/24 --from 2001:db8::/32",
+    ),
+    "unpublish for some": (WEB + "mydockernet connect web c1 -p 80:80 --from 192.0.2.0/24", "unpublish web c1 80"),
     "unpublish": (WEB + "mydockernet connect web c1 -p 80:80 -p 81:81", "unpublish web c1 80"),
     "remove by force": (WEB + "mydockernet connect web c1 -p 80:80; mydockernet connect web c2", "rm -f web"),
     "prune": (WEB + "mydockernet create b; mydockernet connect web c1; mydockernet create d", "prune"),

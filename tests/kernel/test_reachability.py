@@ -54,6 +54,35 @@ FIREWALLS = {
 }
 
 
+def test_a_port_for_some_is_refused_to_others(lab):
+    lab.host.mydockernet("publish a a2 9000:80 9000:80/udp --from 192.0.2.0/24 --from 2001:db8:1::/64")
+    lab.host.mydockernet("publish a a2 9001:80 9001:80/udp --from 10.2.0.0/16")
+    asked = {
+        ("outside", HOST, 9000): "a2 192.0.2.2",
+        ("outside", over_ipv6(HOST), 9000): "a2 2001:db8:1::2",
+        ("neighbour", "198.51.100.1", 9000): "refused",
+        ("neighbour", "2001:db8:2::1", 9000): "refused",
+        ("", HOST, 9000): "a2 192.0.2.1",
+        ("", "127.0.0.1", 9000): "a2 10.1.0.1",
+        ("b1", HOST, 9000): "refused",
+        ("b1", HOST, 9001): "a2 10.1.0.1",
+        ("b1", over_ipv6(HOST), 9001): "refused",
+        ("outside", HOST, 9001): "refused",
+        ("", over_ipv6(HOST), 9001): "a2 2001:db8:1::1",
+    }
+    assert matrix(lab, asked) == asked
+    said = lab.host.mydockernet("explain 198.51.100.2 198.51.100.1:9000", check=False)
+    assert "STOP  the host: port 9000 is published for 192.0.2.0/24, 2001:db8:1::/64 only\n" in said.stdout
+    assert lab.host.mydockernet("port a a2").stdout.splitlines()[0] == (
+        "80/tcp -> 0.0.0.0:9000 from 192.0.2.0/24, 2001:db8:1::/64"
+    )
+    lab.host.sh("iptables -t nat -F MYDOCKERNET-PORTS; ip6tables -t nat -F MYDOCKERNET-PORTS")
+    lab.host.mydockernet("repair")
+    assert matrix(lab, asked) == asked
+    lab.host.mydockernet("unpublish a a2 9000:80 9000:80/udp 9001:80 9001:80/udp")
+    assert "9000" not in lab.host.run("iptables-save").stdout + lab.host.run("ip6tables-save").stdout
+
+
 def matrix(lab, reach=BOTH):
     """The answers to all of these questions, asked at once."""
     return dict(zip(reach, lab.ask_at_once(reach), strict=True))

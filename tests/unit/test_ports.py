@@ -53,6 +53,21 @@ def test_a_spec_is_read_as_docker_reads_it(word, chosen):
         assert choose(word) == [chosen]
 
 
+def test_sources_are_blocks_of_either_family_for_all_specs():
+    wishes = ports.read_specs(["80:80", "81:81"], "SPEC", ["10.0.0.0/8", "2001:db8::/32", "10.0.0.0/8"])
+    assert [list(map(str, wish.sources)) for wish in wishes] == [["10.0.0.0/8", "2001:db8::/32"]] * 2
+    (found, _) = ports.choose(wishes, (), HOST, (4, 6))
+    assert found.told == "80:80/tcp from 10.0.0.0/8, 2001:db8::/32"
+    assert (found.admits(ip("10.1.2.3")), found.admits(ip("192.0.2.9"))) == (True, False)
+    for words, blocks, problem in (
+        (["80:80"], ["10.0.0.1/8"], "--from: 10.0.0.1/8 has host bits set"),
+        (["80:80"], ["x"], "--from: "),
+        ([], ["10.0.0.0/8"], "--from: there is no port to publish"),
+    ):
+        with pytest.raises(Invalid, match=problem):
+            ports.read_specs(words, "SPEC", blocks)
+
+
 def test_a_host_address_is_of_a_family_that_the_container_has():
     for word, family in (("[::]:80:80", 6), ("0.0.0.0:80:80", 4), ("192.0.2.1:80:80", 4)):
         other = 10 - family
