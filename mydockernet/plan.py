@@ -13,7 +13,7 @@ from mydockernet.dialects.sysctl import RouterAdvertisements, Sysctl
 from mydockernet.drivers import bridge
 from mydockernet.errors import Conflict
 from mydockernet.model import Endpoint, Intent, Network, attached, endpoints
-from mydockernet.value import Value
+from mydockernet.value import Value, replace
 
 Place = tuple[str, str]
 
@@ -64,14 +64,19 @@ class Change(Value):
 
     @property
     def concern(self) -> Concern:
-        """The networks that differ, and the containers of the endpoints that were added, removed or changed."""
+        """The networks that differ, and the containers of the endpoints that were added, removed or changed.
+
+        If a network differs in more than its endpoints, all its containers are concerned.
+        """
         before, after = (
             {(network.name, endpoint) for network, endpoint in endpoints(side.values())}
             for side in (self.before, self.after)
         )
+        deep = {name for name, network in self.after.items() if _bare(network) != _bare(self.before[name])}
+        changed = before ^ after | {place for place in before | after if place[0] in deep}
         return Concern(
             frozenset(self.after),
-            frozenset(endpoint.namespace.key for _, endpoint in before ^ after),
+            frozenset(endpoint.namespace.key for _, endpoint in changed),
             ipv6=any(6 in network.families for network in (*self.before.values(), *self.after.values()) if network),
         )
 
@@ -80,6 +85,13 @@ class Change(Value):
         """The endpoints that are removed, each with its network."""
         stay = {(network.name, endpoint.name) for network, endpoint in endpoints(self.after.values())}
         return tuple(pair for pair in endpoints(self.before.values()) if (pair[0].name, pair[1].name) not in stay)
+
+
+def _bare(network: Network | None) -> Network | None:
+    """Return a network without what `connect` and `disconnect` change."""
+    if network is None:
+        return None
+    return replace(network, endpoints=(), subnets=tuple(replace(subnet, last=None) for subnet in network.subnets))
 
 
 def difference(before: Intent, after: Intent) -> Change:
@@ -263,8 +275,8 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
     they do not hold. Raises Conflict if something of another program is in the way.
     """
     had, want = tuple(had), tuple(want)
-    known = set(had)
-    new = (fact for fact in want if fact not in known or not fact.holds(seen))
+    known, slots = set(had), {fact.slot() for fact in had} - {""}
+    new = (fact for fact in want if not (fact in known or fact.slot() in slots) or not fact.holds(seen))
     obstacles = list(filter(None, (fact.obstacle(seen) for fact in new)))
     if obstacles:
         raise Conflict(
@@ -332,9 +344,10 @@ def kept_for(strangers: Collection[Link], begun: Iterable[Intent]) -> Iterator[F
 
 
 def _going(had: tuple[Fact, ...], want: tuple[Fact, ...]) -> tuple[Fact, ...]:
-    """Return the facts of `had` that are not in `want`, without those that disappear with an interface."""
+    """Return the facts of `had` that are not in `want`, without those that are replaced or go with an interface."""
     kept = set(want)
-    goes = [fact for fact in dict.fromkeys(had) if fact not in kept]
+    replaced = {fact.slot() for fact in want} - {""}
+    goes = [fact for fact in dict.fromkeys(had) if fact not in kept and fact.slot() not in replaced]
     deleted = {fact.makes() for fact in goes} - {""}
     return tuple(fact for fact in goes if fact.within() not in deleted)
 

@@ -52,6 +52,9 @@ class PortFilter(Fact):
     def frames(self) -> bool:
         return True
 
+    def slot(self) -> str:
+        return self._chain
+
     def do(self, seen: Observed) -> tuple[Step, ...]:
         first, *rest = self._rules
         return (

@@ -247,6 +247,10 @@ class Fact(Value, ABC):
         """Return the interface that `do` creates and `undo` deletes, with all facts within it; empty for none."""
         return ""
 
+    def slot(self) -> str:
+        """Return what only one fact can have: if a wanted one has the same, its `do` replaces this; empty for none."""
+        return ""
+
     def looks_into(self) -> str:
         """Return the path of the namespace that `holds` must observe; empty for the host."""
         return self.netns

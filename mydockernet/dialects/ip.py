@@ -104,6 +104,9 @@ class Bridge(Fact):
     def makes(self) -> str:
         return self.name
 
+    def slot(self) -> str:
+        return f"interface {self.name}"  # Its group may change; `LinkGroup` does that.
+
 
 class Veth(Fact):
     """A veth pair: one end on the host, in the link group, the other one (`peer`) in a container."""
@@ -153,6 +156,10 @@ class Veth(Fact):
 
     def makes(self) -> str:
         return self.name
+
+    def slot(self) -> str:
+        # It is not moved from one container to another: that needs another cable.
+        return f"interface {self.name} to {self.peer} in {self.peer_netns}"
 
     def looks_into(self) -> str:
         return self.peer_netns
