@@ -37,7 +37,7 @@ class Pool(Value):
     prefixlen: int
 
 
-DEFAULT_POOLS = (Pool(ipaddress.ip_network("10.208.0.0/12"), 24),)
+DEFAULT_POOLS: tuple[Pool, ...] = (Pool(ipaddress.ip_network("10.208.0.0/12"), 24),)
 
 
 def local_pool(host: str) -> Pool:
@@ -107,7 +107,7 @@ def read_subnets(
             named_gateways.add(subnet.network)
             found[index] = replace(subnet, gateway=gateway)
     for word in ranges:
-        span = _try(_range, "--ip-range", word, problems)
+        span = _try(read_range, "--ip-range", word, problems)
         index = None if span is None else place("--ip-range", span.first, word)
         if span is None or index is None:
             continue
@@ -117,7 +117,7 @@ def read_subnets(
         else:
             found[index] = replace(subnet, ranges=(*subnet.ranges, span))
     for word in reserved:
-        reservation = _try(_reservation, "--reserve", word, problems)
+        reservation = _try(read_reservation, "--reserve", word, problems)
         index = None if reservation is None else place("--reserve", reservation.address, word)
         if reservation is not None and index is not None:
             found[index] = replace(found[index], reserved=(*found[index].reserved, reservation))
@@ -255,7 +255,8 @@ def read_address(word: str) -> Address:
     return ipaddress.ip_address(word)
 
 
-def _range(word: str) -> AddressRange:
+def read_range(word: str) -> AddressRange:
+    """Parse CIDR or FIRST-LAST. Raises ValueError."""
     if "/" in word:
         block = ipaddress.ip_network(word, strict=False)
         return AddressRange(read_address(str(block.network_address)), read_address(str(block.broadcast_address)))
@@ -270,7 +271,8 @@ def _range(word: str) -> AddressRange:
     return span
 
 
-def _reservation(word: str) -> Reservation:
+def read_reservation(word: str) -> Reservation:
+    """Parse [NAME=]IP. Raises ValueError."""
     name, _, address = word.rpartition("=")
     if name and not re.fullmatch(r"[\w.-]{1,64}", name, re.ASCII):
         raise ValueError(f"{quoted(word)}: a name may contain only letters, digits, _ . -")

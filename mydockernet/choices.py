@@ -58,15 +58,18 @@ def subnets(
     return tuple(sorted((*asked, *chosen), key=lambda subnet: subnet.family))
 
 
-def addresses(network: Network, asked: Mapping[int, Address | None]) -> tuple[Address, ...]:
+def addresses(
+    network: Network, asked: Mapping[int, Address | None], families: Collection[int] | None = None
+) -> tuple[Address, ...]:
     """Return the addresses of a new endpoint, one per family: that which is `asked` for, or the next free one.
 
-    Raises Invalid, Conflict.
+    `families` are those of the network, unless others are given. Raises Invalid, Conflict.
     """
     for family, address in asked.items():
         if address is not None and family not in network.families:
             raise Invalid(f"{_OPTIONS[family]}: network {quoted(network.name)} has no IPv{family} subnet")
-    return tuple(_address(network, family, asked[family]) for family in network.families)
+    wanted = network.families if families is None else families
+    return tuple(_address(network, family, asked[family]) for family in wanted)
 
 
 _OPTIONS = {4: "--ip", 6: "--ip6"}

@@ -176,6 +176,7 @@ VERBS = {
     "unpublish": Verb("publishing", "Stop publishing ports"),
     "port": Verb("publishing", "List the published ports of a container", changes=False),
     "run": Verb("containers", "Run a command in a new network namespace on a network", takes_command=True),
+    "set": Verb("setting", "Change values of a network, or of a container on it, that is in use"),
     "check": Verb("upkeep", "Report drift: what in the kernel differs from the record", changes=False),
     "repair": Verb("upkeep", "Repair drift and print what was repaired"),
     "rules": Verb("listing", "List iptables rules with their owner, counters and reason", changes=False),

@@ -1,14 +1,13 @@
 """The verbs that create and remove networks: create, remove, prune."""
 
 import argparse
-import os
 
 from mydockernet import addressing, model, transitions
 from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, names_of
 from mydockernet.cli.messages import report_all
 from mydockernet.cli.options import example
-from mydockernet.cli.values import filter_argument, read_filters, read_labels, store_of, this_host
+from mydockernet.cli.values import filter_argument, read_filters, read_labels, read_pools, store_of
 from mydockernet.errors import Invalid
 from mydockernet.transitions import Wish
 
@@ -85,20 +84,13 @@ def _wish(args: argparse.Namespace) -> Wish:
             problems.append(f"--mtu: {args.mtu!r} is not a number")
     labels = read_labels(args.label, problems)
     subnets: tuple[model.Subnet, ...] = ()
-    pools: tuple[addressing.Pool, ...] = addressing.DEFAULT_POOLS
     try:
         subnets = addressing.read_subnets(args.subnet, args.gateway, args.ip_range, args.reserve)
     except Invalid as error:
         problems += error.messages
-    if named := os.environ.get("MYDOCKERNET_POOLS"):
-        try:
-            pools = addressing.read_pools(named)
-        except Invalid as error:
-            problems += error.messages
+    pools = read_pools(problems, args.ipv6)
     if problems:
         raise Invalid(*problems)
-    if args.ipv6 and all(pool.block.version == 4 for pool in pools):
-        pools = (*pools, addressing.local_pool(this_host()))
     return Wish(
         name=args.name,
         driver=args.driver,

@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mydockernet.addressing import Pool
     from mydockernet.context import Context
     from mydockernet.record.store import JsonStore
 
@@ -127,7 +128,22 @@ def context_of(args: argparse.Namespace) -> Context:
     return Context(store_of(args), kernel, getattr(args, "lock_timeout", 0.0))
 
 
-def this_host() -> str:
+def read_pools(problems: list[str], ipv6: bool) -> tuple[Pool, ...]:
+    """Read MYDOCKERNET_POOLS; add what is wrong with it to `problems`. With `ipv6`, there is a pool of that family."""
+    from mydockernet import addressing
+
+    pools = addressing.DEFAULT_POOLS
+    if named := os.environ.get("MYDOCKERNET_POOLS"):
+        try:
+            pools = addressing.read_pools(named)
+        except Invalid as error:
+            problems += error.messages
+    if ipv6 and all(pool.block.version == 4 for pool in pools):
+        return (*pools, addressing.local_pool(_this_host()))
+    return pools
+
+
+def _this_host() -> str:
     """Return what distinguishes this host from others: its machine-id(5), or its name."""
     try:
         return Path("/etc/machine-id").read_text().strip() or os.uname().nodename

@@ -22,6 +22,8 @@ from mydockernet.dialects.fact import (
 from mydockernet.errors import quoted
 from mydockernet.value import field
 
+DEFAULT_MTU = 1500
+
 
 def is_ours(link: Link) -> bool:
     """Whether an interface carries a mark of mydockernet."""
@@ -260,7 +262,16 @@ class Mtu(Attribute):
     def do(self, seen: Observed) -> tuple[Step, ...]:
         # Not when the interface is created: a bridge would lose it with its last port.
         why = f"Set the MTU of {self.dev}: the largest packet that it sends, in bytes."
-        return (Step(why, self._ip("link", "set", "dev", self.dev, "mtu", str(self.mtu))),)
+        return (Step(why, self._set(self.mtu)),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return (Step(f"Reset the MTU of {self.dev} to the kernel's default.", self._set(DEFAULT_MTU)),)
+
+    def slot(self) -> str:
+        return f"MTU of {self._name}"
+
+    def _set(self, mtu: int) -> Argv:
+        return self._ip("link", "set", "dev", self.dev, "mtu", str(mtu))
 
 
 class StrayLink(Fact):
@@ -437,30 +448,6 @@ class InterfaceAddress(Attribute):
                 self._ip("address", "delete", self.address, "dev", self.dev),
             ),
         )
-
-
-class Neighbor(Attribute):
-    """A permanent entry of the neighbor table: no neighbor advertisement changes it (ip-neighbour(8))."""
-
-    address: str
-    mac: str
-    endpoint: str
-
-    @property
-    def what(self) -> str:
-        return f"neighbor: {self.address} at {self.mac} on {self._name}"
-
-    def holds(self, seen: Observed) -> bool:
-        return (self.dev, self.address, self.mac) in seen.at(self.netns).neighbors
-
-    def do(self, seen: Observed) -> tuple[Step, ...]:
-        why = f"Fix the MAC address of {self.endpoint}: no other container can then claim {self.address}."
-        entry = (self.address, "lladdr", self.mac, "dev", self.dev, "nud", "permanent")
-        return (Step(why, self._ip("neighbor", "replace", *entry)),)
-
-    def undo(self, seen: Observed) -> tuple[Step, ...]:
-        why = f"Forget the MAC address of {self.endpoint}."
-        return (Step(why, self._ip("neighbor", "delete", self.address, "dev", self.dev)),)
 
 
 class Up(Attribute):

@@ -1,6 +1,6 @@
-"""The dialect of `ip route` and `ip rule`: facts about the routes of a container.
+"""The dialect of `ip route`, `ip rule` and `ip neighbour`: facts about where packets go.
 
-Formats: ip-route(8), ip-rule(8).
+Formats: ip-route(8), ip-rule(8), ip-neighbour(8).
 """
 
 from mydockernet.dialects.fact import PROTOCOL, Argv, Fact, Lookup, Observed, Step, inside, place
@@ -104,3 +104,27 @@ class SourceLookup(Fact):
     @property
     def _words(self) -> Argv:
         return ("from", self.source, "lookup", self.table, "priority", self.table, "protocol", PROTOCOL)
+
+
+class Neighbor(Attribute):
+    """A permanent entry of the neighbor table: no neighbor advertisement changes it (ip-neighbour(8))."""
+
+    address: str
+    mac: str
+    endpoint: str
+
+    @property
+    def what(self) -> str:
+        return f"neighbor: {self.address} at {self.mac} on {self._name}"
+
+    def holds(self, seen: Observed) -> bool:
+        return (self.dev, self.address, self.mac) in seen.at(self.netns).neighbors
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        why = f"Fix the MAC address of {self.endpoint}: no other container can then claim {self.address}."
+        entry = (self.address, "lladdr", self.mac, "dev", self.dev, "nud", "permanent")
+        return (Step(why, self._ip("neighbor", "replace", *entry)),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        why = f"Forget the MAC address of {self.endpoint}."
+        return (Step(why, self._ip("neighbor", "delete", self.address, "dev", self.dev)),)

@@ -151,7 +151,7 @@ def neighbors(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
     if network.checks_senders:
         for address in endpoint.addresses:
             if address.version == 6:
-                yield ip.Neighbor(network.bridge, str(address), endpoint.mac, endpoint.name)
+                yield ip_route.Neighbor(network.bridge, str(address), endpoint.mac, endpoint.name)
 
 
 def container_switches(

@@ -24,6 +24,7 @@ CONTRACT = {
     "unpublish": "--dry-run",
     "port": "",
     "run": "--ip --ip6 --mac --ifname --publish --from --label --no-default-route --name --dry-run",
+    "set": "--dry-run",
     "check": "--format",
     "repair": "--dry-run",
     "rules": "--format",

@@ -38,6 +38,33 @@ PLANS = {
     "unpublish, both families": (DUAL + "mydockernet connect web c1 -p 80:80", "unpublish web c1 80:80"),
     "remove IPv6 beside IPv4": (DUAL + "mydockernet create b; mydockernet connect web c1 -p 80:80", "rm -f web"),
     "remove IPv4 beside IPv6": (SIX + "mydockernet create b; mydockernet connect b c1", "rm -f b"),
+    "set the MTU, labels and ranges": (
+        WEB + "mydockernet connect web c1; mydockernet connect web c2",
+        "set web mtu=1400 label=a=b label=c reserve=nas=10.1.0.9 ip-range=10.1.0.128/25",
+    ),
+    "set no icc": (DUAL + "mydockernet connect web c1 -p 80:80; mydockernet connect web c2", "set web icc=false"),
+    "set icc": (
+        ADD.format("c1") + "mydockernet create web --no-icc --ipv6; mydockernet connect web c1",
+        "set web icc=true",
+    ),
+    "set internal": (DUAL + "mydockernet connect web c1; mydockernet connect web c2", "set web internal=true"),
+    "set not internal": (
+        ADD.format("c1") + "mydockernet create web --internal; mydockernet connect web c1",
+        "set web internal=false",
+    ),
+    "set no masquerade": (DUAL + "mydockernet connect web c1", "set web masquerade=no masquerade6=no"),
+    "set port security": (DUAL + "mydockernet connect web c1", "set web port-security=on"),
+    "set IPv6": (
+        WEB + "mydockernet connect web c1 -p 80:80; mydockernet connect web c2; mydockernet create other",
+        "set web ipv6=true",
+    ),
+    "set no IPv6": (DUAL + "mydockernet connect web c1 -p 80:80; mydockernet create other", "set web ipv6=false"),
+    "set a subnet": (WEB + "mydockernet connect web c1", "set web subnet=fd00:1::/64 subnet=10.9.0.0/24"),
+    "set no subnet": (
+        WEB + "mydockernet set web subnet=10.9.0.0/24; mydockernet connect web c1",
+        "set web subnet-=10.9.0.0/24",
+    ),
+    "set no default route": (WEB + "mydockernet connect web c1", "set web/c1 default-route=false label=a=b"),
     "disconnect the first of two": (
         WEB + "mydockernet connect web c1; mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1",
         "disconnect web c1",
@@ -87,9 +114,9 @@ def test_a_second_time_changes_nothing(host, setup, words):
     again = host.mydockernet(words, check=False)
     assert again.returncode == (
         0
-        if words.startswith(("run", "prune", "repair", "rm -f"))
+        if words.startswith(("run", "prune", "repair", "rm -f", "set")) and "-=" not in words
         else 3
-        if words.startswith(("disc", "unp", "rm"))
+        if words.startswith(("disc", "unp", "rm", "set"))
         else 4
     )
     assert (host.snapshot(), host.sysctls()) == before
@@ -185,6 +212,29 @@ INVALID = [
     ("publish web c2 80:80", 3, 'container "c2" is not on network "web"'),
     ("unpublish web c1 81", 3, '81 is not published by container "c1" on network "web"'),
     ("disconnect nope c1", 3, 'network "nope" not found'),
+    ("set nope mtu=1400", 3, 'network "nope" not found'),
+    ("set web/c9 label=a", 3, 'container "c9" is not on network "web"'),
+    ("set web nope=1", 2, 'unknown key "nope": use icc, internal, ip-range,'),
+    ("set web/c1 mtu=1400", 2, 'unknown key "mtu": use default-route'),
+    ("set web mtu", 2, '"mtu" is not KEY=VALUE'),
+    ("set web mtu-=1400", 2, "mtu-=1400: mtu has one value: use mtu=VALUE"),
+    ("set web mtu=x", 2, 'mtu=x: "x" is not a number'),
+    ("set web mtu=1", 2, "mtu=1: 1 is out of range: use 68 to 65535"),
+    ("set web icc=maybe", 2, "icc=maybe: use true or false"),
+    ("set web driver=macvlan", 2, "driver cannot be changed: the containers would have to be connected again"),
+    ("set web gateway=10.1.0.9", 2, "gateway cannot be changed: it is the default route of the containers"),
+    ("set web/c1 ip=10.1.0.9", 2, "ip cannot be changed: programs in the container use it: disconnect"),
+    ("set web label==x", 2, 'label==x: invalid label "=x"'),
+    ("set web label-=a", 3, 'label-=a: there is no label "a"'),
+    ("set web reserve=10.2.0.1", 2, "reserve=10.2.0.1: 10.2.0.1 is not in 10.1.0.0/24"),
+    ("set web reserve-=10.1.0.9", 3, "reserve-=10.1.0.9: it is not reserved"),
+    ("set web ip-range=10.1.0.0/23", 2, "ip-range=10.1.0.0/23: it is not within 10.1.0.0/24"),
+    ("set web ip-range-=10.1.0.128/25", 3, "ip-range-=10.1.0.128/25: 10.1.0.0/24 has no such range"),
+    ("set web subnet=x", 2, 'subnet=x: "x" has no prefix length'),
+    ("set web subnet=10.1.0.0/25", 4, "overlaps 10.1.0.0/24"),
+    ("set web subnet-=10.1.0.0/24", 4, 'subnet-=10.1.0.0/24: it is the only subnet of network "web"'),
+    ("set web subnet-=10.5.0.0/24", 3, 'subnet-=10.5.0.0/24: network "web" has no such subnet'),
+    ("set web internal=true", 4, 'internal=true: "c1" publishes ports, which no internal network can'),
     ("remove web", 4, 'network "web" is in use by "c1"'),
     ("run web", 2, "the command must follow --"),
     ("run nope -- true", 3, 'network "nope" not found'),

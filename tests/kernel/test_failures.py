@@ -27,6 +27,12 @@ VERBS = {
         CONTAINERS + "mydockernet connect web c1; mydockernet create b; mydockernet connect b c1",
         "disconnect web c1",
     ),
+    "set IPv6": (CONTAINERS + "mydockernet connect web c1 -p 8080:80", "set web ipv6=true mtu=1400 label=a=b"),
+    "set no IPv6": (
+        CONTAINERS + "mydockernet create b --ipv6; mydockernet connect web c1; mydockernet connect b c1 -p 8080:80",
+        "set b ipv6=false icc=false",
+    ),
+    "set internal": (CONTAINERS + "mydockernet connect web c1", "set web internal=true"),
     "publish": (CONTAINERS + "mydockernet connect web c1", "publish web c1 8080:80 127.0.0.1:53:53/udp"),
     "unpublish": (CONTAINERS + "mydockernet connect web c1 -p 8080:80 -p 81:81", "unpublish web c1 8080:80"),
     "remove by force": (

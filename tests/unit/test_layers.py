@@ -46,6 +46,7 @@ ORDER = [
     "record.store",
     "context",
     "transitions",
+    "settings",
     "actions",
     "running",
     "packets.packet",
@@ -70,6 +71,7 @@ ORDER = [
     "cli.listing",
     "cli.publishing",
     "cli.containers",
+    "cli.setting",
     "cli.upkeep",
     "cli.questions",
     "cli.main",
@@ -82,7 +84,7 @@ SIBLINGS = (
     f"dialects.ip_route {OTHER_DIALECTS}",
     "drivers.bridge",
     "reports.who reports.survey reports.doctor",
-    "cli.networks cli.listing cli.containers cli.upkeep cli.questions",
+    "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.questions",
 )
 # Who alone may import them; and only in functions, as they take long to load.
 ONLY_FOR = {"sh": ["kernel.load_sh"], "rich": ["cli.views"]}

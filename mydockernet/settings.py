@@ -1,0 +1,278 @@
+"""What `set` changes of a network or a container while it is in use: from words to a transition. Pure.
+
+KEY=VALUE sets a value. A key that can have several values gets one more, and KEY-=VALUE takes one away.
+"""
+
+from collections.abc import Callable, Sequence
+
+from mydockernet import addressing, choices, model
+from mydockernet.addressing import Pool
+from mydockernet.dialects.fact import Observed
+from mydockernet.errors import Conflict, Invalid, NotFound, quoted
+from mydockernet.model import Endpoint, Intent, IPNetwork, Network, Subnet
+from mydockernet.transitions import Transition, find_endpoint, find_network
+from mydockernet.value import Value, replace
+
+SWITCH = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+
+# What cannot change, and why.
+FIXED = {
+    "name": "rules and interfaces carry it as their owner: create a network with the new name",
+    "driver": "the containers would have to be connected again: create another network",
+    "bridge-name": "the rules name the bridge, and the kernel renames no bridge that is up: create another network",
+    "gateway": "it is the default route of the containers: create another network",
+    "mac": "neighbors have it in their tables: disconnect the container, and connect it with --mac",
+    "ip": "programs in the container use it: disconnect the container, and connect it with --ip",
+    "ip6": "programs in the container use it: disconnect the container, and connect it with --ip6",
+    "ifname": "an interface that is up cannot be renamed: disconnect the container, and connect it with --ifname",
+    "publish": "mydockernet publish and unpublish change it",
+}
+
+
+class Setting(Value):
+    """KEY=VALUE or, if it `removes`, KEY-=VALUE."""
+
+    key: str
+    value: str
+    removes: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.key}{'-' if self.removes else ''}={self.value}"
+
+
+class Situation(Value):
+    """What a change of a network may depend on besides it."""
+
+    intent: Intent
+    seen: Observed
+    pools: tuple[Pool, ...]
+
+
+def read(words: Sequence[str], of_container: bool) -> tuple[Setting, ...]:
+    """Parse the words of `set`. Raises Invalid with every problem."""
+    known = {*(OF_ENDPOINT if of_container else OF_NETWORK)}
+    problems, settings = [], []
+    for word in words:
+        key, equals, value = word.partition("=")
+        removes, key = key.endswith("-"), key.removesuffix("-")
+        if not equals:
+            problems.append(f"{quoted(word)} is not KEY=VALUE")
+        elif key in FIXED and key not in known:
+            problems.append(f"{key} cannot be changed: {FIXED[key]}")
+        elif key not in known:
+            problems.append(f"unknown key {quoted(key)}: use {', '.join(sorted(known))}")
+        elif removes and key not in SEVERAL:
+            problems.append(f"{word}: {key} has one value: use {key}=VALUE")
+        else:
+            settings.append(Setting(key, value, removes))
+    if problems:
+        raise Invalid(*problems)
+    return tuple(settings)
+
+
+def set_network(name: str, settings: Sequence[Setting], pools: tuple[Pool, ...]) -> Transition:
+    """N → N with other values. Raises NotFound, Invalid, Conflict."""
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        network = find_network(intent, name)
+        for setting in settings:
+            network = OF_NETWORK[setting.key](network, setting, Situation(intent, seen, pools))
+        return {**intent, name: network}
+
+    return Transition(move)
+
+
+def set_endpoint(network_name: str, container: str, settings: Sequence[Setting]) -> Transition:
+    """N → N with other values of a container. Raises NotFound, Invalid, Conflict."""
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        network = find_network(intent, network_name)
+        old = endpoint = find_endpoint(network, container)
+        for setting in settings:
+            endpoint = OF_ENDPOINT[setting.key](endpoint, setting)
+        changed = tuple(endpoint if e == old else e for e in network.endpoints)
+        return {**intent, network_name: replace(network, endpoints=changed)}
+
+    return Transition(move)
+
+
+def _switch(field: str, forbids: Callable[[Network, bool], str] = lambda network, on: "") -> "OfNetwork":
+    """Return what sets a field that is true or false. `forbids` says why it cannot be changed now, if so."""
+
+    def change(network: Network, setting: Setting, _: Situation) -> Network:
+        on = SWITCH.get(setting.value.lower())
+        if on is None:
+            raise Invalid(f"{setting}: use true or false")
+        if on != getattr(network, field) and (why := forbids(network, on)):
+            raise Conflict(f"{setting}: {why}")
+        return replace(network, **{field: on})
+
+    return change
+
+
+def _with_ports(network: Network, internal: bool) -> str:
+    names = [endpoint.name for endpoint in network.endpoints if endpoint.ports]
+    return (
+        f"{', '.join(map(quoted, names))} publishes ports, which no internal network can" if internal and names else ""
+    )
+
+
+def _require(setting: Setting, problems: Sequence[str]) -> None:
+    if problems:
+        raise _renamed(setting, problems)
+
+
+def _renamed(setting: Setting, messages: Sequence[str]) -> Invalid:
+    """Return an error about an option of create as one about a setting."""
+    return Invalid(*(f"{setting}: {message.partition(': ')[2]}" for message in messages))
+
+
+def _mtu(network: Network, setting: Setting, _: Situation) -> Network:
+    if not setting.value.isdecimal():
+        raise Invalid(f"{setting}: {quoted(setting.value)} is not a number")
+    _require(setting, model.mtu_problems(int(setting.value)))
+    return replace(network, mtu=int(setting.value))
+
+
+def _labels(labels: tuple[tuple[str, str], ...], setting: Setting) -> tuple[tuple[str, str], ...]:
+    key, _, value = setting.value.partition("=")
+    _require(setting, model.label_problems(key, value))
+    if setting.removes and key not in dict(labels):
+        raise NotFound(f"{setting}: there is no label {quoted(key)}")
+    rest = {name: text for name, text in labels if name != key}
+    return tuple(sorted((rest if setting.removes else {**rest, key: value}).items()))
+
+
+def _network_label(network: Network, setting: Setting, _: Situation) -> Network:
+    return replace(network, labels=_labels(network.labels, setting))
+
+
+def _reserve(network: Network, setting: Setting, _: Situation) -> Network:
+    word = setting.value
+    if setting.removes:
+        for subnet in network.subnets:
+            rest = tuple(r for r in subnet.reserved if word not in (r.name, str(r.address), str(r)))
+            if rest != subnet.reserved:
+                return _with(network, subnet, reserved=rest)
+        raise NotFound(f"{setting}: it is not reserved")
+    try:
+        reservation = addressing.read_reservation(word)
+    except ValueError as error:
+        raise Invalid(f"{setting}: {error}") from None
+    subnet = _subnet_of(network, reservation.address, setting)
+    others = tuple(r for r in subnet.reserved if r.address != reservation.address)
+    return _with(network, subnet, reserved=(*others, reservation))
+
+
+def _ip_range(network: Network, setting: Setting, _: Situation) -> Network:
+    try:
+        span = addressing.read_range(setting.value)
+    except ValueError as error:
+        raise Invalid(f"{setting}: {error}") from None
+    subnet = _subnet_of(network, span.first, setting)
+    if span.last not in subnet.network:
+        raise Invalid(f"{setting}: it is not within {subnet.network}")
+    if setting.removes and span not in subnet.ranges:
+        raise NotFound(f"{setting}: {subnet.network} has no such range")
+    others = tuple(other for other in subnet.ranges if other != span)
+    return _with(network, subnet, ranges=others if setting.removes else (*others, span))
+
+
+def _subnet_of(network: Network, address: model.Address, setting: Setting) -> Subnet:
+    for subnet in network.subnets:
+        if address in subnet.network:
+            return subnet
+    raise Invalid(f"{setting}: {address} is not in {' or '.join(str(s.network) for s in network.subnets)}")
+
+
+def _with(network: Network, subnet: Subnet, **changes: object) -> Network:
+    changed = tuple(replace(s, **changes) if s == subnet else s for s in network.subnets)
+    return replace(network, subnets=changed)
+
+
+def _subnet(network: Network, setting: Setting, at: Situation) -> Network:
+    try:
+        (asked,) = addressing.read_subnets([setting.value], (), (), ())
+    except Invalid as error:
+        raise _renamed(setting, error.messages) from None
+    if setting.removes:
+        return _without(network, asked.network, setting)
+    there = any((s.network, s.gateway) == (asked.network, asked.gateway) for s in network.subnets)
+    return network if there else _wider(network, (asked,), (), at)
+
+
+def _ipv6(network: Network, setting: Setting, at: Situation) -> Network:
+    on = SWITCH.get(setting.value.lower())
+    if on is None:
+        raise Invalid(f"{setting}: use true or false")
+    if on:
+        return network if 6 in network.families else _wider(network, (), (6,), at)
+    for subnet in (subnet for subnet in network.subnets if subnet.family == 6):
+        network = _without(network, subnet.network, setting)
+    return network
+
+
+def _wider(network: Network, asked: tuple[Subnet, ...], families: tuple[int, ...], at: Situation) -> Network:
+    """Return a network with more subnets. Its containers get an address of each family that is new."""
+    others = {**at.intent, network.name: network}
+    added = choices.subnets(asked, families, at.pools, others, at.seen)
+    order = sorted((*network.subnets, *added), key=lambda subnet: subnet.family)
+    wider = replace(network, subnets=tuple(order))
+    for endpoint in network.endpoints:
+        missing = [family for family in wider.families if family not in endpoint.families]
+        found = choices.addresses(wider, {4: None, 6: None}, missing)
+        more = replace(endpoint, addresses=tuple(sorted((*endpoint.addresses, *found), key=lambda a: a.version)))
+        wider = replace(wider, endpoints=tuple(more if e == endpoint else e for e in wider.endpoints))
+        last = tuple(replace(s, last=next((a for a in found if a in s.network), s.last)) for s in wider.subnets)
+        wider = replace(wider, subnets=last)
+    return wider
+
+
+def _without(network: Network, block: IPNetwork, setting: Setting) -> Network:
+    """Return a network without a subnet, and its containers without their addresses in it."""
+    kept = tuple(subnet for subnet in network.subnets if subnet.network != block)
+    if kept == network.subnets:
+        raise NotFound(f"{setting}: network {quoted(network.name)} has no such subnet")
+    if not kept:
+        raise Conflict(f"{setting}: it is the only subnet of network {quoted(network.name)}")
+    bare = []
+    for endpoint in network.endpoints:
+        rest = replace(endpoint, addresses=tuple(a for a in endpoint.addresses if a not in block))
+        if not rest.addresses:
+            raise Conflict(f"{setting}: container {quoted(endpoint.name)} has its only address in it")
+        if lost := next((m for m in rest.ports if not any(map(m.serves, rest.families))), None):
+            raise Conflict(f"{setting}: container {quoted(endpoint.name)} publishes {lost} on it")
+        bare.append(rest)
+    return replace(network, subnets=kept, endpoints=tuple(bare))
+
+
+def _endpoint_label(endpoint: Endpoint, setting: Setting) -> Endpoint:
+    return replace(endpoint, labels=_labels(endpoint.labels, setting))
+
+
+def _default_route(endpoint: Endpoint, setting: Setting) -> Endpoint:
+    on = SWITCH.get(setting.value.lower())
+    if on is None:
+        raise Invalid(f"{setting}: use true or false")
+    return replace(endpoint, default_route=on)
+
+
+OfNetwork = Callable[[Network, Setting, Situation], Network]
+OF_NETWORK: dict[str, OfNetwork] = {
+    "icc": _switch("icc"),
+    "internal": _switch("internal", _with_ports),
+    "ip-range": _ip_range,
+    "ipv6": _ipv6,
+    "label": _network_label,
+    "masquerade": _switch("masquerade"),
+    "masquerade6": _switch("masquerade6"),
+    "mtu": _mtu,
+    "port-security": _switch("port_security"),
+    "reserve": _reserve,
+    "subnet": _subnet,
+}
+OF_ENDPOINT: dict[str, Callable[[Endpoint, Setting], Endpoint]] = {
+    "default-route": _default_route,
+    "label": _endpoint_label,
+}
+SEVERAL = {"ip-range", "label", "reserve", "subnet"}
