@@ -264,13 +264,14 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
     concern = replace(concern, lost=lost)
     had = tuple(dict.fromkeys(fact for intent in goal.begun for fact in plan.facts(intent, concern)))
     want = plan.facts(goal.target, concern)
-    known = [network.bridge for intent in (*goal.begun, goal.target) for network in intent.values()]
+    known = [network for intent in (*goal.begun, goal.target) for network in intent.values()]
+    if goal.mends is not None:
+        seen = kernel.observe_rules6(seen, lenient)
     strangers = plan.strangers(known, seen, leaving=goal.mends)
     last = not strangers and not goal.target
     if goal.mends is not None:
         if kernel.has(ebtables.READ_FRAMES[0]):
             seen = kernel.observe_frames(seen, lenient)
-        seen = kernel.observe_rules6(seen, lenient)
         had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
     elif last and kernel.forwards6():
         seen = kernel.observe_rules6(seen, lenient)
@@ -309,7 +310,7 @@ def _bridged(
     """
     if not kernel.has(nftables.READ[0]):
         had, want = (tuple(fact for fact in facts if not fact.bridged()) for facts in (had, want))
-    needed = {last or any(6 not in network.families for network in intent.values()) for intent in goal.begun}
+    needed = {last or plan.keeps_out_ipv6(intent) for intent in goal.begun}
     if not any(fact.bridged() for fact in (*had, *want)):
         return had, want, seen
     if goal.mends is None and len(needed) == 1:
@@ -387,7 +388,7 @@ def _missing(network: Network, endpoint: Endpoint, seen: Observed) -> Iterator[s
         yield f"the namespace of container {quoted(endpoint.name)} was already gone: {endpoint.namespace.path}"
     if endpoint.veth not in seen.links:
         yield f"the interface of container {quoted(endpoint.name)} was already gone: {endpoint.veth}"
-    if network.bridge not in seen.links:
+    if network.bridge and network.bridge not in seen.links:
         yield f"the bridge of network {quoted(network.name)} was already gone: {network.bridge}"
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from mydockernet import drivers
 from mydockernet.errors import Invalid, quoted
 from mydockernet.value import Value
 
@@ -17,7 +18,7 @@ MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}")
 INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}")
 REALM = re.compile(r"[0-9a-f]{0,6}")
-DRIVERS = ("bridge",)
+DRIVERS = tuple(drivers.MODULES)
 # /proc/sys/net/*/conf has directories of these names, so the kernel refuses interfaces that are called so.
 SYSCTL_NAMES = ("all", "default")
 MTU_MIN, MTU_MAX = 68, 65535
@@ -240,10 +241,10 @@ class Endpoint(Value):
 class Network(Value):
     """A network as the admin asked for it, with a value chosen for everything that was left open.
 
-    `masquerade` is about IPv4, `masquerade6` about IPv6. `mtu` is in bytes; None leaves it to the kernel. `realm`
-    distinguishes networks of different state directories; it is empty for the default one. `mac` is the MAC address of
-    the bridge; None if an older version left it to the kernel, which changes it when ports come and go. Raises Invalid
-    with every problem.
+    `bridge` is empty if the driver has none. `masquerade` is about IPv4, `masquerade6` about IPv6. `mtu` is in bytes;
+    None leaves it to the kernel. `realm` distinguishes networks of different state directories; it is empty for the
+    default one. `mac` is the MAC address of the bridge; None if an older version left it to the kernel, which changes
+    it when ports come and go. Raises Invalid with every problem.
     """
 
     name: str
@@ -283,7 +284,7 @@ class Network(Value):
     def __post_init__(self) -> None:
         problems = [
             *name_problems(self.name),
-            *interface_problems(self.bridge),
+            *(interface_problems(self.bridge) if self.bridge or self.driver == "bridge" else ()),
             *mtu_problems(self.mtu),
             *driver_problems(self.driver),
             *(mac_problems(self.mac) if self.mac else ()),
@@ -295,6 +296,16 @@ class Network(Value):
             problems.append(f"invalid realm {quoted(self.realm)}")
         if problems:
             raise Invalid(*problems)
+
+
+def door(network: Network, endpoint: Endpoint) -> str:
+    """Return the interface of the host that packets to and from a container pass: the bridge, or its own veth."""
+    return network.bridge or endpoint.veth
+
+
+def doors(network: Network) -> frozenset[str]:
+    """Return the interfaces of the host that packets to and from the containers of a network pass."""
+    return frozenset(filter(None, (network.bridge, *(door(network, endpoint) for endpoint in network.endpoints))))
 
 
 Intent = Mapping[str, Network]

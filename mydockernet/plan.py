@@ -6,14 +6,17 @@ that differ, and the facts that all networks share.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from mydockernet import ruleset
-from mydockernet.dialects import ebtables, ip, iptables, nftables
-from mydockernet.dialects.fact import FORWARDING_6, SHARED, Fact, Link, Observed, Step
+from mydockernet import drivers, inside, ruleset
+from mydockernet.dialects import ebtables, ip, ip_route, iptables, nftables
+from mydockernet.dialects.fact import FORWARDING_6, PROTOCOL, SHARED, TAG, Fact, Observed, Step
 from mydockernet.dialects.sysctl import RouterAdvertisements, Sysctl
-from mydockernet.drivers import bridge
 from mydockernet.errors import Conflict
 from mydockernet.model import Endpoint, Intent, Network, attached, endpoints
 from mydockernet.value import Value, replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mydockernet.drivers import Driver
 
 Place = tuple[str, str]
 
@@ -123,18 +126,18 @@ def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
     ]
     cables = [place for places in reachable for place in places]
     return (
-        *(fact for network in networks for fact in bridge.bridge_facts(network)),
+        *(fact for network in networks for fact in _driver(network).network_facts(network)),
         *_by_program(
             *(fact for fact in shared_rules(intent) if concern.ipv6 or family(fact) != 6),
-            *(fact for network in networks for fact in bridge.rule_facts(network)),
-            *(fact for places in containers.values() for place in places for fact in bridge.port_facts(*place)),
+            *(fact for network in networks for fact in _driver(network).rule_facts(network)),
+            *(fact for places in containers.values() for place in places for fact in inside.port_facts(*place)),
         ),
-        *(fact for place in cables for fact in bridge.cable_facts(*place)),
+        *(fact for place in cables for fact in _driver(place[0]).cable_facts(*place)),
         *shared_switches(intent),
-        *(fact for network in networks for fact in bridge.bridge_switches(network)),
-        *(fact for _, endpoint in cables for fact in bridge.cable_switches(endpoint)),
-        *(fact for network in networks for fact in bridge.bridge_start(network)),
-        *(fact for place in cables for fact in bridge.neighbors(*place)),
+        *(fact for network in networks for fact in _driver(network).network_switches(network)),
+        *(fact for place in cables for fact in _driver(place[0]).cable_switches(*place)),
+        *(fact for network in networks for fact in _driver(network).network_start(network)),
+        *(fact for place in cables for fact in _driver(place[0]).cable_start(*place)),
         *(fact for places in reachable for fact in _inside(places)),
     )
 
@@ -151,12 +154,16 @@ def family(fact: Fact) -> int:
     return fact.chain.family if isinstance(fact, iptables.OwnRule | iptables.OwnChain) else 0
 
 
+def _driver(network: Network) -> "Driver":
+    return drivers.load(network.driver)
+
+
 def _inside(places: Collection[Attachment]) -> Iterator[Fact]:
     """Yield the facts inside a container that has these places."""
     for network, endpoint in places:
-        yield from bridge.container_switches(network, endpoint, places)
+        yield from inside.container_switches(network, endpoint, places)
     for network, endpoint in places:
-        yield from bridge.container_facts(network, endpoint, places)
+        yield from _driver(network).container_facts(network, endpoint, places)
 
 
 def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
@@ -167,23 +174,25 @@ def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
     owned: dict[Place, tuple[Fact, ...]] = {}
     for name in sorted(intent):
         network = intent[name]
+        driver = _driver(network)
         owned[name, ""] = (
-            *bridge.bridge_facts(network),
-            *bridge.rule_facts(network),
-            *bridge.bridge_switches(network),
-            *bridge.bridge_start(network),
+            *driver.network_facts(network),
+            *driver.rule_facts(network),
+            *driver.network_switches(network),
+            *driver.network_start(network),
         )
         for endpoint in network.endpoints:
             if endpoint.detached:
                 owned[name, endpoint.name] = ()
                 continue
+            places = containers[endpoint.namespace.key]
             owned[name, endpoint.name] = (
-                *bridge.port_facts(network, endpoint),
-                *bridge.cable_facts(network, endpoint),
-                *bridge.cable_switches(endpoint),
-                *bridge.neighbors(network, endpoint),
-                *bridge.container_switches(network, endpoint, containers[endpoint.namespace.key]),
-                *bridge.container_facts(network, endpoint, containers[endpoint.namespace.key]),
+                *inside.port_facts(network, endpoint),
+                *driver.cable_facts(network, endpoint),
+                *driver.cable_switches(network, endpoint),
+                *driver.cable_start(network, endpoint),
+                *inside.container_switches(network, endpoint, places),
+                *driver.container_facts(network, endpoint, places),
             )
     return owned
 
@@ -210,6 +219,7 @@ def left_over(
             if scope.covers(stray.owner) or (stray.owner == SHARED and (alone or stray.has))
         ),
         *(ebtables.strays(seen, (*had, *want), {link.name for link in loose}) if alone and not scope.names else ()),
+        *(ip_route.strays(seen, (*had, *want)) if alone and not scope.names else ()),
     )
 
 
@@ -238,8 +248,13 @@ def shared_rules(intent: Intent) -> Iterator[Fact]:
             yield from ruleset.loopback_guards()
         if served:
             yield from ruleset.ports(family)
-    if any(6 not in network.families for network in intent.values()):
+    if keeps_out_ipv6(intent):
         yield nftables.NoIPv6()
+
+
+def keeps_out_ipv6(intent: Intent) -> bool:
+    """Whether a network has a bridge, but no IPv6."""
+    return any(network.bridge and 6 not in network.families for network in intent.values())
 
 
 def every_shared(seen: Observed) -> tuple[Fact, ...]:
@@ -326,20 +341,53 @@ def to_look_at(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> Sig
     )
 
 
-def strangers(known: Collection[str], seen: Observed, leaving: Scope | None = None) -> tuple[Link, ...]:
-    """Return the bridges of other state directories: marked by mydockernet, but not among the `known` ones.
+class Stranger(Value):
+    """A network of another state directory: whether it has a bridge, and IPv6."""
 
-    Unknown bridges that `leaving` covers are leftovers to delete.
+    bridged: bool
+    ipv6: bool
+
+
+def strangers(networks: Collection[Network], seen: Observed, leaving: Scope | None = None) -> tuple[Stranger, ...]:
+    """Return the networks of other state directories: marked by mydockernet, but not among these `networks`.
+
+    What `leaving` covers are leftovers to delete.
     """
+    known = {network.bridge for network in networks}
     bridges = (link for link in seen.links.values() if link.kind == "bridge" and link.name not in known)
-    return tuple(b for b in bridges if ip.is_ours(b) and not (leaving and leaving.covers(ip.owner(b))))
+    found = (b for b in bridges if ip.is_ours(b) and not (leaving and leaving.covers(ip.owner(b))))
+    return (
+        *(Stranger(True, any(":" in a and not a.startswith("fe80:") for a in link.addresses)) for link in found),
+        *_routed_strangers(networks, seen, leaving),
+    )
 
 
-def kept_for(strangers: Collection[Link], begun: Iterable[Intent]) -> Iterator[Fact]:
-    """Yield the shared facts of some intents that bridges of other state directories need, too, and which stay."""
-    ipv6 = {link.name for link in strangers if any(":" in a and not a.startswith("fe80:") for a in link.addresses)}
+def _routed_strangers(networks: Collection[Network], seen: Observed, leaving: Scope | None) -> Iterator[Stranger]:
+    """Yield the networks without a bridge: those with a route that no known network needs.
+
+    The owner of the subnet is in the comment of its rules. If it has none, only a repair takes it for a leftover.
+    """
+    known = {subnet.network for network in networks for subnet in network.subnets}
+    realms = {*(network.realm for network in networks), *((leaving.realm,) if leaving else ())}
+    for route in seen.routes:
+        if route.kind != "unreachable" or route.protocol != PROTOCOL or route.destination in known:
+            continue
+        of = (False, "-s", str(route.destination))
+        every = (rule for rules in seen.chains.values() for rule in rules if of in rule.spec and iptables.is_ours(rule))
+        owners = {rule.comment.removeprefix(TAG).partition("@")[2] for rule in every}
+        if owners - realms or not (owners or leaving):
+            yield Stranger(False, route.destination.version == 6)
+
+
+def kept_for(strangers: Collection[Stranger], begun: Iterable[Intent]) -> Iterator[Fact]:
+    """Yield the shared facts of some intents that networks of other state directories need, too, and which stay."""
+    ipv6 = any(stranger.ipv6 for stranger in strangers)
     for fact in (fact for intent in begun for fact in shared_facts(intent) if strangers):
-        if len(ipv6) < len(strangers) if fact.bridged() else ipv6 or family(fact) != 6:
+        if fact.bridged():
+            needed = any(stranger.bridged and not stranger.ipv6 for stranger in strangers)
+        else:
+            needed = ipv6 or family(fact) != 6
+        if needed:
             yield fact
 
 

@@ -27,11 +27,12 @@ are in filter, where other programs may drop. If a port of the first network is 
     POSTROUTING ── from 127.0.0.0/8, to its bridge ── MASQUERADE         a container cannot reply to 127.0.0.1
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, SHARED, Argv, Chain, Fact
-from mydockernet.dialects.iptables import Order, OwnChain, OwnRule, PortRule
+from mydockernet.dialects.iptables import EarlyOrder, EarlyRule, Order, OwnChain, OwnRule, PortRule
 from mydockernet.model import Address, IPNetwork, PortMapping, bracketed
+from mydockernet.value import Value
 
 FORWARD = "MYDOCKERNET-FORWARD"
 
@@ -140,7 +141,8 @@ def _forwarding(family: int, table: str, rows: Iterable[Row], why_chain: str, wh
     chain, user = Chain(family, table, FORWARD), Chain(family, table, USER)
     rules: list[OwnRule] = []
     for match, target, why in (((), USER, "Evaluate the admin's own rules first."), *rows):
-        rules.append(OwnRule(chain, SHARED, match, (target,), why, after=tuple(rule.words for rule in rules)))
+        after = tuple(rule.words for rule in rules)
+        rules.append(OwnRule(chain, SHARED, match, (target,), why, after=after, late=bool(rules)))
     jump = OwnRule(Chain(family, table, "FORWARD"), SHARED, (), (FORWARD,), why_jump, first=True)
     return (
         OwnChain(
@@ -173,51 +175,88 @@ def _invalid() -> Row:
     )
 
 
-def source_guard(owner: str, subnet: IPNetwork, bridge: str) -> tuple[Fact, ...]:
-    """Return the rule that drops packets from a network's addresses unless they arrive through its bridge.
+class Home(Value):
+    """How rules recognize the packets of a network: those that arrive from `elsewhere`, and those to it (`inwards`).
+
+    `door` is the interface that they belong to, in words.
+    """
+
+    elsewhere: Argv
+    inwards: Argv
+    door: str
+
+
+def behind(bridge: str) -> Home:
+    """Return the home of containers on a bridge."""
+    return Home(("!", "-i", bridge), ("-o", bridge), "its bridge")
+
+
+def routed(subnet: IPNetwork, group: str) -> Home:
+    """Return the home of containers that have an interface of the host each, in a link group."""
+    return Home(("-m", "devgroup", "!", "--src-group", group), ("-d", str(subnet)), "the interface of a container")
+
+
+def source_guard(owner: str, subnet: IPNetwork, home: Home) -> tuple[Fact, ...]:
+    """Return the rule that drops packets from a network's addresses if they arrive from elsewhere.
 
     Without it, a packet with a forged source opens a connection in the name of a container, and the replies get in.
     """
     rule = OwnRule(
         Chain(subnet.version, "mangle", PREROUTING),
         owner,
-        ("-s", str(subnet), "!", "-i", bridge),
+        ("-s", str(subnet), *home.elsewhere),
         ("DROP",),
-        f"Drop packets from addresses of {owner} that did not arrive through its bridge: they could open a connection "
+        f"Drop packets from addresses of {owner} that did not arrive through {home.door}: they could open a connection "
         "in the name of a container, and the replies would get in.",
     )
     return (rule, Order((rule,)))
 
 
-def masquerade(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
+def icc(owner: str, subnet: IPNetwork, group: str) -> Iterator[Fact]:
+    """Yield the rules that let the containers of a network without a bridge reach each other through the host."""
+    match = ("-s", str(subnet), "-d", str(subnet), *_group("src", group))
+    for fact in shared_forward(subnet.version):
+        if not isinstance(fact, Order) or len(fact.rules) == 1:
+            continue
+        chain = fact.rules[0].chain
+        target, why = {
+            "mangle": ("RETURN", f"Skip traffic between containers of {owner}: the host routes it."),
+            "filter": ("ACCEPT", f"Allow traffic between containers of {owner}: the host routes it."),
+        }[chain.table]
+        rule = EarlyRule(chain, owner, match, (target,), why)
+        yield rule
+        yield EarlyOrder((rule,), fact)
+
+
+def masquerade(owner: str, subnet: IPNetwork, home: Home) -> OwnRule:
     """Return the rule that gives packets from containers to the outside the host's address."""
     return OwnRule(
         Chain(subnet.version, "nat", "POSTROUTING"),
         owner,
-        ("-s", str(subnet), "!", "-o", bridge),
+        ("-s", str(subnet), "!", *home.inwards),
         ("MASQUERADE",),
         f"Masquerade packets that leave {owner}: they get the host's address, as no other host can route to {subnet}.",
     )
 
 
-def hairpin(owner: str, subnet: IPNetwork, bridge: str) -> OwnRule:
+def hairpin(owner: str, subnet: IPNetwork, home: Home) -> OwnRule:
     """Return the rule that lets a container reach a port that its own network publishes."""
     return OwnRule(
         Chain(subnet.version, "nat", "POSTROUTING"),
         owner,
-        ("-s", str(subnet), "-o", bridge, "-m", "conntrack", "--ctstate", "DNAT"),
+        ("-s", str(subnet), *home.inwards, "-m", "conntrack", "--ctstate", "DNAT"),
         ("MASQUERADE",),
         f"Masquerade packets from containers of {owner} to published ports of {owner}: the reply must return through "
         "the host, which translates it back.",
     )
 
 
-def from_loopback(owner: str, bridge: str) -> OwnRule:
+def from_loopback(owner: str, home: Home) -> OwnRule:
     """Return the rule that lets the host reach a container through a port published on 127.0.0.1."""
     return OwnRule(
         Chain(4, "nat", "POSTROUTING"),
         owner,
-        ("-s", "127.0.0.0/8", "-o", bridge),
+        ("-s", "127.0.0.0/8", *home.inwards),
         ("MASQUERADE",),
         "Masquerade packets that the host sends from 127.0.0.1: a container could not reply to that address.",
     )

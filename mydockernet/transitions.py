@@ -4,9 +4,9 @@ A transition validates its arguments, chooses what they leave open, and raises i
 turns the difference into commands.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from mydockernet import choices, ports
+from mydockernet import choices, drivers, ports
 from mydockernet.addressing import DEFAULT_POOLS, Pool
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, NotFound, no_network, quoted
@@ -82,6 +82,8 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
     """None → N. With `ignore`, an identical network may exist already. Raises Conflict."""
 
     def move(intent: Intent, seen: Observed) -> Intent:
+        if problems := refused(wish):
+            raise Invalid(*problems)
         existing = intent.get(wish.name)
         if existing is not None:
             if ignore and _satisfies(existing, wish):
@@ -93,7 +95,7 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             raise Conflict(f"network {quoted(wish.name)} already exists", hint=other)
         network = Network(
             name=wish.name,
-            bridge=wish.bridge or choices.bridge_name(wish.name, intent, seen),
+            bridge=wish.bridge or (choices.bridge_name(wish.name, intent, seen) if _has_bridge(wish.driver) else ""),
             subnets=choices.subnets(wish.subnets, wish.open_families, wish.pools, intent, seen),
             driver=wish.driver,
             internal=wish.internal,
@@ -105,6 +107,8 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             realm=wish.realm,
             port_security=wish.port_security,
         )
+        if not network.bridge:
+            return {**intent, network.name: network}
         network = replace(network, mac=choices.bridge_mac(network.owner))
         holder = next((n.name for n in intent.values() if n.bridge == network.bridge), None)
         if holder:
@@ -112,6 +116,30 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
         return {**intent, network.name: network}
 
     return Transition(move)
+
+
+def refused(wish: Wish) -> list[str]:
+    """Return a message for each option of a wish that its driver, which must exist, does not support."""
+    given = {
+        "--bridge-name": wish.bridge is not None,
+        "--no-icc": not wish.icc,
+        "--no-masquerade": not wish.masquerade,
+        "--port-security": wish.port_security,
+    }
+    return _refused(wish.driver, given)
+
+
+def _refused(driver: str, given: Mapping[str, bool]) -> list[str]:
+    reasons = drivers.load(driver).REFUSED
+    return [
+        f"{option}: the driver {driver} does not support it: {reasons[option]}"
+        for option, asked in given.items()
+        if asked and option in reasons
+    ]
+
+
+def _has_bridge(driver: str) -> bool:
+    return "--bridge-name" not in drivers.load(driver).REFUSED
 
 
 def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
@@ -172,7 +200,7 @@ def connect(network_name: str, wish: Connection) -> Transition:
                 if gone
                 else f"mydockernet inspect {network.name} shows its containers",
             )
-        if sum(link.master == network.bridge for link in seen.links.values()) >= MAX_PORTS:
+        if network.bridge and sum(link.master == network.bridge for link in seen.links.values()) >= MAX_PORTS:
             raise Conflict(f"network {quoted(network.name)} is full: a bridge has {MAX_PORTS} ports")
         # A detached endpoint will return with its interface and its order.
         away = [e for _, e in endpoints(intent.values()) if e.detached and e.namespace.path == wish.namespace.path]

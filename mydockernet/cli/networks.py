@@ -20,7 +20,8 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `create`."""
     many: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument("name", metavar="NAME", help="Name of the network")
-    parser.add_argument("-d", "--driver", default="bridge", help="Driver (default: bridge)")
+    known = ", ".join(model.DRIVERS)
+    parser.add_argument("-d", "--driver", default="bridge", help=f"Driver: {known} (default: bridge)")
     parser.add_argument(
         "--subnet",
         metavar="CIDR",
@@ -91,7 +92,7 @@ def _wish(args: argparse.Namespace) -> Wish:
     pools = read_pools(problems, args.ipv6)
     if problems:
         raise Invalid(*problems)
-    return Wish(
+    wish = Wish(
         name=args.name,
         driver=args.driver,
         subnets=subnets,
@@ -107,6 +108,11 @@ def _wish(args: argparse.Namespace) -> Wish:
         realm=store_of(args).realm,
         port_security=args.port_security,
     )
+    if not model.driver_problems(args.driver):
+        problems += transitions.refused(wish)
+    if problems:
+        raise Invalid(*problems)
+    return wish
 
 
 def remove_arguments(parser: argparse.ArgumentParser) -> None:

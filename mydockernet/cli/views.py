@@ -39,7 +39,7 @@ def list_record(shown: Shown) -> dict[str, Any]:
         "Driver": network.driver,
         "Containers": len(network.endpoints),
         "State": shown.state,
-        "Bridge": network.bridge,
+        "Bridge": network.bridge or None,
         "Internal": network.internal,
         "Labels": dict(network.labels),
     }
@@ -53,7 +53,7 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "Name": network.name,
         "Driver": network.driver,
         "State": shown.state,
-        "Bridge": network.bridge,
+        "Bridge": network.bridge or None,
         "Subnets": [
             {
                 "Subnet": str(subnet.network),

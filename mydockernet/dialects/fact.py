@@ -93,7 +93,7 @@ class Route(Value):
     """A route, and its `line` as a user knows it.
 
     `kind` is the type of ip-route(8), mostly unicast or local; `source` is the source address that it sets; `protocol`
-    is what added it, as `kernel` or `ra`.
+    is what added it, by name or number, as `kernel` or `ra`.
     """
 
     destination: IPNetwork

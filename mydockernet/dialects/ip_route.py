@@ -3,7 +3,9 @@
 Formats: ip-route(8), ip-rule(8), ip-neighbour(8).
 """
 
-from mydockernet.dialects.fact import PROTOCOL, Argv, Fact, Lookup, Observed, Step, inside, place
+from collections.abc import Iterable, Iterator
+
+from mydockernet.dialects.fact import PROTOCOL, Argv, Fact, Lookup, Observed, Route, Step, inside, place
 from mydockernet.dialects.ip import Attribute
 
 
@@ -21,7 +23,7 @@ class DefaultRoute(Attribute):
         return any(r.default and (r.table, r.via, r.dev) == ("main", self.gateway, self.dev) for r in routes)
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        why = "Route everything else to the gateway: the host's address on the bridge."
+        why = "Route everything else to the gateway of the network."
         return (Step(why, self._ip("route", "add", *self._words)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
@@ -30,6 +32,107 @@ class DefaultRoute(Attribute):
     @property
     def _words(self) -> Argv:
         return ("default", "via", self.gateway, "dev", self.dev)
+
+
+class PlainRoute(Attribute):
+    """A route to a block (10.1.0.0/24, 10.1.0.2/32) through an interface, perhaps by a gateway."""
+
+    destination: str
+    why: str
+    gateway: str = ""
+
+    @property
+    def what(self) -> str:
+        via = f"via {self.gateway} " if self.gateway else ""
+        return f"route: {self.destination} {via}dev {self._name}"
+
+    def holds(self, seen: Observed) -> bool:
+        return any(_main(r) == (self.destination, self.gateway, self.dev) for r in seen.at(self.netns).routes)
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        return (Step(self.why, self._ip("route", "add", *self._words)),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return (Step(f"Delete the route to {self.destination}.", self._ip("route", "delete", *self._words)),)
+
+    def obstacle(self, seen: Observed) -> str:
+        return _taken(self.destination, seen.at(self.netns), self.netns)
+
+    @property
+    def _words(self) -> Argv:
+        via = ("via", self.gateway) if self.gateway else ()
+        return (self.destination, *via, "dev", self.dev, "protocol", PROTOCOL)
+
+
+class Unreachable(Fact):
+    """A route of the host by which packets to unused addresses of a network go nowhere."""
+
+    destination: str
+    owner: str
+
+    @property
+    def what(self) -> str:
+        return f"route: unreachable {self.destination}"
+
+    def holds(self, seen: Observed) -> bool:
+        return any(r.kind == "unreachable" and str(r.destination) == self.destination for r in seen.routes)
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        why = (
+            f"Reject packets to addresses of {self.owner} that no container has: they would leave by the host's "
+            "default route."
+        )
+        return (Step(why, ("ip", "route", "add", *self._words)),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        why = f"Delete the route for unused addresses of {self.owner}."
+        return (Step(why, ("ip", "route", "delete", *self._words)),)
+
+    def obstacle(self, seen: Observed) -> str:
+        return _taken(self.destination, seen)
+
+    @property
+    def _words(self) -> Argv:
+        return ("unreachable", self.destination, "protocol", PROTOCOL)
+
+
+class StrayRoute(Fact):
+    """A route of the host that carries mydockernet's protocol but that no network needs."""
+
+    destination: str
+
+    @property
+    def what(self) -> str:
+        return f"route: unreachable {self.destination}"
+
+    def holds(self, seen: Observed) -> bool:
+        return True  # It was found by observation.
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        return ()
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        why = "Delete a route that mydockernet created but that no network needs."
+        return (Step(why, ("ip", "route", "delete", "unreachable", self.destination, "protocol", PROTOCOL)),)
+
+
+def strays(seen: Observed, known: Iterable[Fact]) -> Iterator[StrayRoute]:
+    """Yield the unreachable routes of mydockernet that no known fact needs. The others disappear with an interface."""
+    kept = {fact.destination for fact in known if isinstance(fact, Unreachable)}
+    for route in seen.routes:
+        if route.kind == "unreachable" and route.protocol == PROTOCOL and str(route.destination) not in kept:
+            yield StrayRoute(str(route.destination))
+
+
+def _main(route: Route) -> tuple[str, str, str]:
+    """Return the destination, gateway and interface of a route in the main table."""
+    return (str(route.destination), route.via, route.dev) if route.table == "main" else ("", "", "")
+
+
+def _taken(destination: str, seen: Observed, netns: str = "") -> str:
+    """Return a message about a route of another program to the same block; empty if there is none."""
+    there = (r for r in seen.routes if _main(r)[0] == destination and r.protocol != PROTOCOL)
+    return next((f"route `{route.line}` already exists{place(netns)}" for route in there), "")
 
 
 class TableRoute(Attribute):

@@ -63,7 +63,8 @@ class OwnRule(Fact):
     """A rule of mydockernet: its match, its target, and the owner in its comment.
 
     It is appended, or inserted as the `first` rule of the chain. With `after`, the words of the rules that precede it
-    in a chain of mydockernet, it is inserted behind those.
+    in a chain of mydockernet, it is inserted behind those; if it is `late`, also behind the rules of
+    single networks.
     """
 
     chain: Chain
@@ -73,6 +74,7 @@ class OwnRule(Fact):
     why: str
     first: bool = False
     after: tuple[Argv, ...] | None = None
+    late: bool = False
 
     @property
     def words(self) -> Argv:
@@ -113,6 +115,8 @@ class OwnRule(Fact):
         # Missing rules among those before this one are inserted before it.
         there = seen.chains.get(self.chain, ())
         places = [_place(words, there) for words in self.after or ()]
+        if self.late:
+            places += [n for n, rule in enumerate(there, 1) if is_ours(rule) and rule.comment != tag(SHARED)]
         place = max((p for p in places if p is not None), default=0) + places.count(None) + 1
         if self.after is None and self.chain.name.startswith(OWN) and not all(map(is_ours, there)):
             return _command(self.chain, "-I", self.words)
@@ -160,7 +164,9 @@ class Order(Fact):
         places = [place for place in (rule._place(seen) for rule in self.rules) if place is not None]
         before = seen.chains.get(self._chain, ())[: max(places, default=0)]
         once = all(rule.copies(seen) <= 1 for rule in self.rules)
-        return places == sorted(places) and once and all(map(is_ours, before))
+        # The first of several is the jump to the admin's chain: no rule of a network may precede it.
+        admins_first = len(self.rules) == 1 or self.rules[0]._place(seen) in (None, 1)
+        return places == sorted(places) and once and admins_first and all(map(is_ours, before))
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         # Missing rules have just been added.
@@ -182,6 +188,31 @@ class Order(Fact):
     @property
     def _chain(self) -> Chain:
         return self.rules[0].chain
+
+
+class EarlyRule(OwnRule):
+    """A rule of one network in a shared chain, behind the jump to the admin's chain, before the other shared rules."""
+
+    def _command(self, seen: Observed) -> Argv:
+        return _command(self.chain, "-I", self.words, "2")
+
+
+class EarlyOrder(Order):
+    """The place of an EarlyRule among the `shared` rules of its chain."""
+
+    shared: Order
+
+    def holds(self, seen: Observed) -> bool:
+        place = self.rules[0]._place(seen)
+        others = [rule._place(seen) for rule in self.shared.rules[1:]]
+        early = place is None or all(other is None or place < other for other in others)
+        # If the shared rules are inserted again, they come before this one.
+        return Order.holds(self, seen) and self.shared.holds(seen) and early
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        (rule,) = self.rules
+        why = f"{rule.why} It is misplaced; the next step inserts it again."
+        return (*(replace(step, why=why) for step in rule.undo(seen)), Step(rule.why, rule._command(seen)))
 
 
 class StrayRule(Fact):

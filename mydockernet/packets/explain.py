@@ -42,10 +42,10 @@ def answer(context: Context, source: str, target: str) -> tuple[tuple[Hop, ...],
 
 def _switches(intent: Intent, seen: Observed) -> Iterator[tuple[str, str]]:
     """Yield the sysctls that matter: those of the host, and those in containers on several networks."""
-    bridges = {network.bridge for network in intent.values()}
+    doors = {dev for network in intent.values() for dev in model.doors(network)}
     yield from (("", key) for key in (*FORWARDING.values(), *BRIDGE_CALLS.values()))
-    yield from (("", f"net/ipv4/conf/{bridge}/route_localnet") for bridge in bridges)
-    devices = {*bridges, *(route.dev for route in seen.routes)} & {*seen.links}
+    yield from (("", f"net/ipv4/conf/{dev}/route_localnet") for dev in doors)
+    devices = {*doors, *(route.dev for route in seen.routes)} & {*seen.links}
     yield from (("", f"net/ipv4/conf/{dev}/rp_filter") for dev in ("all", *devices))
     places = [(e.namespace.path, e.interface) for _, e in model.endpoints(intent.values())]
     for path, interface in places:

@@ -91,7 +91,9 @@ def reason(verdict: netfilter.Verdict) -> str:
     every = (fact for fact in ruleset.every_shared(verdict.chain.family) if isinstance(fact, iptables.OwnRule))
     spec = verdict.rule.spec
     guarded = verdict.chain.name == ruleset.PREROUTING and verdict.stops
-    other = "Its source address belongs to a network, but it did not arrive through the bridge." if guarded else ""
+    other = "Its source address belongs to a network, but it did not arrive through that network." if guarded else ""
+    if verdict.chain.name == ruleset.FORWARD and not verdict.stops:
+        other = "Both containers are on one network."
     return next((f.why for f in every if f.chain == verdict.chain and iptables.read_spec(f.words) == spec), other)
 
 

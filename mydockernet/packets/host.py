@@ -41,7 +41,7 @@ class OnHost(ABC):
 
     def __init__(self, question: Question, intent: Intent, sight: Sight, route: AskRoute) -> None:
         self.question = question
-        self.networks = {network.bridge: network for network in intent.values()}
+        self.networks = {dev: network for network in intent.values() for dev in model.doors(network)}
         self.places = list(model.endpoints(intent.values()))
         self.sight = sight
         self.route = route
@@ -54,7 +54,7 @@ class OnHost(ABC):
 
     @abstractmethod
     def cable(self, place: Place) -> None:
-        """Check both ends of a container's veth pair, and the bridge."""
+        """Check both ends of a container's veth pair, and the bridge, if there is one."""
 
     @abstractmethod
     def arrive_at(self, place: Place, packet: Packet, routed: bool) -> None:
@@ -195,6 +195,12 @@ class OnHost(ABC):
     def _not_sent_on(self, packet: Packet, said: str) -> NoReturn:
         self._forwards(packet)
         self.rp_filter(packet, "the host")
+        if there := self.place_of(packet.destination):
+            fix = f"mydockernet repair {there[0].name}"
+            self.stops(f"the host: has no route to {there[1].name} ({said})", "Its route is missing.", fix)
+        for network in self.networks.values():
+            if any(packet.destination in subnet.network for subnet in network.subnets):
+                self.stops(f"{network.name}: no container has the address {packet.destination}", fix="mydockernet list")
         self.stops(
             f"the host: does not forward {packet} ({said})",
             "It has no route to that address.",
@@ -225,17 +231,23 @@ class OnHost(ABC):
         """Pass POSTROUTING, to a bridge of mydockernet or out of the host."""
         network = self.networks.get(packet.outward)
         if network and packet.source.is_loopback:
-            self._let_out(network)
+            self._let_out(network, packet.outward)
         packet = self.hook("POSTROUTING", packet)
         if network is None:
             self._leave(packet)
         place = self.place_of(packet.destination)
-        if place is None or place[0].bridge != packet.outward:
+        if place is None or model.door(*place) != packet.outward:
             self.stops(f"{network.name}: no container has the address {packet.destination}", fix="mydockernet check")
         if packet.source.is_loopback:
             fix = f"mydockernet repair {network.name}"
             self.stops("the host: no rule translates 127.0.0.1", "A container cannot reply to that address.", fix)
         came = self.place_of(packet.source)
+        if packet.inward == packet.outward and came == place and not network.bridge:
+            self.stops(
+                f"{place[1].name}: drops it, as {packet.source} is its own address",
+                "A packet to its own published port needs the address of the host.",
+                f"mydockernet repair {network.name}",
+            )
         if packet.inward == packet.outward and came and came[0] == network:
             self.stops(
                 f"{place[1].name}: would reply directly to {packet.source}, from an address that it did not ask",
@@ -244,20 +256,20 @@ class OnHost(ABC):
             )
         self.cable(place)
         asker = self.question.source.places
-        if packet.inward == packet.outward and any(p[1] == place[1] for p in asker):
+        if network.bridge and packet.inward == packet.outward and any(p[1] == place[1] for p in asker):
             self._hairpin(place)
         self.frames(("OUTPUT", "POSTROUTING"), replace(packet, inward="", outward=place[1].veth), network)
         return self.arrive_at(place, packet, routed=True)
 
     def frames(self, through: Iterable[str], packet: Packet, network: Network) -> None:
-        """Pass the chains of the bridge family."""
-        for hook in through:
+        """Pass the chains of the bridge family, if the network has a bridge."""
+        for hook in through if network.bridge else ():
             self.hook(hook, packet, of=f"bridge {network.bridge}", frames=True)
 
-    def _let_out(self, network: Network) -> None:
-        if self.seen.sysctls.get(f"net/ipv4/conf/{network.bridge}/route_localnet") != "1":
+    def _let_out(self, network: Network, dev: str) -> None:
+        if self.seen.sysctls.get(f"net/ipv4/conf/{dev}/route_localnet") != "1":
             self.stops(
-                f"the host: route_localnet of {network.bridge} is off",
+                f"the host: route_localnet of {dev} is off",
                 "The kernel sends no packets from 127.0.0.1 through it.",
                 f"mydockernet repair {network.name}",
             )

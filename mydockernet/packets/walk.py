@@ -21,6 +21,8 @@ from mydockernet.packets.host import LOOPBACK, OnHost
 from mydockernet.packets.packet import PING, Packet
 from mydockernet.value import replace
 
+CABLE = "A veth pair is a cable: packets that enter one end leave the other."
+
 
 class Walk(OnHost):
     """A trace. Records the hops as it goes."""
@@ -87,14 +89,14 @@ class Walk(OnHost):
         packet = replace(self._send(place, replace(packet, outward=way.dev)), outward="")
         self.cable(place)
         next_hop = ip_address(way.via) if way.via else destination
-        bridge = self.seen.links[network.bridge]
-        if any(word.startswith(f"{next_hop}/") for word in bridge.addresses):
-            frame = replace(packet, inward=endpoint.veth, mac=endpoint.mac, to_mac=bridge.mac)
+        door = self.seen.links[model.door(network, endpoint)]
+        if any(word.startswith(f"{next_hop}/") for word in door.addresses):
+            frame = replace(packet, inward=endpoint.veth, mac=endpoint.mac, to_mac=door.mac)
             self.frames(("PREROUTING", "INPUT"), frame, network)
-            return self.at_host(replace(packet, inward=network.bridge))
-        if way.via:
+            return self.at_host(replace(packet, inward=door.name))
+        if way.via or not network.bridge:
             self.stops(
-                f"the host: no longer has the gateway address {way.via} on {network.bridge}",
+                f"the host: no longer has the gateway address {next_hop} on {door.name}",
                 "No interface has the address that the container sends to.",
                 f"mydockernet repair {network.name}",
             )
@@ -144,13 +146,15 @@ class Walk(OnHost):
     def _host_route(self, destination: Address) -> Route:
         way = self.route("", str(destination), "", "")
         if isinstance(way, str):
-            self.stops(f"the host: has no route to {destination} ({way})")
+            there = self.place_of(destination)
+            fix = f"mydockernet repair {there[0].name}" if there else ""
+            self.stops(f"the host: has no route to {destination} ({way})", fix=fix)
         return way
 
     # Veth pairs, bridges, containers
 
     def cable(self, place: Place) -> None:
-        """Check both ends of a container's veth pair, and the bridge."""
+        """Check both ends of a container's veth pair, and the bridge, if there is one."""
         network, endpoint = place
         fix = f"mydockernet repair {network.name}"
         if not namespaces.alive(endpoint.namespace):
@@ -158,12 +162,14 @@ class Walk(OnHost):
         inside = self.seen.at(endpoint.namespace.path)
         self._up(inside, endpoint.interface, f"{endpoint.name}: its interface {endpoint.interface}", fix)
         near = self._up(self.seen, endpoint.veth, f"the host: interface {endpoint.veth} of {endpoint.name}", fix)
+        if not network.bridge:
+            self.passes(f"veth pair: {endpoint.interface} of {endpoint.name} ═ {endpoint.veth} on the host", CABLE)
+            return
         self._up(self.seen, network.bridge, f"the host: bridge {network.bridge}", fix)
         if near.master != network.bridge:
             self.stops(f"the host: {endpoint.veth} is not attached to bridge {network.bridge}", fix=fix)
         self.passes(
-            f"veth pair: {endpoint.interface} of {endpoint.name} ═ {endpoint.veth} on bridge {network.bridge}",
-            "A veth pair is a cable: packets that enter one end leave the other.",
+            f"veth pair: {endpoint.interface} of {endpoint.name} ═ {endpoint.veth} on bridge {network.bridge}", CABLE
         )
 
     def _up(self, seen: Observed, name: str, called: str, fix: str) -> Link:
@@ -247,13 +253,13 @@ class Walk(OnHost):
         )
         self._send(place, back)
         asker = self.place_of(packet.source)
-        to_mac = self.seen.links[network.bridge].mac
-        frame = replace(back, inward=endpoint.veth, outward="", mac=endpoint.mac, to_mac=to_mac)
+        door = self.seen.links[model.door(network, endpoint)]
+        frame = replace(back, inward=endpoint.veth, outward="", mac=endpoint.mac, to_mac=door.mac)
         if way.kind != "local" and way.dev != endpoint.interface:
             self._answered_elsewhere(place, back, way)
         elif routed:
             self.frames(("PREROUTING", "INPUT"), frame, network)
-            self.answer_through_host(replace(packet, outward=network.bridge), network.bridge)
+            self.answer_through_host(replace(packet, outward=door.name), door.name)
         elif asker and not own:
             self._bridged(back, place, asker)
         program = f" {here.program}" if here else ""
@@ -265,7 +271,7 @@ class Walk(OnHost):
         others = (p for p in self.places if p[1].namespace.path == netns and p[1].interface == way.dev)
         other = next(others, None)
         if other:
-            self.rp_filter(replace(back, inward=other[0].bridge), "the host")
+            self.rp_filter(replace(back, inward=model.door(*other)), "the host")
         self.unsure(
             f"{name}: replies through {way.dev}, not through {place[1].interface}", "Both ends must accept that."
         )

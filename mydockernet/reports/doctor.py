@@ -64,7 +64,8 @@ def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tup
     intent, errors = context.store.load_each()
     door = context.kernel
     seen = door.observe_rules6(door.observe(lenient=True), lenient=True)
-    devices = {network.bridge for network in intent.values()} | {route.dev for route in seen.routes if route.default}
+    doors = {dev for network in intent.values() for dev in model.doors(network)}
+    devices = doors | {route.dev for route in seen.routes if route.default}
     strict = [f"net/ipv4/conf/{dev}/rp_filter" for dev in devices & {*seen.links}]
     advertised = RouterAdvertisements().sysctls(seen)
     keys = (*FORWARDING.values(), *BRIDGE_CALLS.values(), RP_FILTER, *strict, *advertised)
@@ -162,10 +163,12 @@ ANY_FLOW = frozenset({"port", "protocol"})
 
 
 def _probes(network: Network, family: int, seen: Observed) -> Iterator[Probe]:
-    """Yield typical packets of an address family that must pass."""
-    bridge, own, anywhere = network.bridge, _an_address(network, family), ANYWHERE[family]
-    out = Packet(own, anywhere, "tcp", inward=bridge, vague=ANY_FLOW | {"destination"})
-    back = Packet(anywhere, own, "tcp", outward=bridge, states=frozenset({"ESTABLISHED"}), answer=True)
+    """Yield typical packets of an address family that must pass; none if the network has no interface on the host."""
+    first, own, anywhere = _a_door(network), _an_address(network, family), ANYWHERE[family]
+    if not first:
+        return
+    out = Packet(own, anywhere, "tcp", inward=first, vague=ANY_FLOW | {"destination"})
+    back = Packet(anywhere, own, "tcp", outward=first, states=frozenset({"ESTABLISHED"}), answer=True)
     uplinks = sorted({route.dev for route in seen.routes if _leads_out(route) and route.family == family})
     for dev in uplinks if not network.internal else ():
         yield Probe("packets from", network, "PREROUTING", out)
@@ -180,14 +183,20 @@ def _probes(network: Network, family: int, seen: Observed) -> Iterator[Probe]:
         for mapping in endpoint.ports:
             if address is None or not mapping.serves(family):
                 continue
-            port = mapping.container_ports.first
-            packet = Packet(anywhere, address, mapping.protocol, port, outward=bridge)
+            port, last = mapping.container_ports.first, model.door(network, endpoint)
+            packet = Packet(anywhere, address, mapping.protocol, port, outward=last)
             for dev in uplinks:
                 packet = replace(packet, inward=dev, states=frozenset({"NEW", "DNAT"}), vague=frozenset({"source"}))
                 yield Probe("packets to published ports of", network, "FORWARD", packet)
-    if seen.sysctls.get(BRIDGE_CALLS[family]) == "1":
-        near = replace(out, outward=bridge, bridged=True, vague=ANY_FLOW)
+    if network.bridge and seen.sysctls.get(BRIDGE_CALLS[family]) == "1":
+        near = replace(out, outward=first, bridged=True, vague=ANY_FLOW)
         yield Probe("packets within", network, "FORWARD", replace(near, destination=own))
+
+
+def _a_door(network: Network) -> str:
+    """Return the interface of the address below, so that a packet of both is one that could be; empty for none."""
+    found = (model.door(network, endpoint) for endpoint in network.endpoints)
+    return network.bridge or next(found, "")
 
 
 def _an_address(network: Network, family: int) -> Address:
@@ -234,8 +243,8 @@ def _let_in(intent: Intent, seen: Observed) -> Iterator[Finding]:
     """Yield a finding for each rule, also in called chains, that accepts what mydockernet's later rules would drop."""
     vague = ANY_FLOW | {"source", "inward"}
     told: set[str] = set()
-    for network, family in [(net, family) for net in intent.values() for family in net.families]:
-        packet = Packet(ANYWHERE[family], _an_address(network, family), "tcp", outward=network.bridge, vague=vague)
+    for network, family in [(net, family) for net in filter(_a_door, intent.values()) for family in net.families]:
+        packet = Packet(ANYWHERE[family], _an_address(network, family), "tcp", outward=_a_door(network), vague=vague)
         without = replace(seen, chains={**seen.chains, **WITHOUT_ADMIN})
         early = netfilter.ask(without, "mangle", "FORWARD", packet)
         verdict = netfilter.ask(without, "filter", "FORWARD", packet)
@@ -321,24 +330,24 @@ def _routes(network: Network, seen: Observed) -> Iterator[Finding]:
         for route in seen.routes:
             inside = route.destination.version == subnet.family and route.destination.overlaps(subnet.network)
             narrow = route.destination.prefixlen >= subnet.network.prefixlen
-            if inside and narrow and route.dev != network.bridge:
+            if inside and narrow and route.dev not in model.doors(network) and route.kind != "unreachable":
                 yield Finding(
                     PROBLEM,
                     f"a route sends packets for {network.name} to another interface",
-                    f"{route.line}; {subnet.network} is on {network.bridge}",
+                    f"{route.line}; {subnet.network} is on {network.bridge or 'the veth pairs of its containers'}",
                     f"ip route del {route.line}",
                 )
 
 
 def _mtu(network: Network, seen: Observed) -> Iterator[Finding]:
     uplinks = (seen.links.get(route.dev) for route in seen.routes if _leads_out(route))
-    bridge = seen.links.get(network.bridge)
+    door = seen.links.get(_a_door(network))
     for uplink in uplinks:
-        if uplink and bridge and uplink.mtu < bridge.mtu:
+        if uplink and door and uplink.mtu < door.mtu:
             yield Finding(
                 PROBLEM,
                 f"packets of {network.name} may be too big for {uplink.name}: long transfers hang",
-                f"the MTU of {network.bridge} is {bridge.mtu}, the MTU of {uplink.name} is {uplink.mtu}",
+                f"the MTU of {door.name} is {door.mtu}, the MTU of {uplink.name} is {uplink.mtu}",
                 f"create the network again: mydockernet create --mtu {uplink.mtu} {network.name}",
             )
 

@@ -91,7 +91,7 @@ def _show(
     found = tuple(owned_rule for owned_rule in found if owned_rule.owner == network.owner)
     states = {endpoint.name: _container(endpoint, own[endpoint.name], seen) for endpoint in network.endpoints}
     as_recorded = all(states[endpoint.name] == "up" or _stays_away(endpoint) for endpoint in network.endpoints)
-    return Shown(network, _state(network, (*own[""], *shared), as_recorded, seen), states, seen, found)
+    return Shown(network, _state(network, own[""], shared, as_recorded, seen), states, seen, found)
 
 
 def _container(endpoint: Endpoint, facts: Iterable[Fact], seen: Observed) -> str:
@@ -105,13 +105,17 @@ def _stays_away(endpoint: Endpoint) -> bool:
     return endpoint.detached and namespaces.at(endpoint.namespace.path) is None
 
 
-def _state(network: Network, facts: Iterable[Fact], containers_hold: bool, seen: Observed) -> str:
+def _state(
+    network: Network, own: Collection[Fact], shared: Iterable[Fact], containers_hold: bool, seen: Observed
+) -> str:
     link = seen.links.get(network.bridge)
-    if link is None:
+    if network.bridge and link is None:
         return "missing"
-    if not link.up:
+    if link and not link.up:
         return "down"
-    return _holding(facts, seen) if containers_hold else "drifted"
+    if not network.bridge and not any(fact.holds(seen) for fact in own if not isinstance(fact, iptables.Order)):
+        return "missing"
+    return _holding((*own, *shared), seen) if containers_hold else "drifted"
 
 
 def _holding(facts: Iterable[Fact], seen: Observed) -> str:

@@ -39,7 +39,8 @@ def _of_address(address: Address, intent: Intent) -> Iterator[str]:
     for network in intent.values():
         for subnet in network.subnets:
             if address == subnet.gateway:
-                yield f"gateway of network {network.name}, on {network.bridge}"
+                where = network.bridge or "the veth pair of each container"
+                yield f"gateway of network {network.name}, on {where}"
             elif kept := next((r for r in subnet.reserved if r.address == address), None):
                 yield f"reserved on network {network.name}{f' for {kept.name}' if kept.name else ''}"
             elif address in subnet.network:
@@ -69,7 +70,7 @@ def _of_rule(chain: Chain, number: int, seen: Observed) -> Iterator[str]:
 def _of_interface(name: str, intent: Intent, seen: Observed) -> Iterator[str]:
     for network in intent.values():
         link = seen.links.get(network.bridge)
-        if name == network.bridge or (link and name == link.mac):
+        if network.bridge and (name == network.bridge or (link and name == link.mac)):
             yield f"bridge of network {network.name}"
         for endpoint in network.endpoints:
             if name in (endpoint.veth, endpoint.mac):

@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 
 TWO = "ip netns add c1; ip netns add c2; "
 WEB = TWO + "mydockernet create web --subnet 10.1.0.0/24; "
+PTP = TWO + "mydockernet create web --driver ptp --subnet 10.1.0.0/24; "
 GOLDEN = {
     "create": ("true", "create web --subnet 10.1.0.0/24"),
     "create-a-second": ("mydockernet create other --subnet 10.9.0.0/24", "create web --subnet 10.1.0.0/24"),
@@ -51,6 +52,14 @@ GOLDEN = {
     ),
     "disconnect": (WEB + "mydockernet connect web c1 -p 8080:80", "disconnect web c1"),
     "remove": (WEB + "mydockernet connect web c1 -p 8080:80", "remove --force web"),
+    "create-ptp": ("true", "create web --driver ptp --subnet 10.1.0.0/24"),
+    "create-ptp-internal-no-icc": ("true", "create web --driver ptp --subnet 10.1.0.0/24 --internal --no-icc"),
+    "connect-ptp": (PTP, "connect web c1"),
+    "create-ptp-dual-stack": ("true", "create web --driver ptp --subnet 10.1.0.0/24 --subnet fd00:1::/64"),
+    "connect-ptp-dual-stack": (PTP.replace("/24", "/24 --subnet fd00:1::/64"), "connect web c1 -p 8080:80"),
+    "connect-ptp-published": (PTP, "connect web c1 --publish 8080:80"),
+    "connect-ptp-a-second": (PTP + "mydockernet create b; mydockernet connect b c1", "connect web c1"),
+    "remove-ptp": (PTP + "mydockernet connect web c1 -p 8080:80", "remove --force web"),
     "run": (WEB, "run web --name job -p 8080:80 -- echo hello"),
 }
 

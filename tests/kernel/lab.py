@@ -83,9 +83,9 @@ ATTACKERS_LOOPBACK = LOOPBACK_ELSEWHERE.format("neighbour", "198.51.100.1", "eth
 # Else publishing a hundred ports asks it to forget the flows of each, one process a port.
 NO_CONNTRACK = "mount --bind /dev/null $(command -v conntrack || echo /dev/null)\n"
 VERBS = f"""
-create a --subnet {A}.0/24 --subnet fd00:1::/64
-create b --subnet {B}.0/24 --subnet fd00:2::/64
-create i --subnet {INTERNAL}.0/24 --subnet fd00:3::/64 --internal
+create a --driver DRIVER --subnet {A}.0/24 --subnet fd00:1::/64
+create b --driver DRIVER --subnet {B}.0/24 --subnet fd00:2::/64
+create i --driver DRIVER --subnet {INTERNAL}.0/24 --subnet fd00:3::/64 --internal
 connect a a1 -p 8080:80 -p 8080:80/udp -p 127.0.0.1:8081:80 -p 127.0.0.1:8081:80/udp
 connect a a2
 connect b b1
@@ -94,14 +94,18 @@ connect i i2
 """.strip().splitlines()
 
 
-def made_by_verbs(host):
+# Those whose networks keep to the same rules.
+DRIVERS = ("bridge", "ptp")
+
+
+def made_by_verbs(host, driver="bridge"):
     for words in VERBS:
-        host.mydockernet(words)
+        host.mydockernet(words.replace("DRIVER", driver))
 
 
-def made_by_repair(host):
+def made_by_repair(host, driver="bridge"):
     """From the record alone, as after a reboot: that is one command, and test_drift.py shows that it does the same."""
-    for path, text in record().items():
+    for path, text in record(driver).items():
         file = host.root / path.lstrip("/")
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.write_text(text)
@@ -111,11 +115,11 @@ def made_by_repair(host):
 
 
 @functools.cache
-def record():
+def record(driver):
     """What the verbs leave on record."""
     host = Host()
     host.sh(TOPOLOGY)
-    made_by_verbs(host)
+    made_by_verbs(host, driver)
     kept = host.state()
     host.close()
     return kept
@@ -124,13 +128,21 @@ def record():
 class Lab:
     """A host with all of it, and a listener in each place, on the ports 80 and 81."""
 
-    def __init__(self, host, before="", make=made_by_repair):
-        self.host = host
+    def __init__(self, host, before="", make=made_by_repair, driver="bridge"):
+        self.host, self.driver = host, driver
         self.listeners = []
         host.sh(TOPOLOGY + ATTACKERS_LOOPBACK + before)
-        make(host)
+        make(host, driver)
         host.sh(f"ip -n i1 route add default via {INTERNAL}.1; ip -n i1 route add default via fd00:3::1")
         self.listen_everywhere()
+
+    def door(self, network, container):
+        """The interface of the host that the container's packets pass."""
+        if self.driver == "bridge":
+            return network
+        return self.host.mydockernet(
+            ["inspect", network, "--format", f"{{{{.Containers.{container}.HostInterface}}}}"]
+        ).stdout.strip()
 
     def listen_everywhere(self):
         everywhere = [[name, name, "0.0.0.0", port] for name in PLACES.split() for port in (80, 81)]

@@ -14,29 +14,31 @@ def delete_rule(host, table, chain, *parts):
     host.sh(f"iptables -t {table} {found.replace('-A', '-D', 1)}")
 
 
-def test_a_neighbour_can_not_reach_what_is_published_on_loopback(lab):
+def test_a_neighbour_can_not_reach_what_is_published_on_loopback(each_lab):
     """moby 45610."""
-    assert lab.ask("neighbour", ("127.0.0.1", 8081)) == ["dropped"]
-    delete_rule(lab.host, "raw", "PREROUTING", "-d 127.0.0.0/8")
-    assert lab.ask("neighbour", ("127.0.0.1", 8081)) == ["a1 198.51.100.2"]
+    assert each_lab.ask("neighbour", ("127.0.0.1", 8081)) == ["dropped"]
+    delete_rule(each_lab.host, "raw", "PREROUTING", "-d 127.0.0.0/8")
+    assert each_lab.ask("neighbour", ("127.0.0.1", 8081)) == ["a1 198.51.100.2"]
 
 
-def test_neither_neighbour_nor_container_can_reach_the_hosts_own_loopback(lab):
+def test_neither_neighbour_nor_container_can_reach_the_hosts_own_loopback(each_lab):
     """CVE-2020-8558: the guard, and route_localnet on bridges alone."""
-    lab.host.sh(LOOPBACK_ELSEWHERE.format("b1", f"{B}.1", "eth0") + LOOPBACK_ELSEWHERE.format("a1", f"{A}.1", "eth0"))
-    assert lab.ask("neighbour", ("127.0.0.1", 82)) == ["dropped"]
-    assert lab.ask("a1", ("127.0.0.1", 82)) == ["dropped"]
-    assert lab.ask("b1", ("127.0.0.1", 82)) == ["dropped"]
-    keys = lab.host.sh("cd /proc/sys/net/ipv4/conf; grep -l 1 */route_localnet").stdout.split()
-    assert keys == ["a/route_localnet"]
-    delete_rule(lab.host, "raw", "PREROUTING", "-d 127.0.0.0/8")
-    assert lab.ask("a1", ("127.0.0.1", 82)) == [f"host {A}.2"]
+    each_lab.host.sh(
+        LOOPBACK_ELSEWHERE.format("b1", f"{B}.1", "eth0") + LOOPBACK_ELSEWHERE.format("a1", f"{A}.1", "eth0")
+    )
+    assert each_lab.ask("neighbour", ("127.0.0.1", 82)) == ["dropped"]
+    assert each_lab.ask("a1", ("127.0.0.1", 82)) == ["dropped"]
+    assert each_lab.ask("b1", ("127.0.0.1", 82)) == ["dropped"]
+    keys = each_lab.host.sh("cd /proc/sys/net/ipv4/conf; grep -l 1 */route_localnet").stdout.split()
+    assert keys == [f"{each_lab.door('a', 'a1')}/route_localnet"]
+    delete_rule(each_lab.host, "raw", "PREROUTING", "-d 127.0.0.0/8")
+    assert each_lab.ask("a1", ("127.0.0.1", 82)) == [f"host {A}.2"]
 
 
-def test_a_port_of_the_host_is_not_one_of_what_passes_through(lab):
+def test_a_port_of_the_host_is_not_one_of_what_passes_through(each_lab):
     """CVE-2025-67499: outside's own port 8080, asked by a container and by a neighbour, is outside's."""
-    assert lab.ask("a2", ("192.0.2.2", 8080)) == [f"outside {HOST}"]
-    assert lab.ask("neighbour", ("192.0.2.2", 8080)) == ["outside 198.51.100.2"]
+    assert each_lab.ask("a2", ("192.0.2.2", 8080)) == [f"outside {HOST}"]
+    assert each_lab.ask("neighbour", ("192.0.2.2", 8080)) == ["outside 198.51.100.2"]
 
 
 def test_an_address_of_others_can_not_be_published_on(lab):
@@ -70,18 +72,18 @@ def test_a_name_is_no_path_and_no_option(host, word):
     assert host.everything() == before
 
 
-def test_the_caller_is_seen_under_its_own_address(lab):
+def test_the_caller_is_seen_under_its_own_address(each_lab):
     """CVE-2021-20199."""
-    assert lab.ask("outside", (HOST, 8080)) == ["a1 192.0.2.2"]
+    assert each_lab.ask("outside", (HOST, 8080)) == ["a1 192.0.2.2"]
 
 
-def test_a_port_does_not_outlive_its_container(lab):
+def test_a_port_does_not_outlive_its_container(each_lab):
     """moby 32048, podman 27516: the next container with that address is not given the last one's ports."""
-    lab.host.mydockernet("disconnect a a1")
-    lab.host.sh("ip netns add a3")
-    assert lab.host.mydockernet(f"connect a a3 --ip {A}.2 --ip6 fd00:1::2").stdout == f"{A}.2\nfd00:1::2\n"
-    lab.listen("a3", "a3", "0.0.0.0:80", ":::80")
-    assert lab.ask("outside", (HOST, 8080), (over_ipv6(HOST), 8080)) == ["refused", "refused"]
+    each_lab.host.mydockernet("disconnect a a1")
+    each_lab.host.sh("ip netns add a3")
+    assert each_lab.host.mydockernet(f"connect a a3 --ip {A}.2 --ip6 fd00:1::2").stdout == f"{A}.2\nfd00:1::2\n"
+    each_lab.listen("a3", "a3", "0.0.0.0:80", ":::80")
+    assert each_lab.ask("outside", (HOST, 8080), (over_ipv6(HOST), 8080)) == ["refused", "refused"]
 
 
 RESET = """
@@ -106,18 +108,18 @@ while True:
 
 
 @pytest.mark.parametrize(("guarded", "leaked"), [(True, "0\n"), (False, "1\n")])
-def test_a_containers_own_address_does_not_leak(lab, guarded, leaked):
+def test_a_containers_own_address_does_not_leak(each_lab, guarded, leaked):
     """netavark 774: a reset that belongs to no connection is not translated, so it must not leave."""
     if not guarded:
         for table in ("mangle", "filter"):
-            delete_rule(lab.host, table, "MYDOCKERNET-FORWARD", "INVALID")
+            delete_rule(each_lab.host, table, "MYDOCKERNET-FORWARD", "INVALID")
     sniff = f"""
         exec 3< <(ip netns exec outside python3 -c '{SNIFF}'); read -r ready <&3
         ip netns exec a1 python3 -c '{RESET}'
         ip netns exec a1 bash -c 'echo last > /dev/udp/192.0.2.2/81'
         cat <&3
     """
-    assert lab.host.sh(sniff).stdout == leaked
+    assert each_lab.host.sh(sniff).stdout == leaked
 
 
 # What docker 20.10 puts before everything else as it starts, and a container of its own.
@@ -137,45 +139,45 @@ iptables -P FORWARD DROP
 """
 
 
-def test_rules_of_others_before_ours_open_nothing(lab):
+def test_rules_of_others_before_ours_open_nothing(each_lab):
     """Docker inserts its rules first at every start: its containers enter no network, and check tells it."""
-    lab.host.sh(DOCKER_FIRST)
+    each_lab.host.sh(DOCKER_FIRST)
     closed = [(f"{A}.2", 80), (f"{B}.2", 80), (f"{INTERNAL}.2", 80)]
-    assert lab.ask("d1", *closed) == ["dropped"] * 3
-    assert lab.ask("d1", (HOST, 8080)) == ["a1 172.17.0.2"]
-    done = lab.host.mydockernet("check", check=False)
+    assert each_lab.ask("d1", *closed) == ["dropped"] * 3
+    assert each_lab.ask("d1", (HOST, 8080)) == ["a1 172.17.0.2"]
+    done = each_lab.host.mydockernet("check", check=False)
     assert done.returncode == 5
     assert "@shared: misplaced rule: filter FORWARD -j MYDOCKERNET-FORWARD" in done.stdout
-    lab.host.mydockernet("repair")
-    lab.host.mydockernet("check")
-    assert lab.ask("d1", *closed) == ["dropped"] * 3
+    each_lab.host.mydockernet("repair")
+    each_lab.host.mydockernet("check")
+    assert each_lab.ask("d1", *closed) == ["dropped"] * 3
     # And it is mangle that keeps them closed.
-    lab.host.sh("iptables -t mangle -D FORWARD 1; iptables -D FORWARD 1")
-    assert lab.ask("d1", *closed) == [f"{name} 172.17.0.2" for name in ("a1", "b1", "i1")]
+    each_lab.host.sh("iptables -t mangle -D FORWARD 1; iptables -D FORWARD 1")
+    assert each_lab.ask("d1", *closed) == [f"{name} 172.17.0.2" for name in ("a1", "b1", "i1")]
 
 
 @pytest.mark.parametrize("chain", ["filter FORWARD", "filter MYDOCKERNET-FORWARD", "mangle MYDOCKERNET-PREROUTING"])
-def test_a_rule_put_before_ours_is_told_and_repaired(lab, chain):
+def test_a_rule_put_before_ours_is_told_and_repaired(each_lab, chain):
     table, name = chain.split()
-    lab.host.sh(f"iptables -t {table} -I {name} -p udp -j DROP; iptables -t {table} -I {name} -p tcp -j DROP")
-    assert lab.ask("a1", ("192.0.2.2", 81)) == ["dropped"]
-    done = lab.host.mydockernet("check", check=False)
+    each_lab.host.sh(f"iptables -t {table} -I {name} -p udp -j DROP; iptables -t {table} -I {name} -p tcp -j DROP")
+    assert each_lab.ask("a1", ("192.0.2.2", 81)) == ["dropped"]
+    done = each_lab.host.mydockernet("check", check=False)
     assert (done.returncode, "misplaced" in done.stdout) == (5, True)
-    lab.host.mydockernet("repair")
-    assert lab.host.mydockernet("check").stdout == ""
+    each_lab.host.mydockernet("repair")
+    assert each_lab.host.mydockernet("check").stdout == ""
     if table == "filter":
-        assert lab.ask("a1", ("192.0.2.2", 81)) == [f"outside {HOST}"]
+        assert each_lab.ask("a1", ("192.0.2.2", 81)) == [f"outside {HOST}"]
 
 
-def test_an_admins_rule_decides_in_the_chain_that_is_theirs(lab):
+def test_an_admins_rule_decides_in_the_chain_that_is_theirs(each_lab):
     """A rule in filter denies; one in both tables opens."""
     match = "-s 192.0.2.2 -d 10.1.0.2 -p tcp --dport 81"
-    lab.host.sh(f"iptables -I MYDOCKERNET-USER {match} -j ACCEPT")
-    assert lab.ask("outside", (f"{A}.2", 81)) == ["dropped"]
-    lab.host.sh(f"iptables -t mangle -I MYDOCKERNET-USER {match} -j ACCEPT")
-    assert lab.ask("outside", (f"{A}.2", 81)) == [("a1 192.0.2.2", "dropped")]
-    lab.host.sh("iptables -I MYDOCKERNET-USER -s 192.0.2.2 -j DROP")
-    assert lab.ask("outside", (f"{A}.2", 81), (HOST, 8080)) == ["dropped", "dropped"]
+    each_lab.host.sh(f"iptables -I MYDOCKERNET-USER {match} -j ACCEPT")
+    assert each_lab.ask("outside", (f"{A}.2", 81)) == ["dropped"]
+    each_lab.host.sh(f"iptables -t mangle -I MYDOCKERNET-USER {match} -j ACCEPT")
+    assert each_lab.ask("outside", (f"{A}.2", 81)) == [("a1 192.0.2.2", "dropped")]
+    each_lab.host.sh("iptables -I MYDOCKERNET-USER -s 192.0.2.2 -j DROP")
+    assert each_lab.ask("outside", (f"{A}.2", 81), (HOST, 8080)) == ["dropped", "dropped"]
 
 
 def test_a_container_that_leaves_does_not_take_the_gateway_along(lab):
@@ -206,16 +208,16 @@ except OSError:
 """
 
 
-def test_a_client_that_knocked_too_early_is_let_in(lab):
+def test_a_client_that_knocked_too_early_is_let_in(each_lab):
     """moby 46276, CNI plugins 1277: a flow that the kernel remembers goes to the container, or no longer to it."""
 
     def knock():
-        return lab.host.run("ip", "netns", "exec", "outside", "python3", "-c", KNOCK).stdout.split()[0]
+        return each_lab.host.run("ip", "netns", "exec", "outside", "python3", "-c", KNOCK).stdout.split()[0]
 
     assert knock() == "nobody"
-    lab.host.mydockernet("publish a a1 9999:80/udp")
+    each_lab.host.mydockernet("publish a a1 9999:80/udp")
     assert knock() == "a1"
-    lab.host.mydockernet("unpublish a a1 9999:80/udp")
+    each_lab.host.mydockernet("unpublish a a1 9999:80/udp")
     assert knock() == "nobody"
-    lab.host.mydockernet("publish a a2 9999:80/udp")
+    each_lab.host.mydockernet("publish a a2 9999:80/udp")
     assert knock() == "a2"

@@ -9,6 +9,7 @@ ADD = "for c in {}; do ip netns add $c; ip -n $c link set lo up; done; "
 WEB = ADD.format("c1 c2") + "mydockernet create web --subnet 10.1.0.0/24; "
 DUAL = ADD.format("c1 c2") + "mydockernet create web --subnet 10.1.0.0/24 --subnet fd00:1::/64; "
 SIX = ADD.format("c1 c2") + "mydockernet create web --subnet fd00:1::/64; "
+PTP = WEB.replace("create web", "create web --driver ptp")
 
 PLANS = {
     "connect": (WEB, "connect web c1"),
@@ -80,6 +81,25 @@ PLANS = {
     "prune": (WEB + "mydockernet create b; mydockernet connect web c1; mydockernet create d", "prune"),
     "repair": (WEB + "mydockernet connect web c1 -p 80:80; iptables -F; ip link del web", "repair"),
     "run": (WEB + "mydockernet connect web c1", "run web --name job -p 80:80 -- true"),
+    "ptp: connect": (PTP, "connect web c1 -p 80:80"),
+    "ptp: connect to a second, a bridge": (
+        PTP + "mydockernet connect web c1; mydockernet create b --subnet 10.2.0.0/24",
+        "connect b c1",
+    ),
+    "ptp: disconnect the first of two": (
+        PTP
+        + "mydockernet create b --driver ptp --internal --subnet 10.2.0.0/24; mydockernet connect web c1 -p 80:80;"
+        + "mydockernet connect b c1",
+        "disconnect web c1",
+    ),
+    "ptp: remove by force": (PTP + "mydockernet connect web c1 -p 80:80; mydockernet connect web c2", "rm -f web"),
+    "ptp: repair": (PTP + "mydockernet connect web c1 -p 80:80; iptables -F; ip route flush proto 28", "repair"),
+    "ptp: connect, dual-stack": (PTP.replace("/24", "/24 --subnet fd00:1::/64"), "connect web c1 -p 80:80"),
+    "ptp: remove by force, IPv6 only": (
+        PTP.replace("10.1.0.0/24", "fd00:1::/64") + "mydockernet connect web c1 -p 80:80",
+        "rm -f web",
+    ),
+    "ptp: run": (PTP, "run web --name job -p 80:80 -- true"),
 }
 
 

@@ -340,10 +340,12 @@ sysctl -qw net.ipv4.ip_forward=0
 """
 
 
-@pytest.mark.parametrize("first", ["true", "mydockernet repair"], ids=["one repair", "a repair at boot, too"])
-def test_after_a_reboot_one_repair_makes_everything_answer_as_before(make_lab, first):
+@pytest.mark.parametrize(
+    ("driver", "first"), [("bridge", "true"), ("bridge", "mydockernet repair"), ("ptp", "mydockernet repair")]
+)
+def test_after_a_reboot_one_repair_makes_everything_answer_as_before(make_lab, driver, first):
     """Three networks and five containers; their namespaces are made again by name, in another order."""
-    lab = make_lab("", made_by_verbs)
+    lab = make_lab("", made_by_verbs, driver)
     host = lab.host
     before = containers(host), host.mydockernet("list").stdout
     lab.close()

@@ -22,6 +22,15 @@ VERBS = {
     "connect": (CONTAINERS, "connect web c1"),
     "connect and publish": (CONTAINERS + "mydockernet connect web c2", "connect web c1 -p 8080:80 --name other"),
     "connect to a second": (CONTAINERS + "mydockernet connect web c1; mydockernet create b --no-icc", "connect b c1"),
+    "create of ptp": ("mydockernet create other", "create web --driver ptp --subnet 10.1.0.0/24"),
+    "connect to ptp and publish": (
+        CONTAINERS.replace("create web", "create web --driver ptp") + "mydockernet connect web c2",
+        "connect web c1 -p 8080:80",
+    ),
+    "remove of ptp": (
+        CONTAINERS.replace("create web", "create web --driver ptp") + "mydockernet connect web c1 -p 8080:80",
+        "remove --force web",
+    ),
     "disconnect": (CONTAINERS + "mydockernet connect web c1 -p 8080:80", "disconnect web c1"),
     "disconnect the first of two": (
         CONTAINERS + "mydockernet connect web c1; mydockernet create b; mydockernet connect b c1",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.kernel.lab import HOST, STRICTNESS, A, B
+from tests.kernel.lab import DRIVERS, HOST, STRICTNESS, A, B
 from tests.kernel.test_reachability import matrix
 
 OUTSIDE, NEIGHBOR = "192.0.2.2", "198.51.100.2"
@@ -64,8 +64,9 @@ REACH = {
 
 
 @pytest.mark.parametrize("rp_filter", "012")
-def test_good_traffic_is_untouched(make_lab, rp_filter):
-    lab = make_lab(STRICTNESS.format(rp_filter))
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_good_traffic_is_untouched(make_lab, driver, rp_filter):
+    lab = make_lab(STRICTNESS.format(rp_filter), driver=driver)
     lab.host.sh(TOPOLOGY)
     # On each address by itself: over udp a server on 0.0.0.0 answers from whichever address its default route has.
     lab.listen("both", "both", *(f"{address}:{port}" for address in (f"{A}.4", f"{B}.3") for port in (80, 81)))

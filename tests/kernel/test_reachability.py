@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.kernel.lab import HOST, INTERNAL, A, B, made_by_verbs, over_ipv6
+from tests.kernel.lab import DRIVERS, HOST, INTERNAL, A, B, made_by_verbs, over_ipv6
 
 # From a place, to an address and port: what is answered, over tcp and udp. None stands for any caller.
 REACH = {
@@ -90,8 +90,9 @@ def matrix(lab, reach=BOTH):
 
 @pytest.mark.parametrize(("bridged", "rp_filter"), [("0", "0"), ("1", "1"), ("1", "2")])
 @pytest.mark.parametrize("firewall", FIREWALLS.values(), ids=FIREWALLS)
-def test_who_reaches_whom(make_lab, firewall, bridged, rp_filter):
-    lab = make_lab(firewall, made_by_verbs)
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_who_reaches_whom(make_lab, driver, firewall, bridged, rp_filter):
+    lab = make_lab(firewall, made_by_verbs, driver)
     # Where the kernel has no br_netfilter, it is off in both.
     keys = [f"net.bridge.bridge-nf-call-{program}={bridged}" for program in ("iptables", "ip6tables")]
     lab.host.sh(f"sysctl -qew {' '.join(keys)}")

@@ -34,7 +34,9 @@ ORDER = [
     "dialects.sysctl",
     "ruleset",
     "variants",
+    "inside",
     "drivers.bridge",
+    "drivers.ptp",
     "plan",
     "cables",
     "drift",
@@ -82,7 +84,7 @@ OTHER_DIALECTS = "dialects.ip_json dialects.ss dialects.iptables dialects.ebtabl
 SIBLINGS = (
     f"dialects.ip {OTHER_DIALECTS}",
     f"dialects.ip_route {OTHER_DIALECTS}",
-    "drivers.bridge",
+    "drivers.bridge drivers.ptp",
     "reports.who reports.survey reports.doctor",
     "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.questions",
 )

@@ -17,8 +17,9 @@ def subnet(text="10.1.0.0/24"):
 
 def network(name="web", text="10.1.0.0/24", *endpoints, **more):
     """A network; its text has a subnet, or one of each family."""
-    subnets = tuple(map(subnet, text.split()))
-    return Network(name, more.pop("bridge", name), subnets, endpoints=endpoints, **{"mac": BRIDGE_MAC, **more})
+    has_bridge = more.get("driver", "bridge") == "bridge"
+    bridge, mac = (more.pop("bridge", name), BRIDGE_MAC) if has_bridge else ("", None)
+    return Network(name, bridge, tuple(map(subnet, text.split())), endpoints=endpoints, **{"mac": mac, **more})
 
 
 def endpoint(name="c1", address="10.1.0.2", **more):
@@ -106,7 +107,9 @@ class Machine:
                     for path, far in here.inside.items()
                 }
                 gone = {k: v for k, v in here.sysctls.items() if f"/{name}/" not in k}
-                return replace(here, links={n: li for n, li in kept.items() if n != name}, inside=inside, sysctls=gone)
+                routes = tuple(r for r in here.routes if r.dev != name)
+                kept = {n: li for n, li in kept.items() if n != name}
+                return replace(here, links=kept, inside=inside, sysctls=gone, routes=routes)
             case ("link", "set", "dev", name, "type", "bridge_slave", flag, state):
                 flags = here.links[name].flags
                 return self.change(here, name, flags=flags | {flag} if state == "on" else flags - {flag})
@@ -117,6 +120,18 @@ class Machine:
                 return self.change(here, name, **{known[field]: int(value) if field == "mtu" else value})
             case ("address", "add", address, "dev", name):
                 return self.change(here, name, addresses=here.links[name].addresses | {address})
+            case ("route", "add", "unreachable", to, "protocol", "28"):
+                route = Route(ipaddress.ip_network(to), "", "", " ".join(words), "unreachable", protocol="28")
+                return replace(here, routes=(*here.routes, route))
+            case ("route", "delete", "unreachable", to, "protocol", "28"):
+                assert any(str(r.destination) == to for r in here.routes)
+                return replace(here, routes=tuple(r for r in here.routes if str(r.destination) != to))
+            case ("route", "add", to, *via, "dev", dev, "protocol", "28"):
+                assert here.links[dev].up
+                route = Route(ipaddress.ip_network(to), "".join(via[1:]), dev, " ".join(words), protocol="28")
+                return replace(here, routes=(*here.routes, route))
+            case ("route", "delete", to, *_, "dev", dev, "protocol", "28"):
+                return replace(here, routes=tuple(r for r in here.routes if (str(r.destination), r.dev) != (to, dev)))
             case ("route", "add", "default", "via", via, "dev", dev):
                 route = Route(everywhere(via), via, dev, f"default via {via} dev {dev}")
                 return replace(here, routes=(*here.routes, route))

@@ -1,0 +1,130 @@
+"""The facts of a container that do not depend on the driver of its network: inside it, its published ports. Pure.
+
+`places` are all networks of a container, each with its endpoint.
+"""
+
+from collections.abc import Collection, Iterator
+
+from mydockernet import ruleset
+from mydockernet.dialects import ip, ip_route
+from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, Fact
+from mydockernet.dialects.sysctl import Sysctl
+from mydockernet.model import Endpoint, Network, PortMapping, attached, placed, way_out
+
+# A container on several networks has routing table 28000 + N for its Nth network.
+FIRST_TABLE = 28000
+NO_DAD = "Skip duplicate address detection, which takes a second or two: use the addresses"
+
+Places = Collection[tuple[Network, Endpoint]]
+
+
+def group(network: Network) -> str:
+    """Return the link group of the interfaces of a network, which the shared rules match."""
+    return GROUP_INTERNAL if network.internal else GROUP
+
+
+def published(network: Network) -> tuple[PortMapping, ...]:
+    """Return the ports that the containers of a network publish."""
+    return tuple(mapping for _, endpoint in attached([network]) for mapping in endpoint.ports)
+
+
+def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
+    """Yield the rules that publish ports of a container."""
+    for mapping in endpoint.ports:
+        for address in endpoint.addresses:
+            if not mapping.serves(address.version):
+                continue
+            yield from ruleset.published(network.owner, endpoint.name, mapping, address)
+
+
+def route_localnet(dev: str) -> Fact:
+    """Return the sysctl that lets the host reach a port that is published on 127.0.0.1, through an interface."""
+    return Sysctl(
+        f"net/ipv4/conf/{dev}/route_localnet",
+        "1",
+        f"Allow packets from the host's 127.0.0.1 to leave by {dev}; the kernel drops them otherwise.",
+        dev=dev,
+        otherwise="0",
+    )
+
+
+def door_switches(network: Network, dev: str) -> Iterator[Fact]:
+    """Yield the sysctls about IPv6 of an interface of the host that leads to containers."""
+    if 6 not in network.families:
+        why = (
+            f"Disable IPv6 on {dev}: no rule filters it. A container that enabled it could reach the host, or become "
+            "its default route by a router advertisement."
+        )
+        yield Sysctl(f"net/ipv6/conf/{dev}/disable_ipv6", "1", why, dev=dev)
+        return
+    for key, value, why in (
+        ("disable_ipv6", "0", f"Enable IPv6 on {dev}."),
+        ("accept_ra", "0", "Ignore router advertisements of containers: one could become the host's router."),
+        ("accept_dad", "0", f"{NO_DAD} of {dev} at once."),
+    ):
+        yield Sysctl(f"net/ipv6/conf/{dev}/{key}", value, why, dev=dev)
+
+
+def container_switches(network: Network, endpoint: Endpoint, places: Places) -> Iterator[Fact]:
+    """Yield the sysctls of the interface of a container."""
+    veth, dev = endpoint.veth, endpoint.interface
+    netns, name = endpoint.namespace.path, endpoint.name
+    on = 6 in network.families
+    keys = (
+        ("disable_ipv6", "0", f"Enable IPv6 in {name}.")
+        if on
+        else ("disable_ipv6", "1", f"Disable IPv6 in {name}: its network has none, and no rule filters it."),
+        ("accept_ra", "0", "Ignore router advertisements."),
+        ("autoconf", "0", "Do not configure addresses automatically."),
+        *((("accept_dad", "0", f"{NO_DAD} at once."),) if on else ()),
+    )
+    for key, value, why in keys:
+        yield Sysctl(f"net/ipv6/conf/{dev}/{key}", value, why, dev=veth, netns=netns)
+    if len(places) > 1:
+        yield Sysctl(
+            f"net/ipv4/conf/{dev}/rp_filter",
+            "2",
+            "Accept packets even if the reply would leave by another network of the container.",
+            dev=veth,
+            netns=netns,
+        )
+
+
+def container_facts(network: Network, endpoint: Endpoint, places: Places, on_link: bool = True) -> Iterator[Fact]:
+    """Yield the addresses and routes of a container.
+
+    `on_link`: it reaches the other containers of its network directly, and not through the gateway.
+    """
+    veth, dev = endpoint.veth, endpoint.interface
+    netns, name = endpoint.namespace.path, endpoint.name
+    if network.mtu:
+        yield ip.Mtu(dev, network.mtu, netns=netns, cable=veth)
+    yield ip.HardwareAddress(dev, endpoint.mac, netns=netns, cable=veth)
+    for subnet, address in placed(network, endpoint):
+        prefixlen = subnet.network.prefixlen if on_link else subnet.network.max_prefixlen
+        yield ip.InterfaceAddress(dev, f"{address}/{prefixlen}", f"Give {name} its address.", netns=netns, cable=veth)
+    yield ip.Up("lo", f"Enable loopback in {name}: programs expect their own 127.0.0.1.", netns=netns, cable=veth)
+    yield ip.Up(dev, f"Enable {name}'s end.", netns=netns, cable=veth)
+    for subnet, _ in placed(network, endpoint) if not on_link else ():
+        gateway = f"{subnet.gateway}/{subnet.network.max_prefixlen}"
+        why = f"Route to the gateway directly: it is the other end of {dev}."
+        yield ip_route.PlainRoute(dev, gateway, why, netns=netns, cable=veth)
+        why = f"Route to the other containers of {network.name} through the gateway."
+        yield ip_route.PlainRoute(dev, str(subnet.network), why, str(subnet.gateway), netns=netns, cable=veth)
+    if (network, endpoint) == way_out(places):
+        for subnet, _ in placed(network, endpoint):
+            yield ip_route.DefaultRoute(dev, str(subnet.gateway), netns=netns, cable=veth)
+    if len(places) > 1:
+        yield from _source_routing(network, endpoint, on_link)
+
+
+def _source_routing(network: Network, endpoint: Endpoint, on_link: bool) -> Iterator[Fact]:
+    """Yield the routes and rules by which a container on several networks uses the network of each of its addresses."""
+    table = str(FIRST_TABLE + endpoint.order)
+    netns, dev, veth = endpoint.namespace.path, endpoint.interface, endpoint.veth
+    for subnet, address in placed(network, endpoint):
+        through = "" if on_link else str(subnet.gateway)
+        yield ip_route.TableRoute(dev, str(subnet.network), table, through, netns=netns, cable=veth)
+        if endpoint.default_route and not network.internal:
+            yield ip_route.TableRoute(dev, "default", table, str(subnet.gateway), netns=netns, cable=veth)
+        yield ip_route.SourceLookup(str(address), table, netns=netns)
