@@ -268,7 +268,9 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
     if goal.mends is not None:
         seen = kernel.observe_rules6(seen, lenient)
     strangers = plan.strangers(known, seen, leaving=goal.mends)
-    last = not strangers and not goal.target
+    # A network that the host does not forward packets for shares nothing.
+    had_shared = any(any(plan.shared_rules(intent)) for intent in goal.begun)
+    last = not strangers and had_shared and not any(plan.shared_rules(goal.target))
     if goal.mends is not None:
         if kernel.has(ebtables.READ_FRAMES[0]):
             seen = kernel.observe_frames(seen, lenient)
@@ -386,7 +388,7 @@ def _missing(network: Network, endpoint: Endpoint, seen: Observed) -> Iterator[s
         return
     if not namespaces.alive(endpoint.namespace):
         yield f"the namespace of container {quoted(endpoint.name)} was already gone: {endpoint.namespace.path}"
-    if endpoint.veth not in seen.links:
+    if endpoint.veth and endpoint.veth not in seen.links:
         yield f"the interface of container {quoted(endpoint.name)} was already gone: {endpoint.veth}"
     if network.bridge and network.bridge not in seen.links:
         yield f"the bridge of network {quoted(network.name)} was already gone: {network.bridge}"

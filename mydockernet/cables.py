@@ -1,7 +1,7 @@
 """Select the cables that a plan leaves alone: those outside its concern, and those that it cannot repair. Pure.
 
-A cable is a veth pair, identified by the name of its end on the host. All facts of an endpoint depend on its cable,
-except for its published ports.
+A cable is a veth pair, identified by the name of its end on the host, or else the interface of a container. All facts
+of an endpoint depend on its cable, except for its published ports.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ def lost_elsewhere(begun: Iterable[Intent], target: Intent, want: Iterable[Fact]
     same = {(network.name, endpoint) for network, endpoint in model.attached(target.values())}
     for intent in begun:
         same &= {(network.name, endpoint) for network, endpoint in model.attached(intent.values())}
-    cables = {endpoint.veth for _, endpoint in same}
+    cables = {endpoint.cable for _, endpoint in same}
     return frozenset(fact.makes() for fact in want if fact.makes() in cables and not fact.holds(seen))
 
 
@@ -32,14 +32,14 @@ def with_namespaces(spared: Collection[str], target: Intent) -> frozenset[str]:
     """Return these cables, and the paths of namespaces that no other cable of the target leads to."""
     places = [endpoint for _, endpoint in model.attached(target.values())]
     spared = frozenset(spared)
-    others = {endpoint.namespace.path for endpoint in places if endpoint.veth not in spared}
+    others = {endpoint.namespace.path for endpoint in places if endpoint.cable not in spared}
     return spared | {endpoint.namespace.path for endpoint in places if endpoint.namespace.path not in others}
 
 
 def obstructed(target: Intent, had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> dict[str, str]:
     """Return the cables that cannot be repaired, each with the reason: an obstacle, or an unreadable namespace."""
     known = set(had)
-    paths = {endpoint.veth: endpoint.namespace.path for _, endpoint in model.attached(target.values())}
+    paths = {endpoint.cable: endpoint.namespace.path for _, endpoint in model.attached(target.values())}
     found: dict[str, str] = {}
     for fact in want:
         cable = fact.makes() or fact.within()
@@ -54,7 +54,7 @@ def obstructed(target: Intent, had: Iterable[Fact], want: Iterable[Fact], seen: 
 
 def at_fault(argv: Argv, target: Intent, want: Iterable[Fact], seen: Observed) -> frozenset[str]:
     """Return the cables that a failed command was for; none if it was not for a single container."""
-    cables = {endpoint.veth: endpoint.namespace.path for _, endpoint in model.attached(target.values())}
+    cables = {endpoint.cable: endpoint.namespace.path for _, endpoint in model.attached(target.values())}
     made = (fact for fact in want if any(step.do == argv for step in fact.do(seen)))
     exactly = frozenset({fact.makes() or fact.within() for fact in made} & {*cables})
     # If a batch does not say which of its commands failed, its namespace is still known.
@@ -64,9 +64,9 @@ def at_fault(argv: Argv, target: Intent, want: Iterable[Fact], seen: Observed) -
 def told(left: Mapping[str, str], target: Intent) -> tuple[tuple[str, str], ...]:
     """Return (network, message) for each cable that is left alone."""
     return tuple(
-        (network.name, f"cannot repair container {endpoint.name}: {left[endpoint.veth]}")
+        (network.name, f"cannot repair container {endpoint.name}: {left[endpoint.cable]}")
         for network, endpoint in model.endpoints(target.values())
-        if endpoint.veth in left
+        if endpoint.cable in left
     )
 
 

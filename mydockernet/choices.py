@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Collection, Mapping
 
-from mydockernet import addressing, ports
+from mydockernet import addressing, drivers, ports
 from mydockernet.addressing import Pool
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, quoted
@@ -25,20 +25,85 @@ from mydockernet.model import (
 from mydockernet.ports import PortWish
 
 
-def bridge_name(name: str, intent: Intent, seen: Observed) -> str:
-    """Return the name of the network if it is a valid and free interface name; otherwise br- and a hash."""
-    free = name not in seen.links and all(network.bridge != name for network in intent.values())
-    if INTERFACE.fullmatch(name) and name not in SYSCTL_NAMES and free:
+def bridge_name(name: str, intent: Intent, seen: Observed, prefix: str = "br-") -> str:
+    """Return the name of the network if it is a valid and free interface name; otherwise a prefix and a hash."""
+    used = {*seen.links, *(dev for network in intent.values() for dev in (network.bridge, network.host_interface))}
+    if INTERFACE.fullmatch(name) and name not in {*SYSCTL_NAMES, *used}:
         return name
-    return "br-" + _digest(name)[:12]
+    return (prefix + _digest(name))[:15]
+
+
+def parent(asked: str | None, seen: Observed) -> str:
+    """Return the parent interface of a new network: by default, that of the host's default route. Raises Invalid."""
+    defaults = (route.dev for route in seen.routes if route.default and route.kind == "unicast" and route.dev)
+    name = asked or next(defaults, "")
+    if not name:
+        raise Invalid("--parent: the host has no default route whose interface could be the parent")
+    link = seen.links.get(name)
+    if link is None:
+        raise Invalid(f"--parent: there is no interface {quoted(name)}")
+    if name == "lo":
+        raise Invalid("--parent: lo leads to no LAN")
+    if link.master:
+        raise Invalid(f"--parent: {name} is a port of {link.master}", hint=f"--parent {link.master}")
+    return name
+
+
+def refused(driver: str, given: Mapping[str, bool]) -> list[str]:
+    """Return a message for each option that is given and that a driver does not support."""
+    reasons = drivers.load(driver).REFUSED
+    return [
+        f"{option}: the driver {driver} does not support it: {reasons[option]}"
+        for option, asked in given.items()
+        if asked and option in reasons
+    ]
+
+
+def fit(
+    driver: str,
+    parent: str,
+    mode: str,
+    subnets: tuple[Subnet, ...],
+    families: tuple[int, ...],
+    host_addresses: tuple[Address, ...],
+    mtu: int | None,
+    seen: Observed,
+) -> None:
+    """Raise Invalid with everything that does not fit the parent interface of a network.
+
+    `families` are those that need a subnet, but for which none is given.
+    """
+    link, problems, hint = seen.links[parent], [], ""
+    if mode in drivers.load(driver).LAN_MODES and families:
+        problems.append(f"--subnet: the driver {driver} needs the subnet of the LAN that {parent} is on")
+        there = (r for r in seen.routes if r.dev == parent and r.protocol == "kernel" and r.kind == "unicast")
+        lan = next((r.destination for r in there if r.destination.version in families), None)
+        hint = f"--subnet {lan}, and --ip-range for the addresses that nothing else there assigns" if lan else ""
+    if mtu and mtu > link.mtu:
+        problems.append(f"--mtu: {mtu} is more than the MTU of {parent}, {link.mtu}")
+    for address in host_addresses:
+        subnet = next((s for s in subnets if address in s.network), None)
+        if subnet is None and subnets:
+            problems.append(f"--host-ip: {address} is not in {' or '.join(str(s.network) for s in subnets)}")
+        elif subnet and (reason := addressing.unusable(subnet, address)):
+            problems.append(f"--host-ip: {address} is {reason}")
+        elif address in seen.addresses:
+            problems.append(f"--host-ip: {address} is already an address of the host")
+    if problems:
+        raise Invalid(*problems, hint=hint)
 
 
 def subnets(
-    asked: tuple[Subnet, ...], families: Collection[int], pools: tuple[Pool, ...], intent: Intent, seen: Observed
+    asked: tuple[Subnet, ...],
+    families: Collection[int],
+    pools: tuple[Pool, ...],
+    intent: Intent,
+    seen: Observed,
+    parent: str = "",
 ) -> tuple[Subnet, ...]:
     """Return the subnets of a new network: those `asked` for, and a free one of the pools for each of `families`.
 
-    Raises Conflict.
+    The routes of a `parent` may overlap: the subnet is that of its LAN. Raises Conflict.
     """
     if not seen.ipv6 and (6 in families or any(subnet.family == 6 for subnet in asked)):
         raise Conflict("IPv6 is disabled in the kernel of this host: there is no /proc/sys/net/ipv6")
@@ -47,7 +112,7 @@ def subnets(
         *(
             addressing.Taken(route.destination, f"the host's route `{route.line}`")
             for route in seen.routes
-            if not route.default
+            if not route.default and not (parent and route.dev == parent)
         ),
     ]
     clashes = [(s.network, addressing.overlap(s.network, taken)) for s in asked]
@@ -59,7 +124,7 @@ def subnets(
 
 
 def addresses(
-    network: Network, asked: Mapping[int, Address | None], families: Collection[int] | None = None
+    network: Network, asked: Mapping[int, Address | None], seen: Observed, families: Collection[int] | None = None
 ) -> tuple[Address, ...]:
     """Return the addresses of a new endpoint, one per family: that which is `asked` for, or the next free one.
 
@@ -69,24 +134,26 @@ def addresses(
         if address is not None and family not in network.families:
             raise Invalid(f"{_OPTIONS[family]}: network {quoted(network.name)} has no IPv{family} subnet")
     wanted = network.families if families is None else families
-    return tuple(_address(network, family, asked[family]) for family in wanted)
+    return tuple(_address(network, family, asked[family], seen) for family in wanted)
 
 
 _OPTIONS = {4: "--ip", 6: "--ip6"}
 
 
-def _address(network: Network, family: int, asked: Address | None) -> Address:
+def _address(network: Network, family: int, asked: Address | None, seen: Observed) -> Address:
     option = _OPTIONS[family]
-    used = {address: endpoint.name for endpoint in network.endpoints for address in endpoint.addresses}
+    used = dict.fromkeys((*seen.addresses, *network.host_addresses), "the host")
+    for endpoint in network.endpoints:
+        used |= dict.fromkeys(endpoint.addresses, f"container {quoted(endpoint.name)}")
     candidates = [subnet for subnet in network.subnets if subnet.family == family]
     if asked is not None:
         subnet = next((s for s in candidates if asked in s.network), None)
         if subnet is None:
             raise Invalid(f"{option}: {asked} is not in {' or '.join(str(s.network) for s in candidates)}")
-        if asked in used:
-            raise Conflict(f"{option}: {asked} is already in use by container {quoted(used[asked])}")
         if reason := addressing.unusable(subnet, asked):
             raise Conflict(f"{option}: {asked} is {reason}")
+        if asked in used:
+            raise Conflict(f"{option}: {asked} is already in use by {used[asked]}")
         return asked
     for subnet in candidates:
         address = addressing.free_address(subnet, used)
@@ -130,6 +197,11 @@ def veth_name(network: str, endpoint: str, intent: Intent, seen: Observed) -> st
     used = {*seen.links, *(other.veth for _, other in endpoints(intent.values()))}
     names = (f"{slug}-{_digest(f'{network}/{endpoint}/{attempt}')[:6]}" for attempt in itertools.count())
     return next(name for name in names if name not in used)
+
+
+def link_index(network: str, endpoint: str) -> int:
+    """Return an index for an interface in a container, larger than those that the kernel gives."""
+    return int(_digest(f"{network}/{endpoint}")[:7], 16) + 0x10000000
 
 
 def _digest(text: str) -> str:

@@ -67,7 +67,7 @@ def door_switches(network: Network, dev: str) -> Iterator[Fact]:
 
 def container_switches(network: Network, endpoint: Endpoint, places: Places) -> Iterator[Fact]:
     """Yield the sysctls of the interface of a container."""
-    veth, dev = endpoint.veth, endpoint.interface
+    cable, dev = endpoint.cable, endpoint.interface
     netns, name = endpoint.namespace.path, endpoint.name
     on = 6 in network.families
     keys = (
@@ -79,13 +79,13 @@ def container_switches(network: Network, endpoint: Endpoint, places: Places) -> 
         *((("accept_dad", "0", f"{NO_DAD} at once."),) if on else ()),
     )
     for key, value, why in keys:
-        yield Sysctl(f"net/ipv6/conf/{dev}/{key}", value, why, dev=veth, netns=netns)
+        yield Sysctl(f"net/ipv6/conf/{dev}/{key}", value, why, dev=cable, netns=netns)
     if len(places) > 1:
         yield Sysctl(
             f"net/ipv4/conf/{dev}/rp_filter",
             "2",
             "Accept packets even if the reply would leave by another network of the container.",
-            dev=veth,
+            dev=cable,
             netns=netns,
         )
 
@@ -95,25 +95,26 @@ def container_facts(network: Network, endpoint: Endpoint, places: Places, on_lin
 
     `on_link`: it reaches the other containers of its network directly, and not through the gateway.
     """
-    veth, dev = endpoint.veth, endpoint.interface
+    cable, dev = endpoint.cable, endpoint.interface
     netns, name = endpoint.namespace.path, endpoint.name
     if network.mtu:
-        yield ip.Mtu(dev, network.mtu, netns=netns, cable=veth)
-    yield ip.HardwareAddress(dev, endpoint.mac, netns=netns, cable=veth)
+        yield ip.Mtu(dev, network.mtu, netns=netns, cable=cable)
+    if endpoint.mac:
+        yield ip.HardwareAddress(dev, endpoint.mac, netns=netns, cable=cable)
     for subnet, address in placed(network, endpoint):
         prefixlen = subnet.network.prefixlen if on_link else subnet.network.max_prefixlen
-        yield ip.InterfaceAddress(dev, f"{address}/{prefixlen}", f"Give {name} its address.", netns=netns, cable=veth)
-    yield ip.Up("lo", f"Enable loopback in {name}: programs expect their own 127.0.0.1.", netns=netns, cable=veth)
-    yield ip.Up(dev, f"Enable {name}'s end.", netns=netns, cable=veth)
+        yield ip.InterfaceAddress(dev, f"{address}/{prefixlen}", f"Give {name} its address.", netns=netns, cable=cable)
+    yield ip.Up("lo", f"Enable loopback in {name}: programs expect their own 127.0.0.1.", netns=netns, cable=cable)
+    yield ip.Up(dev, f"Enable {name}'s end.", netns=netns, cable=cable)
     for subnet, _ in placed(network, endpoint) if not on_link else ():
         gateway = f"{subnet.gateway}/{subnet.network.max_prefixlen}"
         why = f"Route to the gateway directly: it is the other end of {dev}."
-        yield ip_route.PlainRoute(dev, gateway, why, netns=netns, cable=veth)
+        yield ip_route.PlainRoute(dev, gateway, why, netns=netns, cable=cable)
         why = f"Route to the other containers of {network.name} through the gateway."
-        yield ip_route.PlainRoute(dev, str(subnet.network), why, str(subnet.gateway), netns=netns, cable=veth)
+        yield ip_route.PlainRoute(dev, str(subnet.network), why, str(subnet.gateway), netns=netns, cable=cable)
     if (network, endpoint) == way_out(places):
         for subnet, _ in placed(network, endpoint):
-            yield ip_route.DefaultRoute(dev, str(subnet.gateway), netns=netns, cable=veth)
+            yield ip_route.DefaultRoute(dev, str(subnet.gateway), netns=netns, cable=cable)
     if len(places) > 1:
         yield from _source_routing(network, endpoint, on_link)
 
@@ -121,10 +122,10 @@ def container_facts(network: Network, endpoint: Endpoint, places: Places, on_lin
 def _source_routing(network: Network, endpoint: Endpoint, on_link: bool) -> Iterator[Fact]:
     """Yield the routes and rules by which a container on several networks uses the network of each of its addresses."""
     table = str(FIRST_TABLE + endpoint.order)
-    netns, dev, veth = endpoint.namespace.path, endpoint.interface, endpoint.veth
+    netns, dev, cable = endpoint.namespace.path, endpoint.interface, endpoint.cable
     for subnet, address in placed(network, endpoint):
         through = "" if on_link else str(subnet.gateway)
-        yield ip_route.TableRoute(dev, str(subnet.network), table, through, netns=netns, cable=veth)
+        yield ip_route.TableRoute(dev, str(subnet.network), table, through, netns=netns, cable=cable)
         if endpoint.default_route and not network.internal:
-            yield ip_route.TableRoute(dev, "default", table, str(subnet.gateway), netns=netns, cable=veth)
+            yield ip_route.TableRoute(dev, "default", table, str(subnet.gateway), netns=netns, cable=cable)
         yield ip_route.SourceLookup(str(address), table, netns=netns)

@@ -201,9 +201,10 @@ class Namespace(Value):
 class Endpoint(Value):
     """A container on a network: its veth pair, its addresses and its published ports.
 
-    `interface` is the name of its interface inside the container, `veth` that of the host's end. `order` numbers the
-    networks of a container from 1; the first suitable one provides the default route. Raises Invalid with every
-    problem.
+    `interface` is the name of its interface inside the container, `veth` that of the host's end. If there is no such
+    end, `veth` is empty and `index` identifies the interface. `mac` is empty if it shares that of the parent. `order`
+    numbers the networks of a container from 1; the first suitable one provides the default route. Raises Invalid with
+    every problem.
     """
 
     name: str
@@ -216,6 +217,12 @@ class Endpoint(Value):
     default_route: bool = True
     ports: tuple[PortMapping, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
+    index: int = 0
+
+    @property
+    def cable(self) -> str:
+        """What identifies its interface and all that disappears with it: the host's end, or that inside."""
+        return self.veth or f"{self.interface} in {self.namespace.path}"
 
     @property
     def families(self) -> tuple[int, ...]:
@@ -231,8 +238,8 @@ class Endpoint(Value):
         problems = [
             *name_problems(self.name, "--name"),
             *interface_problems(self.interface, "--ifname"),
-            *interface_problems(self.veth),
-            *mac_problems(self.mac),
+            *(interface_problems(self.veth) if self.veth else ()),
+            *(mac_problems(self.mac) if self.mac else ()),
         ]
         if problems:
             raise Invalid(*problems)
@@ -241,10 +248,12 @@ class Endpoint(Value):
 class Network(Value):
     """A network as the admin asked for it, with a value chosen for everything that was left open.
 
-    `bridge` is empty if the driver has none. `masquerade` is about IPv4, `masquerade6` about IPv6. `mtu` is in bytes;
-    None leaves it to the kernel. `realm` distinguishes networks of different state directories; it is empty for the
-    default one. `mac` is the MAC address of the bridge; None if an older version left it to the kernel, which changes
-    it when ports come and go. Raises Invalid with every problem.
+    `bridge` is empty if the driver has none, `parent` and `mode` if it has no parent interface. `host_interface` is the
+    host's own interface on such a network, with `host_addresses`; both may be empty. `masquerade` is about IPv4,
+    `masquerade6` about IPv6. `mtu` is in bytes; None leaves it to the kernel. `realm` distinguishes networks of
+    different state directories; it is empty for the default one. `mac` is the MAC address of the bridge or of the
+    host's interface; None if an older version left it to the kernel, which changes it when ports come and go. Raises
+    Invalid with every problem.
     """
 
     name: str
@@ -261,6 +270,10 @@ class Network(Value):
     realm: str = ""
     port_security: bool = False
     mac: str | None = None
+    parent: str = ""
+    mode: str = ""
+    host_interface: str = ""
+    host_addresses: tuple[Address, ...] = ()
 
     @property
     def families(self) -> tuple[int, ...]:
@@ -285,6 +298,8 @@ class Network(Value):
         problems = [
             *name_problems(self.name),
             *(interface_problems(self.bridge) if self.bridge or self.driver == "bridge" else ()),
+            *(interface_problems(self.parent, "--parent") if self.parent else ()),
+            *(interface_problems(self.host_interface) if self.host_interface else ()),
             *mtu_problems(self.mtu),
             *driver_problems(self.driver),
             *(mac_problems(self.mac) if self.mac else ()),

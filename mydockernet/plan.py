@@ -266,7 +266,7 @@ def every_shared(seen: Observed) -> tuple[Fact, ...]:
 def shared_switches(intent: Intent) -> Iterator[Fact]:
     """Yield the sysctls that all networks share."""
     stays = "It stays enabled when the last network is removed, as other programs may rely on it."
-    if any(4 in network.families for network in intent.values()):
+    if any(4 in network.families for network in _forwarded(intent)):
         why = f"Enable IP forwarding between the interfaces of the host. {stays}"
         yield Sysctl("net/ipv4/ip_forward", "1", why)
     if 6 in _families(intent):
@@ -279,8 +279,13 @@ def _families(intent: Intent) -> list[int]:
 
     On a network without IPv6 the bridge has it disabled.
     """
-    networks = intent.values()
+    networks = _forwarded(intent)
     return [*((4,) if networks else ()), *((6,) if any(6 in network.families for network in networks) else ())]
+
+
+def _forwarded(intent: Intent) -> list[Network]:
+    """Return the networks whose packets the host forwards."""
+    return [network for network in intent.values() if _driver(network).FORWARDS]
 
 
 def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Step, ...]:
@@ -297,7 +302,7 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
         raise Conflict(
             *obstacles, hint="mydockernet does not take over what it did not create: rename it, or use another name"
         )
-    goes = [fact for fact in reversed(_going(had, want)) if fact.holds(seen)]
+    goes = [fact for fact in reversed(_going(had, want)) if fact.remains(seen)]
     remade = {fact.makes() for fact in want if not fact.holds(seen)} - {""}
     missing = [fact for fact in want if not fact.holds(seen) or fact.within() in remade]
     return (
@@ -330,7 +335,9 @@ def to_look_at(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> Sig
     """Return what to observe for a plan. Facts that disappear with an interface need no observation."""
     going, want = _going(tuple(had), tuple(want)), tuple(want)
     every = (*going, *want)
-    paths = {fact.looks_into() for fact in want} | {fact.looks_into() for fact in going if not fact.makes()}
+    paths = {fact.looks_into() for fact in want} | {
+        fact.looks_into() for fact in going if fact.netns or not fact.makes()
+    }
     read = {(fact.netns, key) for fact in every for key in fact.sysctls(seen)}
     return Sights(
         frozenset(paths - {""}),

@@ -220,7 +220,7 @@ def _wider(network: Network, asked: tuple[Subnet, ...], families: tuple[int, ...
     wider = replace(network, subnets=tuple(order))
     for endpoint in network.endpoints:
         missing = [family for family in wider.families if family not in endpoint.families]
-        found = choices.addresses(wider, {4: None, 6: None}, missing)
+        found = choices.addresses(wider, {4: None, 6: None}, at.seen, missing)
         more = replace(endpoint, addresses=tuple(sorted((*endpoint.addresses, *found), key=lambda a: a.version)))
         wider = replace(wider, endpoints=tuple(more if e == endpoint else e for e in wider.endpoints))
         last = tuple(replace(s, last=next((a for a in found if a in s.network), s.last)) for s in wider.subnets)

@@ -4,7 +4,7 @@ A transition validates its arguments, chooses what they leave open, and raises i
 turns the difference into commands.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from mydockernet import choices, drivers, ports
 from mydockernet.addressing import DEFAULT_POOLS, Pool
@@ -69,6 +69,9 @@ class Wish(Value):
     pools: tuple[Pool, ...] = DEFAULT_POOLS
     realm: str = ""
     port_security: bool = False
+    parent: str | None = None
+    mode: str | None = None
+    host_addresses: tuple[Address, ...] = ()
 
     @property
     def open_families(self) -> tuple[int, ...]:
@@ -93,10 +96,20 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
                 raise Conflict(f"network {quoted(wish.name)} already exists, with other settings", hint=shows)
             other = "choose another name, or use --ignore to accept an identical network"
             raise Conflict(f"network {quoted(wish.name)} already exists", hint=other)
+        parent, mode = "", ""
+        if modes := drivers.load(wish.driver).MODES:
+            parent, mode = choices.parent(wish.parent, seen), wish.mode or modes[0]
+            choices.fit(
+                wish.driver, parent, mode, wish.subnets, wish.open_families, wish.host_addresses, wish.mtu, seen
+            )
+        host_interface = choices.bridge_name(wish.name, intent, seen, "host-") if wish.host_addresses else ""
+        on_lan = mode in drivers.load(wish.driver).LAN_MODES
         network = Network(
             name=wish.name,
             bridge=wish.bridge or (choices.bridge_name(wish.name, intent, seen) if _has_bridge(wish.driver) else ""),
-            subnets=choices.subnets(wish.subnets, wish.open_families, wish.pools, intent, seen),
+            subnets=choices.subnets(
+                wish.subnets, wish.open_families, wish.pools, intent, seen, parent if on_lan else ""
+            ),
             driver=wish.driver,
             internal=wish.internal,
             icc=wish.icc,
@@ -106,10 +119,15 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             labels=wish.labels,
             realm=wish.realm,
             port_security=wish.port_security,
+            parent=parent,
+            mode=mode,
+            host_interface=host_interface,
+            host_addresses=wish.host_addresses,
         )
+        if network.bridge or network.host_interface:
+            network = replace(network, mac=choices.bridge_mac(network.owner))
         if not network.bridge:
             return {**intent, network.name: network}
-        network = replace(network, mac=choices.bridge_mac(network.owner))
         holder = next((n.name for n in intent.values() if n.bridge == network.bridge), None)
         if holder:
             raise Conflict(f"--bridge-name: {network.bridge} is already the bridge of network {quoted(holder)}")
@@ -120,22 +138,23 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
 
 def refused(wish: Wish) -> list[str]:
     """Return a message for each option of a wish that its driver, which must exist, does not support."""
+    driver = drivers.load(wish.driver)
     given = {
         "--bridge-name": wish.bridge is not None,
         "--no-icc": not wish.icc,
         "--no-masquerade": not wish.masquerade,
+        "--no-masquerade6": not wish.masquerade6,
         "--port-security": wish.port_security,
+        "--parent": wish.parent is not None,
+        "--mode": wish.mode is not None,
+        "--host-ip": bool(wish.host_addresses),
     }
-    return _refused(wish.driver, given)
-
-
-def _refused(driver: str, given: Mapping[str, bool]) -> list[str]:
-    reasons = drivers.load(driver).REFUSED
-    return [
-        f"{option}: the driver {driver} does not support it: {reasons[option]}"
-        for option, asked in given.items()
-        if asked and option in reasons
-    ]
+    problems = choices.refused(wish.driver, given)
+    if driver.MODES and wish.mode not in (None, *driver.MODES):
+        problems.append(f"--mode: {quoted(wish.mode or '')} is no mode of {wish.driver}: use {', '.join(driver.MODES)}")
+    if wish.mode == "passthru" and wish.host_addresses and "--host-ip" not in driver.REFUSED:
+        problems.append("--host-ip: in the mode passthru, the parent has room for one container only")
+    return problems
 
 
 def _has_bridge(driver: str) -> bool:
@@ -184,6 +203,10 @@ def connect(network_name: str, wish: Connection) -> Transition:
 
     def move(intent: Intent, seen: Observed) -> Intent:
         network = find_network(intent, network_name)
+        if problems := choices.refused(
+            network.driver, {"--publish": bool(wish.publish), "--mac": wish.mac is not None}
+        ):
+            raise Invalid(*problems)
         inside = seen.at(wish.namespace.path)
         places = _places(intent, wish.namespace)
         there = next((e for e in network.endpoints if e.name == wish.name), None)
@@ -209,17 +232,22 @@ def connect(network_name: str, wish: Connection) -> Transition:
         if there:
             endpoint = _returned(network, there, wish)
         else:
-            addresses = choices.addresses(network, {4: wish.ip, 6: wish.ip6})
-            mac = wish.mac or choices.endpoint_mac(addresses[0])
-            if holder := next((e.name for e in network.endpoints if e.mac == mac), None):
+            addresses = choices.addresses(network, {4: wish.ip, 6: wish.ip6}, seen)
+            shares = "--mac" in drivers.load(network.driver).REFUSED
+            mac = "" if shares else wish.mac or choices.endpoint_mac(addresses[0])
+            if holder := next((e.name for e in network.endpoints if mac and e.mac == mac), None):
                 raise Conflict(f"--mac: {mac} is already in use by container {quoted(holder)}")
+            lone = network.mode == "passthru" and network.endpoints
+            if lone:
+                raise Conflict(f"network {quoted(network.name)} is full: the mode passthru allows one container")
             endpoint = Endpoint(
                 name=wish.name,
                 namespace=wish.namespace,
                 addresses=addresses,
                 mac=mac,
                 interface=wish.interface or choices.interface_name(used),
-                veth=choices.veth_name(network_name, wish.name, intent, seen),
+                veth="" if network.parent else choices.veth_name(network_name, wish.name, intent, seen),
+                index=choices.link_index(network.owner, wish.name) if network.parent else 0,
                 order=max((endpoint.order for endpoint in mine), default=0) + 1,
                 default_route=wish.default_route,
                 labels=wish.labels,
@@ -283,6 +311,8 @@ def publish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> 
     def move(intent: Intent, seen: Observed) -> Intent:
         network = find_network(intent, network_name)
         endpoint = find_endpoint(network, container)
+        if problems := choices.refused(network.driver, {"--publish": True}):
+            raise Invalid(*problems)
         if not namespaces.alive(endpoint.namespace):
             again = "attaches it again once it is back" if endpoint.namespace.returns else "updates the record"
             raise Conflict(
@@ -414,8 +444,8 @@ def find_endpoint(network: Network, container: str | Namespace) -> Endpoint:
 
 
 def plugged(endpoint: Endpoint, seen: Observed) -> bool:
-    """Whether a container is alive and its veth pair exists."""
-    return endpoint.veth in seen.links and namespaces.alive(endpoint.namespace)
+    """Whether a container is alive and its veth pair, if it has one, exists."""
+    return (not endpoint.veth or endpoint.veth in seen.links) and namespaces.alive(endpoint.namespace)
 
 
 def _satisfies(network: Network, wish: Wish) -> bool:
@@ -428,6 +458,9 @@ def _satisfies(network: Network, wish: Wish) -> bool:
         and {replace(s, last=None) for s in network.subnets if s.family not in wish.open_families} == {*wish.subnets}
         and {*wish.open_families} <= {*network.families}
         and wish.bridge in (None, network.bridge)
+        and wish.parent in (None, network.parent)
+        and wish.mode in (None, network.mode)
+        and wish.host_addresses == network.host_addresses
     )
 
 

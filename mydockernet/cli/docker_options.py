@@ -28,6 +28,9 @@ KEYS = {
     "com.docker.network.bridge.name": "bridge_name",
     "com.docker.network.driver.mtu": "mtu",
     "mtu": "mtu",
+    "parent": "parent",
+    "macvlan_mode": "mode",
+    "mode": "mode",
     "com.docker.network.bridge.enable_icc": "no_icc",
     "com.docker.network.bridge.enable_ip_masquerade": "no_masquerade",
 }

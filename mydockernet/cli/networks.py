@@ -60,6 +60,20 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bridge-name", metavar="IF", help="Name of the bridge (default: the network's name, if valid)"
     )
+    parser.add_argument(
+        "--parent",
+        metavar="IF",
+        help="Interface of the host on the LAN, for macvlan (default: that of the default route)",
+    )
+    parser.add_argument(
+        "--mode", metavar="MODE", help="Mode of macvlan: bridge, private, vepa, passthru (default: bridge)"
+    )
+    parser.add_argument(
+        "--host-ip",
+        metavar="IP",
+        **many,
+        help="Give the host an interface on a macvlan network, with this address, to reach its containers",
+    )
     parser.add_argument("--label", metavar="K[=V]", **many, help="Label, which --filter can select")
     parser.add_argument("--ignore", action="store_true", help="Succeed if an identical network exists")
     docker_options.create_arguments(parser)
@@ -76,6 +90,8 @@ def _wish(args: argparse.Namespace) -> Wish:
     problems = [*docker_options.apply_keys(args), *model.name_problems(args.name), *model.driver_problems(args.driver)]
     if args.bridge_name is not None:
         problems += model.interface_problems(args.bridge_name)
+    if args.parent is not None:
+        problems += model.interface_problems(args.parent, "--parent")
     mtu = None
     if args.mtu is not None:
         try:
@@ -84,6 +100,12 @@ def _wish(args: argparse.Namespace) -> Wish:
         except ValueError:
             problems.append(f"--mtu: {args.mtu!r} is not a number")
     labels = read_labels(args.label, problems)
+    host_addresses = []
+    for word in args.host_ip:
+        try:
+            host_addresses.append(addressing.read_address(word))
+        except ValueError as error:
+            problems.append(f"--host-ip: {error}")
     subnets: tuple[model.Subnet, ...] = ()
     try:
         subnets = addressing.read_subnets(args.subnet, args.gateway, args.ip_range, args.reserve)
@@ -107,6 +129,9 @@ def _wish(args: argparse.Namespace) -> Wish:
         pools=pools,
         realm=store_of(args).realm,
         port_security=args.port_security,
+        parent=args.parent,
+        mode=args.mode,
+        host_addresses=tuple(host_addresses),
     )
     if not model.driver_problems(args.driver):
         problems += transitions.refused(wish)

@@ -48,12 +48,15 @@ def list_record(shown: Shown) -> dict[str, Any]:
 def inspect_record(shown: Shown) -> dict[str, Any]:
     """A network as `inspect` shows it: its record, its live bridge, its containers, and its rules with counters."""
     network = shown.network
-    link = shown.seen.links.get(network.bridge)
+    link = shown.seen.links.get(network.bridge or network.host_interface)
     return {
         "Name": network.name,
         "Driver": network.driver,
         "State": shown.state,
         "Bridge": network.bridge or None,
+        "Parent": network.parent or None,
+        "Mode": network.mode or None,
+        "HostAddresses": [str(address) for address in network.host_addresses],
         "Subnets": [
             {
                 "Subnet": str(subnet.network),
@@ -159,9 +162,9 @@ def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict
     return {
         "Name": endpoint.name,
         "Addresses": [str(address) for address in endpoint.addresses],
-        "MAC": endpoint.mac,
+        "MAC": endpoint.mac or None,
         "Interface": endpoint.interface,
-        "HostInterface": endpoint.veth,
+        "HostInterface": endpoint.veth or None,
         "Namespace": endpoint.namespace.path,
         "Pid": endpoint.namespace.pid,
         "State": shown.containers[endpoint.name],
@@ -236,6 +239,8 @@ def _reach(record: dict[str, Any]) -> list[list[str]]:
             rows.append([name, addresses, "-", "nothing: the container is detached", ""])
             continue
         near = f"the host; containers on {record['Name']}" if record["ICC"] else "the host"
+        if record["Parent"]:
+            near = f"the LAN of {record['Parent']}" + ("; the host" if record["HostAddresses"] else ", not the host")
         rows.append([name, addresses, "every port", near, addresses])
         for mapping in container["Ports"]:
             spec, _, sources = mapping.partition(" from ")

@@ -26,7 +26,10 @@ GROUP_INTERNAL = "28005"
 # The ports of bridges whose containers may use IPv6. Those of other bridges are in the group of their bridge.
 GROUP_IPV6_PORTS = "28006"
 
-GROUPS = (GROUP, GROUP_INTERNAL, GROUP_IPV6_PORTS)
+# Interfaces that no rule matches, because their packets do not pass the host.
+GROUP_APART = "28007"
+
+GROUPS = (GROUP, GROUP_INTERNAL, GROUP_IPV6_PORTS, GROUP_APART)
 
 # br_netfilter, by address family.
 BRIDGE_CALLS = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
@@ -74,6 +77,7 @@ class Link(Value):
     """A network interface as `ip -json -details addr show` shows it. `flags` are those of a bridge port.
 
     `advertised`: the kernel gave it an address or a default route that a router advertises (IPv6).
+    `lower` is the interface below it, or the other end of a veth pair: its name, or its index in another namespace.
     """
 
     name: str
@@ -87,6 +91,9 @@ class Link(Value):
     flags: frozenset[str] = frozenset()
     addresses: frozenset[str] = frozenset()
     advertised: bool = False
+    index: int = 0
+    lower: str = ""
+    mode: str = ""
 
 
 class Route(Value):
@@ -234,6 +241,10 @@ class Fact(Value, ABC):
     @abstractmethod
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         """Return the steps that delete it; none if it stays. Called if it holds."""
+
+    def remains(self, seen: Observed) -> bool:
+        """Whether the observation shows something of it, perhaps changed, that `undo` deletes."""
+        return self.holds(seen)
 
     def obstacle(self, seen: Observed) -> str:
         """Return a message about something of another program that is in its place; empty if there is nothing."""

@@ -109,6 +109,9 @@ def _link(raw: dict) -> Link:  # type: ignore[type-arg]
         flags=frozenset(flag for flag, on in details.get("info_slave_data", {}).items() if on is True),
         addresses=frozenset(addresses),
         advertised=any("mngtmpaddr" in a for a in raw.get("addr_info", ())),
+        index=int(raw.get("ifindex", 0)),
+        lower=str(raw.get("link") or raw.get("link_index", "")),
+        mode=str(details.get("info_data", {}).get("mode", "")),
     )
 
 

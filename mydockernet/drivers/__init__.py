@@ -13,7 +13,20 @@ if TYPE_CHECKING:
         """What the module of a driver has. The planner puts the facts of all networks in this order."""
 
         @property
-        def REFUSED(self) -> Mapping[str, str]: ...
+        def FORWARDS(self) -> bool:
+            """Whether the host forwards the packets of its containers, so that the shared rules apply."""
+
+        @property
+        def MODES(self) -> tuple[str, ...]:
+            """The values of --mode, the default first; empty if it has no parent interface."""
+
+        @property
+        def LAN_MODES(self) -> tuple[str, ...]:
+            """Those modes in which the subnet is that of the parent's LAN."""
+
+        @property
+        def REFUSED(self) -> Mapping[str, str]:
+            """The options that it does not support, each with the reason."""
 
         def network_facts(self, network: Network) -> Iterator[Fact]: ...
 
@@ -35,6 +48,7 @@ if TYPE_CHECKING:
 MODULES = {
     "bridge": "bridge",
     "ptp": "ptp",
+    "macvlan": "macvlan",
 }
 
 

@@ -12,8 +12,15 @@ from mydockernet.dialects.sysctl import Sysctl
 from mydockernet.inside import Places
 from mydockernet.model import Endpoint, Network, placed
 
+FORWARDS = True
+MODES: tuple[str, ...] = ()
+LAN_MODES = MODES
 # The options that it does not support, each with the reason.
-REFUSED: dict[str, str] = {}
+REFUSED = {
+    "--parent": "it has no parent interface",
+    "--mode": "it has no parent interface",
+    "--host-ip": "the host has the address of the gateway",
+}
 
 
 def network_facts(network: Network) -> Iterator[Fact]:

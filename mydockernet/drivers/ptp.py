@@ -13,11 +13,17 @@ from mydockernet.dialects.fact import Fact
 from mydockernet.inside import Places
 from mydockernet.model import Endpoint, Network, placed
 
+FORWARDS = True
+MODES: tuple[str, ...] = ()
+LAN_MODES = MODES
 # The options that it does not support, each with the reason.
 REFUSED = {
     "--bridge-name": "it has no bridge",
     "--port-security": "it has no bridge whose frames could be filtered; the host accepts a new connection only "
     "from an address of the container",
+    "--parent": "it has no parent interface",
+    "--mode": "it has no parent interface",
+    "--host-ip": "the host has the address of the gateway",
 }
 
 

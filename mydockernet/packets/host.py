@@ -60,6 +60,10 @@ class OnHost(ABC):
     def arrive_at(self, place: Place, packet: Packet, routed: bool) -> None:
         """Enter a container, reach its program, and trace the reply."""
 
+    @abstractmethod
+    def past_host(self, place: Place, packet: Packet) -> None:
+        """Enter a container through its parent interface."""
+
     # Recording hops
 
     def passes(self, what: str, why: str = "") -> None:
@@ -285,7 +289,12 @@ class OnHost(ABC):
 
     def _leave(self, packet: Packet) -> NoReturn:
         """Leave by an interface of the host. The trace ends there."""
-        if there := self.place_of(packet.destination):
+        there = self.place_of(packet.destination)
+        if there and there[0].parent:
+            if packet.outward != there[0].host_interface:
+                self.not_between(there[0])
+            self.past_host(there, packet)
+        if there:
             here = [r for r in self.seen.routes if r.dev == packet.outward and packet.destination in r.destination]
             route = max(here, key=lambda r: r.destination.prefixlen, default=None)
             self.stops(
@@ -303,6 +312,14 @@ class OnHost(ABC):
             f"mydockernet repair {home.name}" if home.masquerade else "",
         )
         raise Ended
+
+    def not_between(self, network: Network) -> NoReturn:
+        """Stop between the host and a container on a parent interface of the host."""
+        self.stops(
+            f"{network.parent}: carries no frames between the host and its {network.driver} interfaces",
+            "That is how the kernel's driver works. The host needs an interface of its own on the network.",
+            "create the network with --host-ip",
+        )
 
     def answer_through_host(self, packet: Packet, inward: str) -> None:
         """Trace the reply to a packet that has left the host: in through an interface, and back to the sender."""

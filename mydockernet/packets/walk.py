@@ -67,7 +67,8 @@ class Walk(OnHost):
             self.stops(f"{name}: its namespace is gone: {netns}", fix=f"mydockernet repair {network.name}")
         family = self.question.family
         gateway = next((s.gateway for s, _ in model.placed(network, endpoint) if s.family == family), None)
-        destination = self.target_address(gateway, (net for net, _ in places))
+        near = self._of_host(network, family) if network.parent else gateway
+        destination = self.target_address(near, (net for net, _ in places))
         way = self.route(netns, str(destination), "", "")
         if isinstance(way, str):
             self._no_route(places, destination, way)
@@ -87,6 +88,8 @@ class Walk(OnHost):
         self.passes(f"{name}: sends it from {source} through {way.dev}, {towards}", "Its namespace has this route.")
         packet = self.packet(source, destination)
         packet = replace(self._send(place, replace(packet, outward=way.dev)), outward="")
+        if network.parent:
+            self._by_parent(place, packet, way)
         self.cable(place)
         next_hop = ip_address(way.via) if way.via else destination
         door = self.seen.links[model.door(network, endpoint)]
@@ -107,6 +110,53 @@ class Walk(OnHost):
         netns, name = place[1].namespace.path, place[1].name
         return self.hook("POSTROUTING", self.hook("OUTPUT", packet, netns, name), netns, name)
 
+    def _by_parent(self, place: Place, packet: Packet, way: Route) -> NoReturn:
+        """Leave a container that has an interface on a parent interface, not on the host."""
+        network, endpoint = place
+        self._on_parent(place)
+        there = self.place_of(packet.destination)
+        if packet.destination in self.seen.addresses and not way.via:
+            if not network.host_interface:
+                self.not_between(network)
+            self.at_host(replace(packet, inward=network.host_interface))
+        if there and there[0] == network:
+            if network.mode == "private":
+                self.stops(f"{network.parent}: keeps its {network.driver} interfaces apart", "The mode is private.")
+            if network.mode == "vepa":
+                self.unsure(
+                    f"the LAN: {network.parent} leaves it to the switch to send frames back", "The mode is vepa."
+                )
+            self.past_host(there, packet)
+        self.arrives(
+            f"{network.parent}: frames of {endpoint.name} leave through it, past the routes and rules of the host",
+            "The trace ends at this host.",
+        )
+
+    def _of_host(self, network: Network, family: int) -> Address | None:
+        """Return an address of the host on the LAN of a network."""
+        link = self.seen.links.get(network.parent)
+        found = (ip_address(word.partition("/")[0]) for word in sorted(link.addresses if link else ()))
+        near = (address for address in found for subnet in network.subnets if address in subnet.network)
+        return next((address for address in (*network.host_addresses, *near) if address.version == family), None)
+
+    def _on_parent(self, place: Place) -> None:
+        """Check the interface of a container, and its parent."""
+        network, endpoint = place
+        fix = f"mydockernet repair {network.name}"
+        if not namespaces.alive(endpoint.namespace):
+            self.stops(f"{endpoint.name}: its namespace is gone: {endpoint.namespace.path}", fix=fix)
+        inside = self.seen.at(endpoint.namespace.path)
+        self._up(inside, endpoint.interface, f"{endpoint.name}: its interface {endpoint.interface}", fix)
+        fix = f"ip link set dev {network.parent} up"
+        self._up(self.seen, network.parent, f"the host: parent interface {network.parent}", fix)
+
+    def past_host(self, place: Place, packet: Packet) -> None:
+        """Enter a container through its parent interface."""
+        network, endpoint = place
+        self._on_parent(place)
+        self.passes(f"{network.parent}: hands frames for {endpoint.name} to its {network.driver} interface")
+        self.arrive_at(place, packet, routed=False)
+
     def _no_route(self, places: tuple[Place, ...], destination: Address, said: str) -> NoReturn:
         network, endpoint = places[0]
         way_out = model.way_out(places)
@@ -124,6 +174,9 @@ class Walk(OnHost):
         if isinstance(way, str):
             self.stops(f"the host: has no route to {address} ({way})", "It could not reply.")
         destination = self.target_address(ip_address(way.source) if way.source else None)
+        there = self.place_of(destination)
+        if there and there[0].parent:
+            self.past_host(there, self.packet(address, destination))
         self.passes(f"{address}: reaches the host through {way.dev}", "The host would reply through that interface.")
         self.at_host(replace(self.packet(address, destination), inward=way.dev))
 
@@ -253,14 +306,14 @@ class Walk(OnHost):
         )
         self._send(place, back)
         asker = self.place_of(packet.source)
-        door = self.seen.links[model.door(network, endpoint)]
+        door = self.seen.links.get(model.door(network, endpoint), Link(""))
         frame = replace(back, inward=endpoint.veth, outward="", mac=endpoint.mac, to_mac=door.mac)
         if way.kind != "local" and way.dev != endpoint.interface:
             self._answered_elsewhere(place, back, way)
         elif routed:
             self.frames(("PREROUTING", "INPUT"), frame, network)
             self.answer_through_host(replace(packet, outward=door.name), door.name)
-        elif asker and not own:
+        elif asker and not own and network.bridge:
             self._bridged(back, place, asker)
         program = f" {here.program}" if here else ""
         self.arrives(f"{name}:{program} receives it and replies to {packet.source} through {way.dev}")

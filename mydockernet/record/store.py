@@ -327,6 +327,16 @@ def network_to_json(network: Network) -> dict[str, Any]:
         "realm": network.realm,
         "port_security": network.port_security,
         "mac": network.mac,
+        **(_parent_to_json(network) if network.parent else {}),
+    }
+
+
+def _parent_to_json(network: Network) -> dict[str, Any]:
+    return {
+        "parent": network.parent,
+        "mode": network.mode,
+        "host_interface": network.host_interface,
+        "host_addresses": [str(address) for address in network.host_addresses],
     }
 
 
@@ -356,6 +366,7 @@ def _endpoint_to_json(endpoint: Endpoint) -> dict[str, Any]:
             for mapping in endpoint.ports
         ],
         "labels": dict(endpoint.labels),
+        **({"index": endpoint.index} if endpoint.index else {}),
     }
 
 
@@ -386,6 +397,10 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         masquerade6=_switch(raw.get("masquerade6", True)),
         port_security=_switch(raw.get("port_security", False)),
         mac=None if raw.get("mac") is None else _string(raw["mac"]),
+        parent=_string(raw.get("parent", "")),
+        mode=_string(raw.get("mode", "")),
+        host_interface=_string(raw.get("host_interface", "")),
+        host_addresses=tuple(ip_address(_string(address)) for address in raw.get("host_addresses", ())),
     )
 
 
@@ -416,6 +431,7 @@ def _endpoint_from_json(raw: dict[str, Any]) -> Endpoint:
             for port in raw["ports"]
         ),
         labels=_labels(raw["labels"]),
+        index=_number(raw.get("index", 0)),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from mydockernet import model, ruleset
+from mydockernet import drivers, model, ruleset
 from mydockernet.context import Context
 from mydockernet.dialects import iptables, sysctl
 from mydockernet.dialects.fact import BRIDGE_CALLS, Chain, Observed, Route, Rule
@@ -121,9 +121,10 @@ def diagnose(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
 
 
 def _forwarding(intent: Intent, seen: Observed) -> Iterator[Finding]:
+    forwarded = [network for network in intent.values() if drivers.load(network.driver).FORWARDS]
     for family, key in FORWARDING.items():
         name = sysctl.dotted(key)
-        if any(family in network.families for network in intent.values()) and seen.sysctls.get(key) != "1":
+        if any(family in network.families for network in forwarded) and seen.sysctls.get(key) != "1":
             yield Finding(
                 PROBLEM,
                 f"the host forwards no packets of IPv{family}: containers cannot reach other hosts",
@@ -326,7 +327,7 @@ def _strict(dev: str) -> Finding:
 
 
 def _routes(network: Network, seen: Observed) -> Iterator[Finding]:
-    for subnet in network.subnets:
+    for subnet in network.subnets if not network.parent else ():
         for route in seen.routes:
             inside = route.destination.version == subnet.family and route.destination.overlaps(subnet.network)
             narrow = route.destination.prefixlen >= subnet.network.prefixlen

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from mydockernet import plan
+from mydockernet import drivers, plan
 from mydockernet.context import Context
 from mydockernet.dialects import iptables, nftables
 from mydockernet.dialects.fact import TAG, Chain, Fact, Observed, Rule
@@ -66,7 +66,10 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
     seen = replace(seen, bridged=nftables.THERE)  # `check` reads that; here it would take a process.
     seen = context.kernel.observe_lookups6(seen, sights.lookups6, lenient=True)
     found = tuple(_rules(every, seen))
-    shown = tuple(_show(intent[name], owned, shared, found, seen) for name in sorted(intent))
+    forwarded = {name for name, network in intent.items() if drivers.load(network.driver).FORWARDS}
+    shown = tuple(
+        _show(intent[name], owned, shared if name in forwarded else (), found, seen) for name in sorted(intent)
+    )
     notes = tuple(f"cannot read everything: {why}; the state may be incomplete" for why in seen.unread)
     return Survey(shown, found, notes, errors)
 
@@ -108,12 +111,13 @@ def _stays_away(endpoint: Endpoint) -> bool:
 def _state(
     network: Network, own: Collection[Fact], shared: Iterable[Fact], containers_hold: bool, seen: Observed
 ) -> str:
-    link = seen.links.get(network.bridge)
-    if network.bridge and link is None:
+    dev = network.bridge or network.parent
+    link = seen.links.get(dev)
+    if dev and link is None:
         return "missing"
     if link and not link.up:
         return "down"
-    if not network.bridge and not any(fact.holds(seen) for fact in own if not isinstance(fact, iptables.Order)):
+    if not dev and not any(fact.holds(seen) for fact in own if not isinstance(fact, iptables.Order)):
         return "missing"
     return _holding((*own, *shared), seen) if containers_hold else "drifted"
 

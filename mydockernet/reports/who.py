@@ -39,13 +39,16 @@ def _of_address(address: Address, intent: Intent) -> Iterator[str]:
     for network in intent.values():
         for subnet in network.subnets:
             if address == subnet.gateway:
-                where = network.bridge or "the veth pair of each container"
+                where = network.bridge or ("the LAN of " + network.parent if network.parent else "each veth pair")
                 yield f"gateway of network {network.name}, on {where}"
+            elif address in network.host_addresses:
+                yield f"the host's address on network {network.name}, on {network.host_interface}"
             elif kept := next((r for r in subnet.reserved if r.address == address), None):
                 yield f"reserved on network {network.name}{f' for {kept.name}' if kept.name else ''}"
             elif address in subnet.network:
                 holder = next((e for e in network.endpoints if address in e.addresses), None)
-                yield _container(network, holder) if holder else f"unused address of network {network.name}"
+                unused = f"{'no container has this' if network.parent else 'unused'} address of network {network.name}"
+                yield _container(network, holder) if holder else unused
 
 
 def _of_port(port: int, protocol: str | None, intent: Intent, seen: Observed) -> Iterator[str]:
@@ -72,6 +75,12 @@ def _of_interface(name: str, intent: Intent, seen: Observed) -> Iterator[str]:
         link = seen.links.get(network.bridge)
         if network.bridge and (name == network.bridge or (link and name == link.mac)):
             yield f"bridge of network {network.name}"
+        if name == network.parent:
+            yield f"parent interface of network {network.name}"
+        if name == network.host_interface:
+            yield f"the host's interface on network {network.name}"
         for endpoint in network.endpoints:
             if name in (endpoint.veth, endpoint.mac):
-                yield f"{_container(network, endpoint)}: veth pair {endpoint.veth} to {endpoint.interface}"
+                pair = f"veth pair {endpoint.veth} to {endpoint.interface}"
+                alone = f"{network.driver} {endpoint.interface} on {network.parent}"
+                yield f"{_container(network, endpoint)}: {alone if network.parent else pair}"

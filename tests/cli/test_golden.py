@@ -13,6 +13,9 @@ from tests.conftest import ROOT
 TWO = "ip netns add c1; ip netns add c2; "
 WEB = TWO + "mydockernet create web --subnet 10.1.0.0/24; "
 PTP = TWO + "mydockernet create web --driver ptp --subnet 10.1.0.0/24; "
+LAN = "--driver macvlan --parent up1 --subnet 192.0.2.0/24 --gateway 192.0.2.2"
+# The parent interface for those that need one.
+PARENT = "ip link add up1 type veth peer name up2; ip link set up1 up; ip addr add 192.0.2.1/24 dev up1; "
 GOLDEN = {
     "create": ("true", "create web --subnet 10.1.0.0/24"),
     "create-a-second": ("mydockernet create other --subnet 10.9.0.0/24", "create web --subnet 10.1.0.0/24"),
@@ -60,6 +63,10 @@ GOLDEN = {
     "connect-ptp-published": (PTP, "connect web c1 --publish 8080:80"),
     "connect-ptp-a-second": (PTP + "mydockernet create b; mydockernet connect b c1", "connect web c1"),
     "remove-ptp": (PTP + "mydockernet connect web c1 -p 8080:80", "remove --force web"),
+    "create-macvlan": ("true", f"create lan {LAN}"),
+    "create-macvlan-host-ip": ("true", f"create lan {LAN} --host-ip 192.0.2.9"),
+    "connect-macvlan": (TWO + f"mydockernet create lan {LAN} --host-ip 192.0.2.9", "connect lan c1"),
+    "remove-macvlan": (TWO + f"mydockernet create lan {LAN}; mydockernet connect lan c1", "remove --force lan"),
     "run": (WEB, "run web --name job -p 8080:80 -- echo hello"),
 }
 
@@ -68,6 +75,7 @@ GOLDEN = {
 def test_the_plan_and_its_rules_are_those_that_were_read(bare_host, name):
     setup, words = GOLDEN[name]
     # Whether this is on decides how ports are isolated.
+    setup = PARENT * ("up1" in setup + words) + setup
     switches = " ".join(f"net.bridge.bridge-nf-call-{program}=0" for program in ("iptables", "ip6tables"))
     bare_host.set_up(f"sysctl -qw {switches} 2>/dev/null || true; {setup}")
     verb, *rest = words.split()

@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 CONTRACT = {
     "create": "--driver --subnet --gateway --ip-range --reserve --ipv6 --internal --no-icc --no-masquerade "
-    "--no-masquerade6 --mtu --bridge-name --label --ignore --dry-run --format --exit-code "
+    "--no-masquerade6 --mtu --bridge-name --parent --mode --host-ip --label --ignore --dry-run --format --exit-code "
     "--state-dir --verbose --lock-timeout",
     "list": "--quiet --filter --format --no-trunc",
     "ps": "--quiet --all --filter --format --no-trunc",

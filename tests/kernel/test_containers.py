@@ -10,6 +10,11 @@ WEB = ADD.format("c1 c2") + "mydockernet create web --subnet 10.1.0.0/24; "
 DUAL = ADD.format("c1 c2") + "mydockernet create web --subnet 10.1.0.0/24 --subnet fd00:1::/64; "
 SIX = ADD.format("c1 c2") + "mydockernet create web --subnet fd00:1::/64; "
 PTP = WEB.replace("create web", "create web --driver ptp")
+LAN = (
+    "ip link add up1 type veth peer name up2; ip link set up1 up; ip addr add 192.0.2.1/24 dev up1; "
+    + ADD.format("c1 c2")
+    + "mydockernet create lan --driver macvlan --parent up1 --subnet 192.0.2.0/24 --host-ip 192.0.2.9; "
+)
 
 PLANS = {
     "connect": (WEB, "connect web c1"),
@@ -81,6 +86,15 @@ PLANS = {
     "prune": (WEB + "mydockernet create b; mydockernet connect web c1; mydockernet create d", "prune"),
     "repair": (WEB + "mydockernet connect web c1 -p 80:80; iptables -F; ip link del web", "repair"),
     "run": (WEB + "mydockernet connect web c1", "run web --name job -p 80:80 -- true"),
+    "macvlan: connect": (LAN, "connect lan c1 --ip 192.0.2.30"),
+    "macvlan: connect to a second, a bridge": (
+        LAN + "mydockernet connect lan c1; mydockernet create b --subnet 10.2.0.0/24",
+        "connect b c1",
+    ),
+    "macvlan: disconnect": (LAN + "mydockernet connect lan c1; mydockernet connect lan c2", "disconnect lan c1"),
+    "macvlan: remove by force": (LAN + "mydockernet connect lan c1; mydockernet connect lan c2", "rm -f lan"),
+    "macvlan: repair": (LAN + "mydockernet connect lan c1; ip -n c1 link del eth0; ip link del lan", "repair"),
+    "macvlan: run": (LAN, "run lan --name job -- true"),
     "ptp: connect": (PTP, "connect web c1 -p 80:80"),
     "ptp: connect to a second, a bridge": (
         PTP + "mydockernet connect web c1; mydockernet create b --subnet 10.2.0.0/24",

@@ -3,6 +3,8 @@
 import pytest
 
 CONTAINERS = "for c in c1 c2; do ip netns add $c; ip -n $c link set lo up; done; mydockernet create web; "
+LAN = "ip link add up1 type veth peer name up2; ip link set up1 up"
+MACVLAN = "mydockernet create lan --driver macvlan --parent up1 --subnet 192.0.2.0/24 --host-ip 192.0.2.9"
 VERBS = {
     "create": ("true", "create web --subnet 10.1.0.0/24 --mtu 1400"),
     "create a second": ("mydockernet create other", "create web"),
@@ -22,6 +24,12 @@ VERBS = {
     "connect": (CONTAINERS, "connect web c1"),
     "connect and publish": (CONTAINERS + "mydockernet connect web c2", "connect web c1 -p 8080:80 --name other"),
     "connect to a second": (CONTAINERS + "mydockernet connect web c1; mydockernet create b --no-icc", "connect b c1"),
+    "create of macvlan": (
+        f"{LAN}; mydockernet create other",
+        "create lan --driver macvlan --parent up1 --subnet 192.0.2.0/24 --host-ip 192.0.2.9",
+    ),
+    "connect to macvlan": (f"{LAN}; {CONTAINERS}{MACVLAN}", "connect lan c1"),
+    "remove of macvlan": (f"{LAN}; {CONTAINERS}{MACVLAN}; mydockernet connect lan c1", "remove --force lan"),
     "create of ptp": ("mydockernet create other", "create web --driver ptp --subnet 10.1.0.0/24"),
     "connect to ptp and publish": (
         CONTAINERS.replace("create web", "create web --driver ptp") + "mydockernet connect web c2",

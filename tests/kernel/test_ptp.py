@@ -247,8 +247,7 @@ def test_who_and_inspect_know_its_parts(well):
     veth = well.door("a", "a1")
     said = well.host.mydockernet(f"who {A}.1 {veth}").stdout
     assert said == (
-        f"{A}.1: gateway of network a, on the veth pair of each container\n"
-        f"{veth}: container a1 on network a: veth pair {veth} to eth0\n"
+        f"{A}.1: gateway of network a, on each veth pair\n{veth}: container a1 on network a: veth pair {veth} to eth0\n"
     )
     assert (
         well.host.mydockernet("inspect a --format '{{.Driver}} {{json .Bridge}} {{.State}}'").stdout == "ptp null up\n"

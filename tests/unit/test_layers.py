@@ -26,6 +26,7 @@ ORDER = [
     "choices",
     "dialects.ip",
     "dialects.ip_route",
+    "dialects.ip_sublink",
     "dialects.ip_json",
     "dialects.ss",
     "dialects.iptables",
@@ -35,8 +36,10 @@ ORDER = [
     "ruleset",
     "variants",
     "inside",
+    "parent",
     "drivers.bridge",
     "drivers.ptp",
+    "drivers.macvlan",
     "plan",
     "cables",
     "drift",
@@ -84,7 +87,8 @@ OTHER_DIALECTS = "dialects.ip_json dialects.ss dialects.iptables dialects.ebtabl
 SIBLINGS = (
     f"dialects.ip {OTHER_DIALECTS}",
     f"dialects.ip_route {OTHER_DIALECTS}",
-    "drivers.bridge drivers.ptp",
+    f"dialects.ip_sublink {OTHER_DIALECTS}",
+    "drivers.bridge drivers.ptp drivers.macvlan",
     "reports.who reports.survey reports.doctor",
     "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.questions",
 )

@@ -93,6 +93,16 @@ class Machine:
                 self.seen = here
                 self.put(netns, self.with_link(far, Link(peer, "veth", master=f"@{name}", mtu=1500)))
                 return self.seen
+            case ("link", "add", "link", parent, "name", name, *more, "group", group, "type", kind, "mode", mode):
+                options = dict(zip(more[::2], more[1::2], strict=True))
+                lower = here.links[parent]
+                link = Link(name, kind, group, mtu=1500, mac=options.get("address", ""), mode=mode, lower=parent)
+                if "netns" not in options:
+                    return self.with_link(here, link)
+                link = replace(link, index=int(options["index"]), lower=str(lower.index))
+                self.seen = here
+                self.put(options["netns"], self.with_link(self.seen.at(options["netns"]), link))
+                return self.seen
             case ("link", "delete", "dev", name, *_):
                 assert name in here.links
                 kept = {n: replace(li, master="") if li.master == name else li for n, li in here.links.items()}
