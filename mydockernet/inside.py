@@ -13,6 +13,7 @@ from mydockernet.model import Endpoint, Network, PortMapping, attached, placed, 
 
 # A container on several networks has routing table 28000 + N for its Nth network.
 FIRST_TABLE = 28000
+EVERYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 NO_DAD = "Skip duplicate address detection, which takes a second or two: use the addresses"
 
 Places = Collection[tuple[Network, Endpoint]]
@@ -90,10 +91,13 @@ def container_switches(network: Network, endpoint: Endpoint, places: Places) -> 
         )
 
 
-def container_facts(network: Network, endpoint: Endpoint, places: Places, on_link: bool = True) -> Iterator[Fact]:
+def container_facts(
+    network: Network, endpoint: Endpoint, places: Places, on_link: bool = True, by_gateway: bool = True
+) -> Iterator[Fact]:
     """Yield the addresses and routes of a container.
 
-    `on_link`: it reaches the other containers of its network directly, and not through the gateway.
+    `on_link`: it reaches the other containers of its network directly, and not through the gateway. `by_gateway`: it
+    reaches everything else through the gateway, and not directly.
     """
     cable, dev = endpoint.cable, endpoint.interface
     netns, name = endpoint.namespace.path, endpoint.name
@@ -114,12 +118,16 @@ def container_facts(network: Network, endpoint: Endpoint, places: Places, on_lin
         yield ip_route.PlainRoute(dev, str(subnet.network), why, str(subnet.gateway), netns=netns, cable=cable)
     if (network, endpoint) == way_out(places):
         for subnet, _ in placed(network, endpoint):
+            if not by_gateway:
+                why = f"Route everything else through {dev}: the kernel routes it on."
+                yield ip_route.PlainRoute(dev, EVERYWHERE[subnet.family], why, netns=netns, cable=cable)
+                continue
             yield ip_route.DefaultRoute(dev, str(subnet.gateway), netns=netns, cable=cable)
     if len(places) > 1:
-        yield from _source_routing(network, endpoint, on_link)
+        yield from _source_routing(network, endpoint, on_link, by_gateway)
 
 
-def _source_routing(network: Network, endpoint: Endpoint, on_link: bool) -> Iterator[Fact]:
+def _source_routing(network: Network, endpoint: Endpoint, on_link: bool, by_gateway: bool) -> Iterator[Fact]:
     """Yield the routes and rules by which a container on several networks uses the network of each of its addresses."""
     table = str(FIRST_TABLE + endpoint.order)
     netns, dev, cable = endpoint.namespace.path, endpoint.interface, endpoint.cable
@@ -127,5 +135,6 @@ def _source_routing(network: Network, endpoint: Endpoint, on_link: bool) -> Iter
         through = "" if on_link else str(subnet.gateway)
         yield ip_route.TableRoute(dev, str(subnet.network), table, through, netns=netns, cable=cable)
         if endpoint.default_route and not network.internal:
-            yield ip_route.TableRoute(dev, "default", table, str(subnet.gateway), netns=netns, cable=cable)
+            to, via = ("default", str(subnet.gateway)) if by_gateway else (EVERYWHERE[subnet.family], "")
+            yield ip_route.TableRoute(dev, to, table, via, netns=netns, cable=cable)
         yield ip_route.SourceLookup(str(address), table, netns=netns)

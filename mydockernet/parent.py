@@ -13,6 +13,7 @@ from mydockernet.model import Endpoint, Network
 # Why options are refused that both drivers do not support.
 NO_BRIDGE = "it has no bridge"
 DIRECT = "its packets do not pass the host's rules"
+OWN_SOURCE = "its packets always leave with the container's own address"
 OWN_ADDRESSES = "other hosts reach its containers at their own addresses"
 
 

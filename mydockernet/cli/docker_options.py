@@ -30,6 +30,7 @@ KEYS = {
     "mtu": "mtu",
     "parent": "parent",
     "macvlan_mode": "mode",
+    "ipvlan_mode": "mode",
     "mode": "mode",
     "com.docker.network.bridge.enable_icc": "no_icc",
     "com.docker.network.bridge.enable_ip_masquerade": "no_masquerade",

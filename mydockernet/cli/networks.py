@@ -63,10 +63,12 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parent",
         metavar="IF",
-        help="Interface of the host on the LAN, for macvlan (default: that of the default route)",
+        help="Interface of the host on the LAN, for macvlan and ipvlan (default: that of the default route)",
     )
     parser.add_argument(
-        "--mode", metavar="MODE", help="Mode of macvlan: bridge, private, vepa, passthru (default: bridge)"
+        "--mode",
+        metavar="MODE",
+        help="Mode of macvlan: bridge (default), private, vepa, passthru; of ipvlan: l2 (default), l3, l3s",
     )
     parser.add_argument(
         "--host-ip",

@@ -156,6 +156,8 @@ class TableRoute(Attribute):
         why = (
             f"In table {self.table}, route everything else to the gateway of that network."
             if self.gateway
+            else f"In table {self.table}, route everything else through {self.dev}."
+            if self.destination.endswith("/0")
             else f"In table {self.table}, route to the containers of that network through {self.dev}."
         )
         return (Step(why, self._ip("route", "add", *self._words)),)

@@ -49,6 +49,7 @@ MODULES = {
     "bridge": "bridge",
     "ptp": "ptp",
     "macvlan": "macvlan",
+    "ipvlan": "ipvlan",
 }
 
 

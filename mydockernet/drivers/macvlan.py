@@ -21,8 +21,8 @@ LAN_MODES = MODES
 REFUSED = {
     "--bridge-name": parent.NO_BRIDGE,
     "--no-icc": f"{parent.DIRECT}; --mode private keeps its containers apart",
-    "--no-masquerade": "its packets always leave with the container's own address",
-    "--no-masquerade6": "its packets always leave with the container's own address",
+    "--no-masquerade": parent.OWN_SOURCE,
+    "--no-masquerade6": parent.OWN_SOURCE,
     "--port-security": parent.DIRECT,
     "--publish": parent.OWN_ADDRESSES,
 }

@@ -40,6 +40,7 @@ ORDER = [
     "drivers.bridge",
     "drivers.ptp",
     "drivers.macvlan",
+    "drivers.ipvlan",
     "plan",
     "cables",
     "drift",
@@ -88,7 +89,7 @@ SIBLINGS = (
     f"dialects.ip {OTHER_DIALECTS}",
     f"dialects.ip_route {OTHER_DIALECTS}",
     f"dialects.ip_sublink {OTHER_DIALECTS}",
-    "drivers.bridge drivers.ptp drivers.macvlan",
+    "drivers.bridge drivers.ptp drivers.macvlan drivers.ipvlan",
     "reports.who reports.survey reports.doctor",
     "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.questions",
 )
