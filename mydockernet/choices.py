@@ -170,11 +170,22 @@ def port_mappings(
     """Return the published ports that are asked for, with a free host port where none is. Raises Invalid, Conflict."""
     if wishes and network.internal:
         raise Invalid(f"{wishes[0].word}: network {quoted(network.name)} is internal: it cannot publish ports")
+    translated = [family for family in endpoint.families if not network.routed(family)]
+    for wish in wishes:
+        at_host = wish.host_ip and network.routed(wish.host_ip.version)
+        if at_host or (not translated and wish.host_ports not in (None, wish.container_ports)):
+            raise Invalid(
+                f"{wish.word}: network {quoted(network.name)} is routed: a port is reached at the container's address",
+                hint=f"write {wish.container_ports}/{wish.protocol}",
+            )
+    if not translated:
+        return tuple(PortMapping(None, w.container_ports, w.container_ports, w.protocol, w.sources) for w in wishes)
     taken = [
         *(
-            ports.held(mapping, f"container {quoted(endpoint.name)} on network {quoted(net.name)}")
-            for net, endpoint in endpoints(intent.values())
-            for mapping in endpoint.ports
+            ports.held(mapping, f"container {quoted(other.name)} on network {quoted(net.name)}")
+            for net, other in endpoints(intent.values())
+            for mapping in other.ports
+            if any(net.translates(other, mapping, family) for family in other.families)
         ),
         *map(ports.listened, seen.sockets),
     ]

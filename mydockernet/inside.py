@@ -9,7 +9,7 @@ from mydockernet import ruleset
 from mydockernet.dialects import ip, ip_route
 from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, Fact
 from mydockernet.dialects.sysctl import Sysctl
-from mydockernet.model import Endpoint, Network, PortMapping, attached, placed, way_out
+from mydockernet.model import Endpoint, Network, Subnet, placed, way_out
 
 # A container on several networks has routing table 28000 + N for its Nth network.
 FIRST_TABLE = 28000
@@ -24,9 +24,14 @@ def group(network: Network) -> str:
     return GROUP_INTERNAL if network.internal else GROUP
 
 
-def published(network: Network) -> tuple[PortMapping, ...]:
-    """Return the ports that the containers of a network publish."""
-    return tuple(mapping for _, endpoint in attached([network]) for mapping in endpoint.ports)
+def translation_facts(network: Network, home: ruleset.Home, subnet: Subnet) -> Iterator[Fact]:
+    """Yield the rules that translate addresses of a subnet or, in the gateway mode routed, those that let ICMP in."""
+    if network.routed(subnet.family):
+        yield from ruleset.icmp(network.owner, subnet.network)
+    if network.masquerades(subnet.family):
+        yield ruleset.masquerade(network.owner, subnet.network, home)
+    if network.publishes(subnet.family):
+        yield ruleset.hairpin(network.owner, subnet.network, home)
 
 
 def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
@@ -35,7 +40,8 @@ def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
         for address in endpoint.addresses:
             if not mapping.serves(address.version):
                 continue
-            yield from ruleset.published(network.owner, endpoint.name, mapping, address)
+            kind = ruleset.opened if network.routed(address.version) else ruleset.published
+            yield from kind(network.owner, endpoint.name, mapping, address)
 
 
 def route_localnet(dev: str) -> Fact:

@@ -22,6 +22,7 @@ DRIVERS = tuple(drivers.MODULES)
 # /proc/sys/net/*/conf has directories of these names, so the kernel refuses interfaces that are called so.
 SYSCTL_NAMES = ("all", "default")
 MTU_MIN, MTU_MAX = 68, 65535
+GATEWAY_MODES = ("nat", "routed")
 PORT_MIN, PORT_MAX = 1, 65535
 PROTOCOLS = ("tcp", "udp", "sctp")
 # Instead of an inode: the container is on record, but there is no namespace at its path.
@@ -249,11 +250,11 @@ class Network(Value):
     """A network as the admin asked for it, with a value chosen for everything that was left open.
 
     `bridge` is empty if the driver has none, `parent` and `mode` if it has no parent interface. `host_interface` is the
-    host's own interface on such a network, with `host_addresses`; both may be empty. `masquerade` is about IPv4,
-    `masquerade6` about IPv6. `mtu` is in bytes; None leaves it to the kernel. `realm` distinguishes networks of
-    different state directories; it is empty for the default one. `mac` is the MAC address of the bridge or of the
-    host's interface; None if an older version left it to the kernel, which changes it when ports come and go. Raises
-    Invalid with every problem.
+    host's own interface on such a network, with `host_addresses`; both may be empty. `masquerade` and `gateway_mode`,
+    nat or routed, are about IPv4, those with a 6 about IPv6. `mtu` is in bytes; None leaves it to the kernel. `realm`
+    distinguishes networks of different state directories; it is empty for the default one. `mac` is the MAC address of
+    the bridge or of the host's interface; None if an older version left it to the kernel, which changes it when ports
+    come and go. Raises Invalid with every problem.
     """
 
     name: str
@@ -264,6 +265,8 @@ class Network(Value):
     icc: bool = True
     masquerade: bool = True
     masquerade6: bool = True
+    gateway_mode: str = "nat"
+    gateway_mode6: str = "nat"
     mtu: int | None = None
     labels: tuple[tuple[str, str], ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
@@ -282,7 +285,25 @@ class Network(Value):
 
     def masquerades(self, family: int) -> bool:
         """Whether packets of a family leave with the host's address."""
-        return not self.internal and (self.masquerade if family == 4 else self.masquerade6)
+        wanted = self.masquerade if family == 4 else self.masquerade6
+        return wanted and not self.internal and not self.routed(family)
+
+    def routed(self, family: int) -> bool:
+        """Whether other hosts reach the published ports of a family at the container's own address, without NAT."""
+        return (self.gateway_mode if family == 4 else self.gateway_mode6) == "routed"
+
+    def translates(self, endpoint: "Endpoint", mapping: PortMapping, family: int) -> bool:
+        """Whether a host port of an address family is translated to one of a container."""
+        return family in endpoint.families and mapping.serves(family) and not self.routed(family)
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether a container publishes a port on 127.0.0.0/8."""
+        return any(m.on_loopback and self.translates(e, m, 4) for _, e in attached([self]) for m in e.ports)
+
+    def publishes(self, family: int) -> bool:
+        """Whether a container publishes a port of an address family that is translated."""
+        return any(self.translates(e, m, family) for _, e in attached([self]) for m in e.ports)
 
     @property
     def checks_senders(self) -> bool:
@@ -302,6 +323,8 @@ class Network(Value):
             *(interface_problems(self.host_interface) if self.host_interface else ()),
             *mtu_problems(self.mtu),
             *driver_problems(self.driver),
+            *gateway_mode_problems(self.gateway_mode),
+            *gateway_mode_problems(self.gateway_mode6),
             *(mac_problems(self.mac) if self.mac else ()),
         ]
         for subnet in self.subnets:
@@ -379,6 +402,13 @@ def mtu_problems(mtu: int | None) -> list[str]:
     if mtu is None or MTU_MIN <= mtu <= MTU_MAX:
         return []
     return [f"--mtu: {mtu} is out of range: use {MTU_MIN} to {MTU_MAX}"]
+
+
+def gateway_mode_problems(mode: str) -> list[str]:
+    """Return the problems of a gateway mode."""
+    if mode in GATEWAY_MODES:
+        return []
+    return [f"--gateway-mode: unknown mode {quoted(mode)}: use {', '.join(GATEWAY_MODES)}"]
 
 
 def driver_problems(driver: str) -> list[str]:

@@ -240,13 +240,11 @@ def shared_facts(intent: Intent) -> Iterator[Fact]:
 
 def shared_rules(intent: Intent) -> Iterator[Fact]:
     """Yield the rules that all networks share."""
-    mappings = [(m, endpoint) for _, endpoint in attached(intent.values()) for m in endpoint.ports]
     for family in _families(intent):
         yield from ruleset.shared_forward(family)
-        served = [m for m, endpoint in mappings if family in endpoint.families and m.serves(family)]
-        if family == 4 and any(mapping.on_loopback for mapping in served):
+        if family == 4 and any(network.on_loopback for network in intent.values()):
             yield from ruleset.loopback_guards()
-        if served:
+        if any(network.publishes(family) for network in intent.values()):
             yield from ruleset.ports(family)
     if keeps_out_ipv6(intent):
         yield nftables.NoIPv6()

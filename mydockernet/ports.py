@@ -6,7 +6,17 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from mydockernet.dialects.fact import Socket
 from mydockernet.errors import Conflict, Invalid, quoted
-from mydockernet.model import PROTOCOLS, Address, IPNetwork, PortMapping, PortRange, bracketed, meet
+from mydockernet.model import (
+    PROTOCOLS,
+    Address,
+    Endpoint,
+    IPNetwork,
+    Network,
+    PortMapping,
+    PortRange,
+    bracketed,
+    meet,
+)
 from mydockernet.value import Value, replace
 
 # Where a host port is chosen from: Linux's own range for that (ip(7), ip_local_port_range).
@@ -120,28 +130,34 @@ def read_inner(word: str) -> tuple[int, str]:
     return PortRange(int(port), int(port)).first, protocol or "tcp"
 
 
-def host_sides(mapping: PortMapping, families: Iterable[int]) -> tuple[str, ...]:
-    """Return the host addresses of a mapping as they stand before a port: `0.0.0.0` and `[::]` for all of them."""
-    if mapping.host_ip is not None:
-        return (bracketed(mapping.host_ip),)
-    return tuple({4: "0.0.0.0", 6: "[::]"}[family] for family in sorted(families))
+def reached_at(network: Network, endpoint: Endpoint, mapping: PortMapping) -> Iterator[tuple[str, PortRange]]:
+    """Yield where others reach published ports: `0.0.0.0` or `[::]` for all addresses of the host, and the ports.
+
+    On a routed network that is the container's own address.
+    """
+    for address in endpoint.addresses:
+        if not mapping.serves(address.version):
+            continue
+        if network.routed(address.version):
+            yield bracketed(address), mapping.container_ports
+        elif mapping.host_ip is not None:
+            yield bracketed(mapping.host_ip), mapping.host_ports
+        else:
+            yield {4: "0.0.0.0", 6: "[::]"}[address.version], mapping.host_ports
 
 
 def shown(
-    mappings: Iterable[PortMapping], families: Iterable[int], inner: tuple[int, str] | None = None
+    network: Network, endpoint: Endpoint, mappings: Iterable[PortMapping], inner: tuple[int, str] | None = None
 ) -> Iterator[str]:
-    """Yield mappings as docker port prints them, `80/tcp -> 0.0.0.0:8080`; for an `inner` port only the host's side.
-
-    `families` are those of the container's addresses.
-    """
+    """Yield mappings as docker port prints them, `80/tcp -> 0.0.0.0:8080`; for an `inner` port only the host's side."""
     for mapping in mappings:
         first = mapping.container_ports.first
-        for host in host_sides(mapping, families):
+        for host, span in reached_at(network, endpoint, mapping):
             if inner is None:
                 sources = f" from {', '.join(map(str, mapping.sources))}" if mapping.sources else ""
-                yield f"{mapping.container_ports}/{mapping.protocol} -> {host}:{mapping.host_ports}{sources}"
+                yield f"{mapping.container_ports}/{mapping.protocol} -> {host}:{span}{sources}"
             elif inner[1] == mapping.protocol and first <= inner[0] <= mapping.container_ports.last:
-                yield f"{host}:{mapping.host_ports.first + inner[0] - first}"
+                yield f"{host}:{span.first + inner[0] - first}"
 
 
 def held(mapping: PortMapping, holder: str) -> Taken:

@@ -215,15 +215,38 @@ def source_guard(owner: str, subnet: IPNetwork, home: Home) -> tuple[Fact, ...]:
 def icc(owner: str, subnet: IPNetwork, group: str) -> Iterator[Fact]:
     """Yield the rules that let the containers of a network without a bridge reach each other through the host."""
     match = ("-s", str(subnet), "-d", str(subnet), *_group("src", group))
-    for fact in shared_forward(subnet.version):
+    yield from _early(owner, subnet.version, match, f"traffic between containers of {owner}: the host routes it.")
+
+
+def opened(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> Iterator[Fact]:
+    """Yield the rules that let others reach published ports at the container's own address, without NAT."""
+    family, inner = address.version, str(mapping.container_ports).replace("-", ":")
+    blocks = [block for block in mapping.sources if block.version == family]
+    callers: list[tuple[Argv, str]] = [(("-s", str(block)), f" from {block}") for block in blocks]
+    for caller, whom in callers if mapping.sources else [((), "")]:
+        match = (*caller, "-d", str(address), *_not_internal(), "-p", mapping.protocol, "--dport", inner)
+        yield from _early(owner, family, match, f"packets{whom} to {mapping.protocol} port {inner} of {endpoint}.")
+
+
+def icmp(owner: str, subnet: IPNetwork) -> Iterator[Fact]:
+    """Yield the rules that let ICMP reach containers at their own addresses, as ping and path MTU discovery need it."""
+    protocol = "icmp" if subnet.version == 4 else "ipv6-icmp"
+    match = ("-d", str(subnet), *_not_internal(), "-p", protocol)
+    yield from _early(owner, subnet.version, match, f"ICMP to containers of {owner}.")
+
+
+def _not_internal() -> Argv:
+    return ("-m", "devgroup", "!", "--src-group", GROUP_INTERNAL)
+
+
+def _early(owner: str, family: int, match: Argv, what: str) -> Iterator[Fact]:
+    """Yield the rules of one network that let packets pass before the shared rules drop them."""
+    for fact in shared_forward(family):
         if not isinstance(fact, Order) or len(fact.rules) == 1:
             continue
         chain = fact.rules[0].chain
-        target, why = {
-            "mangle": ("RETURN", f"Skip traffic between containers of {owner}: the host routes it."),
-            "filter": ("ACCEPT", f"Allow traffic between containers of {owner}: the host routes it."),
-        }[chain.table]
-        rule = EarlyRule(chain, owner, match, (target,), why)
+        target, verb = {"mangle": ("RETURN", "Skip"), "filter": ("ACCEPT", "Allow")}[chain.table]
+        rule = EarlyRule(chain, owner, match, (target,), f"{verb} {what}")
         yield rule
         yield EarlyOrder((rule,), fact)
 

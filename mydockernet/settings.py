@@ -127,6 +127,20 @@ def _renamed(setting: Setting, messages: Sequence[str]) -> Invalid:
     return Invalid(*(f"{setting}: {message.partition(': ')[2]}" for message in messages))
 
 
+def _gateway_mode(field: str, family: int) -> "OfNetwork":
+    """Return what sets the gateway mode of an address family."""
+
+    def change(network: Network, setting: Setting, _: Situation) -> Network:
+        _require(setting, model.gateway_mode_problems(setting.value))
+        for endpoint in network.endpoints if setting.value == "routed" else ():
+            at_host = next((m for m in endpoint.ports if m.host_ip and m.host_ip.version == family), None)
+            if at_host:
+                raise Conflict(f"{setting}: container {quoted(endpoint.name)} publishes {at_host}, not every address")
+        return replace(network, **{field: setting.value})
+
+    return change
+
+
 def _mtu(network: Network, setting: Setting, _: Situation) -> Network:
     if not setting.value.isdecimal():
         raise Invalid(f"{setting}: {quoted(setting.value)} is not a number")
@@ -259,6 +273,8 @@ def _default_route(endpoint: Endpoint, setting: Setting) -> Endpoint:
 
 OfNetwork = Callable[[Network, Setting, Situation], Network]
 OF_NETWORK: dict[str, OfNetwork] = {
+    "gateway-mode": _gateway_mode("gateway_mode", 4),
+    "gateway-mode6": _gateway_mode("gateway_mode6", 6),
     "icc": _switch("icc"),
     "internal": _switch("internal", _with_ports),
     "ip-range": _ip_range,

@@ -63,6 +63,8 @@ class Wish(Value):
     icc: bool = True
     masquerade: bool = True
     masquerade6: bool = True
+    gateway_mode: str = "nat"
+    gateway_mode6: str = "nat"
     mtu: int | None = None
     bridge: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
@@ -115,6 +117,8 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             icc=wish.icc,
             masquerade=wish.masquerade,
             masquerade6=wish.masquerade6,
+            gateway_mode=wish.gateway_mode,
+            gateway_mode6=wish.gateway_mode6,
             mtu=wish.mtu,
             labels=wish.labels,
             realm=wish.realm,
@@ -144,6 +148,7 @@ def refused(wish: Wish) -> list[str]:
         "--no-icc": not wish.icc,
         "--no-masquerade": not wish.masquerade,
         "--no-masquerade6": not wish.masquerade6,
+        "--gateway-mode": (wish.gateway_mode, wish.gateway_mode6) != ("nat", "nat"),
         "--port-security": wish.port_security,
         "--parent": wish.parent is not None,
         "--mode": wish.mode is not None,
@@ -450,7 +455,8 @@ def plugged(endpoint: Endpoint, seen: Observed) -> bool:
 
 def _satisfies(network: Network, wish: Wish) -> bool:
     """Whether a network is what a wish asks for; what the wish leaves open matches any value."""
-    keys = ("driver", "internal", "icc", "masquerade", "masquerade6", "mtu", "port_security")
+    modes = ("masquerade", "masquerade6", "gateway_mode", "gateway_mode6")
+    keys = ("driver", "internal", "icc", *modes, "mtu", "port_security")
     same = all(getattr(network, key) == getattr(wish, key) for key in keys)
     return (
         same

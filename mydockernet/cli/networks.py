@@ -56,6 +56,13 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         help="Do not masquerade: packets leave the host with the container's address",
     )
     parser.add_argument("--no-masquerade6", action="store_true", help="The same for IPv6 only")
+    parser.add_argument(
+        "--gateway-mode",
+        metavar="MODE",
+        default="nat",
+        help="How others reach containers: nat (default), or routed: without NAT, at published ports and by ICMP",
+    )
+    parser.add_argument("--gateway-mode6", metavar="MODE", help="The same for IPv6 only (default: as --gateway-mode)")
     parser.add_argument("--mtu", metavar="N", help=f"MTU in bytes, {model.MTU_MIN} to {model.MTU_MAX} (default: 1500)")
     parser.add_argument(
         "--bridge-name", metavar="IF", help="Name of the bridge (default: the network's name, if valid)"
@@ -95,6 +102,9 @@ def _wish(args: argparse.Namespace) -> Wish:
     if args.parent is not None:
         problems += model.interface_problems(args.parent, "--parent")
     mtu = None
+    problems += model.gateway_mode_problems(args.gateway_mode)
+    if args.gateway_mode6 is not None:
+        problems += model.gateway_mode_problems(args.gateway_mode6)
     if args.mtu is not None:
         try:
             mtu = int(args.mtu)
@@ -125,6 +135,8 @@ def _wish(args: argparse.Namespace) -> Wish:
         icc=not args.no_icc,
         masquerade=not args.no_masquerade,
         masquerade6=not (args.no_masquerade or args.no_masquerade6),
+        gateway_mode=args.gateway_mode,
+        gateway_mode6=args.gateway_mode6 or args.gateway_mode,
         mtu=mtu,
         bridge=args.bridge_name,
         labels=labels,

@@ -50,21 +50,17 @@ def run_publish(args: argparse.Namespace) -> int:
     def result(outcome: Outcome) -> str:
         """The host addresses and ports of each new mapping, as in 0.0.0.0:8080."""
         tell_chosen(outcome, wishes)
-        return "\n".join(
-            f"{host}:{mapping.host_ports}"
-            for mapping, families in _published(outcome)
-            for host in ports.host_sides(mapping, families)
-        )
+        return "\n".join(f"{host}:{span}" for place in _published(outcome) for host, span in ports.reached_at(*place))
 
     return change(args, [(result, transitions.publish(args.network, args.container, wishes))])
 
 
-def _published(outcome: Outcome) -> list[tuple[model.PortMapping, tuple[int, ...]]]:
-    """The new mappings, each with the address families of its container."""
+def _published(outcome: Outcome) -> list[tuple[model.Network, model.Endpoint, model.PortMapping]]:
+    """The new mappings, each with its network and container."""
     change = outcome.change
     before = {(network.name, e.name): e.ports for network, e in model.endpoints(change.before.values())}
     return [
-        (mapping, endpoint.families)
+        (network, endpoint, mapping)
         for network, endpoint in model.endpoints(change.after.values())
         for mapping in endpoint.ports
         if mapping not in before.get((network.name, endpoint.name), ())
@@ -76,9 +72,9 @@ def tell_chosen(outcome: Outcome, wishes: Iterable[ports.PortWish]) -> None:
     wanted = {(wish.container_ports, wish.protocol) for wish in wishes if wish.chooses}
     tell(
         f"published {line}"
-        for mapping, families in _published(outcome)
+        for network, endpoint, mapping in _published(outcome)
         if (mapping.container_ports, mapping.protocol) in wanted
-        for line in ports.shown([mapping], families)
+        for line in ports.shown(network, endpoint, [mapping])
     )
 
 
@@ -98,7 +94,7 @@ def run_port(args: argparse.Namespace) -> int:
         return report_all([*errors, no_network(args.network)])
     network = transitions.find_network(intent, args.network)
     endpoint = transitions.find_endpoint(network, args.container)
-    lines = [*ports.shown(endpoint.ports, endpoint.families, inner)]
+    lines = [*ports.shown(network, endpoint, endpoint.ports, inner)]
     if inner and not lines:
         what = f"{inner[0]}/{inner[1]} is not published by {endpoint.name} on the network {network.name}"
         raise NotFound(what, hint=f"mydockernet port {network.name} {endpoint.name}")

@@ -70,6 +70,8 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "ICC": network.icc,
         "Masquerade": network.masquerade,
         "Masquerade6": network.masquerade6,
+        "GatewayMode": network.gateway_mode,
+        "GatewayMode6": network.gateway_mode6,
         "MTU": network.mtu,
         "Labels": dict(network.labels),
         "Containers": {endpoint.name: _endpoint_record(network, endpoint, shown) for endpoint in network.endpoints},

@@ -49,16 +49,12 @@ def _gateways(network: Network, family: int) -> Iterator[Fact]:
 
 def rule_facts(network: Network) -> Iterator[Fact]:
     """Yield the rules of one network: those that drop forged sources, and those that translate addresses."""
-    mappings, home = inside.published(network), ruleset.behind(network.bridge)
+    home = ruleset.behind(network.bridge)
     for subnet in network.subnets:
         yield from ruleset.source_guard(network.owner, subnet.network, home)
     for subnet in network.subnets:
-        if network.masquerades(subnet.family):
-            yield ruleset.masquerade(network.owner, subnet.network, home)
-    for subnet in network.subnets:
-        if any(mapping.serves(subnet.family) for mapping in mappings):
-            yield ruleset.hairpin(network.owner, subnet.network, home)
-    if 4 in network.families and any(mapping.on_loopback for mapping in mappings):
+        yield from inside.translation_facts(network, home, subnet)
+    if network.on_loopback:
         yield ruleset.from_loopback(network.owner, home)
 
 
@@ -103,7 +99,7 @@ def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
 def network_switches(network: Network) -> Iterator[Fact]:
     """Yield the sysctls of a bridge."""
     yield from inside.door_switches(network, network.bridge)
-    if 4 in network.families and any(mapping.on_loopback for mapping in inside.published(network)):
+    if network.on_loopback:
         yield inside.route_localnet(network.bridge)
 
 

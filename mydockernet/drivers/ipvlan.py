@@ -18,6 +18,7 @@ LAN_MODES = ("l2",)
 REFUSED = {
     "--bridge-name": parent.NO_BRIDGE,
     "--no-icc": parent.DIRECT,
+    "--gateway-mode": parent.DIRECT,
     "--no-masquerade": parent.OWN_SOURCE,
     "--no-masquerade6": parent.OWN_SOURCE,
     "--port-security": parent.DIRECT,

@@ -21,6 +21,7 @@ LAN_MODES = MODES
 REFUSED = {
     "--bridge-name": parent.NO_BRIDGE,
     "--no-icc": f"{parent.DIRECT}; --mode private keeps its containers apart",
+    "--gateway-mode": parent.DIRECT,
     "--no-masquerade": parent.OWN_SOURCE,
     "--no-masquerade6": parent.OWN_SOURCE,
     "--port-security": parent.DIRECT,

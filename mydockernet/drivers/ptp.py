@@ -39,17 +39,13 @@ def rule_facts(network: Network) -> Iterator[Fact]:
     The host has a route to each container. So the shared rule with rpfilter lets a container send from its own address
     only, and this network's rule needs to match only packets from outside.
     """
-    mappings = inside.published(network)
     for subnet in network.subnets:
         block, home = subnet.network, ruleset.routed(subnet.network, inside.group(network))
         yield from ruleset.source_guard(network.owner, block, home)
         if network.icc:
             yield from ruleset.icc(network.owner, block, inside.group(network))
-        if network.masquerades(subnet.family):
-            yield ruleset.masquerade(network.owner, block, home)
-        if any(mapping.serves(subnet.family) for mapping in mappings):
-            yield ruleset.hairpin(network.owner, block, home)
-        if subnet.family == 4 and any(mapping.on_loopback for mapping in mappings):
+        yield from inside.translation_facts(network, home, subnet)
+        if subnet.family == 4 and network.on_loopback:
             yield ruleset.from_loopback(network.owner, home)
 
 
@@ -74,7 +70,7 @@ def network_switches(network: Network) -> Iterator[Fact]:
 def cable_switches(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
     """Yield the sysctls of the host's end of a veth pair."""
     yield from inside.door_switches(network, endpoint.veth)
-    if 4 in network.families and any(mapping.on_loopback for mapping in endpoint.ports):
+    if any(mapping.on_loopback and network.translates(endpoint, mapping, 4) for mapping in endpoint.ports):
         yield inside.route_localnet(endpoint.veth)
 
 

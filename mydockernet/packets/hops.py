@@ -169,6 +169,8 @@ def publish(place: Place, packet: Packet) -> tuple[str, str]:
     mapping = published(place, packet)
     if mapping is None:
         command = f"mydockernet publish {place[0].name} {place[1].name} {packet.port or 'PORT'}"
+        if place[0].routed(packet.family):
+            return "Publish the port: on this network that opens it at the container's own address.", command
         return "Publish the port and connect to the port of the host instead.", command
     assert packet.port is not None
     port = mapping.host_ports.first + packet.port - mapping.container_ports.first

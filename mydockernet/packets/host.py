@@ -388,7 +388,7 @@ class OnHost(ABC):
                     mapping.host_ports.first <= packet.port <= mapping.host_ports.last
                 ):
                     continue
-                if not mapping.serves(packet.family):
+                if not network.translates(endpoint, mapping, packet.family):
                     continue
                 if mapping.only_ip in (None, packet.destination) and packet.destination == LOOPBACK[6]:
                     self.stops(

@@ -321,6 +321,8 @@ def network_to_json(network: Network) -> dict[str, Any]:
         "icc": network.icc,
         "masquerade": network.masquerade,
         "masquerade6": network.masquerade6,
+        "gateway_mode": network.gateway_mode,
+        "gateway_mode6": network.gateway_mode6,
         "mtu": network.mtu,
         "labels": dict(network.labels),
         "endpoints": [_endpoint_to_json(endpoint) for endpoint in network.endpoints],
@@ -395,6 +397,8 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         realm=_string(raw["realm"]),
         # Records of older versions have none of these.
         masquerade6=_switch(raw.get("masquerade6", True)),
+        gateway_mode=_string(raw.get("gateway_mode", "nat")),
+        gateway_mode6=_string(raw.get("gateway_mode6", "nat")),
         port_security=_switch(raw.get("port_security", False)),
         mac=None if raw.get("mac") is None else _string(raw["mac"]),
         parent=_string(raw.get("parent", "")),

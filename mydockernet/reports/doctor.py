@@ -186,8 +186,9 @@ def _probes(network: Network, family: int, seen: Observed) -> Iterator[Probe]:
                 continue
             port, last = mapping.container_ports.first, model.door(network, endpoint)
             packet = Packet(anywhere, address, mapping.protocol, port, outward=last)
+            states = frozenset({"NEW"} if network.routed(family) else {"NEW", "DNAT"})
             for dev in uplinks:
-                packet = replace(packet, inward=dev, states=frozenset({"NEW", "DNAT"}), vague=frozenset({"source"}))
+                packet = replace(packet, inward=dev, states=states, vague=frozenset({"source"}))
                 yield Probe("packets to published ports of", network, "FORWARD", packet)
     if network.bridge and seen.sysctls.get(BRIDGE_CALLS[family]) == "1":
         near = replace(out, outward=first, bridged=True, vague=ANY_FLOW)

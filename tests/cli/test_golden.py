@@ -33,6 +33,11 @@ GOLDEN = {
     "create-two-subnets": ("true", "create web --subnet 10.1.0.0/24 --subnet 10.2.0.0/24"),
     "connect": (WEB, "connect web c1"),
     "connect-published": (WEB, "connect web c1 --publish 8080:80 --publish 127.0.0.1:5000-5002:53-55/udp"),
+    "create-routed": ("true", "create web --subnet 10.1.0.0/24 --gateway-mode routed"),
+    "connect-routed": (
+        TWO + "mydockernet create web --subnet 10.1.0.0/24 --subnet fd00:1::/64 --gateway-mode6 routed",
+        "connect web c1 --publish 8080:80",
+    ),
     "connect-published-for-some": (
         TWO + "mydockernet create web --subnet 10.1.0.0/24 --subnet fd00:1::/64",
         "connect web c1 --publish 8080:80 --from 192.0.2.0/24",

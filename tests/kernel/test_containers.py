@@ -80,6 +80,16 @@ PLANS = {
         DUAL + "mydockernet connect web c1",
         "publish web c1 80:80 90:90/udp --from 192.0.2.0/24 --from 2001:db8::/32",
     ),
+    "create routed": (WEB, "create r --gateway-mode routed --subnet 10.4.0.0/24 --ipv6"),
+    "connect routed": (
+        ADD.format("c1") + "mydockernet create web --gateway-mode6 routed --subnet 10.4.0.0/24 --subnet fd00:4::/64",
+        "connect web c1 -p 8080:80 -p 5000-5001:53-54/udp --from 192.0.2.0/24 --from 2001:db8::/32",
+    ),
+    "set routed": (DUAL + "mydockernet connect web c1 -p 80:80", "set web gateway-mode=routed gateway-mode6=routed"),
+    "set nat": (
+        ADD.format("c1") + "mydockernet create web --gateway-mode routed; mydockernet connect web c1 -p 80",
+        "set web gateway-mode=nat",
+    ),
     "unpublish for some": (WEB + "mydockernet connect web c1 -p 80:80 --from 192.0.2.0/24", "unpublish web c1 80"),
     "unpublish": (WEB + "mydockernet connect web c1 -p 80:80 -p 81:81", "unpublish web c1 80"),
     "remove by force": (WEB + "mydockernet connect web c1 -p 80:80; mydockernet connect web c2", "rm -f web"),
@@ -213,6 +223,10 @@ INVALID = [
     ("connect web c2 --ip6 fd00::1", 2, '--ip6: network "web" has no IPv6 subnet'),
     ("connect web c2 --ip fd00::1", 2, "--ip: fd00::1 is an IPv6 address"),
     ("connect web c2 -p [::]:80:80", 2, "[::]:80:80: the container has no IPv6 address on this network"),
+    ("connect routed c2 -p 8080:80", 2, '8080:80: network "routed" is routed: a port is reached at the container'),
+    ("connect routed c2 -p 127.0.0.1::80", 2, '127.0.0.1::80: network "routed" is routed'),
+    ("create x --gateway-mode open", 2, '--gateway-mode: unknown mode "open": use nat, routed'),
+    ("set web gateway-mode=open", 2, 'gateway-mode=open: unknown mode "open"'),
     ("connect six c2 --ip6 10.1.0.9", 2, "--ip6: 10.1.0.9 is an IPv4 address"),
     ("connect six c2 --ip6 fd00:1::1", 4, "--ip6: fd00:1::1 is the gateway of fd00:1::/64"),
     ("connect six c2 --ip6 fd00:2::1", 2, "--ip6: fd00:2::1 is not in fd00:1::/64"),
@@ -248,7 +262,7 @@ INVALID = [
     ("disconnect nope c1", 3, 'network "nope" not found'),
     ("set nope mtu=1400", 3, 'network "nope" not found'),
     ("set web/c9 label=a", 3, 'container "c9" is not on network "web"'),
-    ("set web nope=1", 2, 'unknown key "nope": use icc, internal, ip-range,'),
+    ("set web nope=1", 2, 'unknown key "nope": use gateway-mode, gateway-mode6, icc, internal, ip-range,'),
     ("set web/c1 mtu=1400", 2, 'unknown key "mtu": use default-route'),
     ("set web mtu", 2, '"mtu" is not KEY=VALUE'),
     ("set web mtu-=1400", 2, "mtu-=1400: mtu has one value: use mtu=VALUE"),
@@ -280,6 +294,7 @@ def test_each_invalid_value_is_named_and_touches_nothing(host):
         WEB + ADD.format("c3") + "ip -n c3 link add dev x type bridge; ip -n c3 address add 10.9.0.2/24 dev x;"
         "ip -n c3 link set x up; ip -n c3 route add default via 10.9.0.1;"
         "mydockernet create inside --internal; mydockernet create six --subnet fd00:1::/64;"
+        "mydockernet create routed --gateway-mode routed;"
         "mydockernet connect web c1 -p 8080:80"
     )
     listen = 'import socket; s = socket.create_server(("203.0.113.1", 7777)); print("ready", flush=True); input()'

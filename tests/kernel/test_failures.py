@@ -44,6 +44,10 @@ VERBS = {
         CONTAINERS + "mydockernet connect web c1; mydockernet create b; mydockernet connect b c1",
         "disconnect web c1",
     ),
+    "connect routed": (
+        CONTAINERS + "mydockernet create r --gateway-mode routed --ipv6",
+        "connect r c1 -p 80 -p 53/udp",
+    ),
     "set IPv6": (CONTAINERS + "mydockernet connect web c1 -p 8080:80", "set web ipv6=true mtu=1400 label=a=b"),
     "set no IPv6": (
         CONTAINERS + "mydockernet create b --ipv6; mydockernet connect web c1; mydockernet connect b c1 -p 8080:80",

@@ -54,6 +54,49 @@ FIREWALLS = {
 }
 
 
+ROUTED = """
+ip netns add r1
+ip -n outside route add 10.4.0.0/24 via 192.0.2.1
+mydockernet create r --subnet 10.4.0.0/24 --subnet fd00:4::/64 --gateway-mode routed
+mydockernet connect r r1 -p 80 -p 80/udp
+"""
+# On a routed network: published ports at the container's own address, with everyone's own address; and nothing else.
+ROUTED_REACH = {
+    ("outside", "10.4.0.2", 80): "r1 192.0.2.2",
+    ("outside", "10.4.0.2", 81): "dropped",
+    ("outside", HOST, 80): "refused",
+    ("neighbour", "10.4.0.2", 80): "dropped",
+    ("r1", "192.0.2.2", 81): "outside 10.4.0.2",
+    ("r1", f"{A}.2", 80): "dropped",
+    ("b1", "10.4.0.2", 80): "r1 10.4.0.1",
+    ("b1", "10.4.0.2", 81): "dropped",
+    ("i1", "10.4.0.2", 80): "dropped",
+    ("", "10.4.0.2", 81): "r1 10.4.0.1",
+}
+
+
+@pytest.mark.parametrize("driver", ["bridge", "ptp"])
+@pytest.mark.parametrize("firewall", FIREWALLS.values(), ids=FIREWALLS)
+def test_who_reaches_a_routed_network(make_lab, firewall, driver):
+    lab = make_lab(firewall)
+    lab.host.set_up(ROUTED.replace("create r", f"create r --driver {driver}"))
+    lab.listen("r1", "r1", "0.0.0.0:80", "0.0.0.0:81", ":::80", ":::81")
+    wanted = ROUTED_REACH | {
+        (place, over_ipv6(address).replace("10.4.0.", "fd00:4::"), port): over_ipv6(said).replace("10.4.0.", "fd00:4::")
+        for (place, address, port), said in ROUTED_REACH.items()
+    }
+    for damage in ("true", "iptables -F; ip6tables -F; iptables -t mangle -F; ip6tables -t mangle -F; " + firewall):
+        lab.host.sh(damage)
+        lab.host.mydockernet("repair")
+        assert matrix(lab, wanted) == wanted
+        for address in ("10.4.0.2", "fd00:4::2"):
+            assert lab.host.run("ip", "netns", "exec", "outside", "ping", "-c1", "-W1", address).returncode == 0
+            lab.host.mydockernet(f"explain {over_ipv6('192.0.2.2') if ':' in address else '192.0.2.2'} r/r1:80")
+    assert lab.host.mydockernet("port r r1 80").stdout == "10.4.0.2:80\n[fd00:4::2]:80\n"
+    lab.host.sh("mydockernet rm -f r; ip netns del r1; ip -n outside route del 10.4.0.0/24")
+    assert not any(left in str(lab.host.snapshot()) for left in ("10.4.0", "fd00:4", "mydockernet:r"))
+
+
 def test_a_port_for_some_is_refused_to_others(lab):
     lab.host.mydockernet("publish a a2 9000:80 9000:80/udp --from 192.0.2.0/24 --from 2001:db8:1::/64")
     lab.host.mydockernet("publish a a2 9001:80 9001:80/udp --from 10.2.0.0/16")

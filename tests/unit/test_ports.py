@@ -10,7 +10,7 @@ from mydockernet import ports
 from mydockernet.dialects.fact import Socket
 from mydockernet.errors import Conflict, Invalid
 from mydockernet.model import PortMapping, PortRange
-from tests.unit.values import mapping
+from tests.unit.values import endpoint, mapping, network
 
 ip = ipaddress.ip_address
 HOST = [ip("192.0.2.1"), ip("2001:db8::1")]
@@ -110,8 +110,15 @@ def test_all_addresses_of_a_family_are_all_addresses_of_a_container_that_has_no_
     ],
 )
 def test_a_port_is_shown_as_docker_shows_it(word, families, lines):
-    assert list(ports.shown([choose_one(word)], families)) == lines
-    assert list(ports.shown([choose_one(word)], families, (80, "tcp"))) == [line[10:] for line in lines]
+    addresses = " ".join({4: "10.1.0.2", 6: "fd00::2"}[family] for family in families)
+    place = network("web", "10.1.0.0/24 fd00::/64"), endpoint("c1", addresses), [choose_one(word)]
+    assert list(ports.shown(*place)) == lines
+    assert list(ports.shown(*place, (80, "tcp"))) == [line[10:] for line in lines]
+
+
+def test_on_a_routed_network_a_port_is_shown_at_the_containers_own_address():
+    place = network("web", "10.1.0.0/24 fd00::/64", gateway_mode6="routed"), endpoint("c1", "10.1.0.2 fd00::2")
+    assert list(ports.shown(*place, [choose_one("8080:80")])) == ["80/tcp -> 0.0.0.0:8080", "80/tcp -> [fd00::2]:80"]
 
 
 NONSENSE = "|:|x|0:80|80:0|65536|80:80:80:80|80-70:80-70|1-2:1-3|80/icmp|[::1]:80:80|1.2.3:80:80|80 |٨٠|-80|80-"

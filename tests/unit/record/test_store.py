@@ -159,7 +159,7 @@ def changed(**values):
 
 
 # What a record of an older version does not have.
-LATER = {"port_security": False, "mac": None, "masquerade6": True}
+LATER = {"port_security": False, "mac": None, "masquerade6": True, "gateway_mode": "nat", "gateway_mode6": "nat"}
 
 BROKEN = {
     "empty": ("", "not JSON"),
