@@ -5,12 +5,12 @@ KEY=VALUE sets a value. A key that can have several values gets one more, and KE
 
 from collections.abc import Callable, Sequence
 
-from mydockernet import addressing, choices, model
+from mydockernet import addressing, choices, drivers, model
 from mydockernet.addressing import Pool
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, NotFound, quoted
 from mydockernet.model import Endpoint, Intent, IPNetwork, Network, Subnet
-from mydockernet.transitions import Transition, find_endpoint, find_network
+from mydockernet.transitions import Transition, Wish, find_endpoint, find_network, refused
 from mydockernet.value import Value, replace
 
 SWITCH = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
@@ -20,6 +20,9 @@ FIXED = {
     "name": "rules and interfaces carry it as their owner: create a network with the new name",
     "driver": "the containers would have to be connected again: create another network",
     "bridge-name": "the rules name the bridge, and the kernel renames no bridge that is up: create another network",
+    "parent": "the containers would have to be connected again: create another network",
+    "mode": "the containers would have to be connected again: create another network",
+    "host-ip": "programs of the host use it: create another network",
     "gateway": "it is the default route of the containers: create another network",
     "mac": "neighbors have it in their tables: disconnect the container, and connect it with --mac",
     "ip": "programs in the container use it: disconnect the container, and connect it with --ip",
@@ -77,9 +80,27 @@ def set_network(name: str, settings: Sequence[Setting], pools: tuple[Pool, ...])
         network = find_network(intent, name)
         for setting in settings:
             network = OF_NETWORK[setting.key](network, setting, Situation(intent, seen, pools))
+        if problems := _unsupported(network):
+            raise Invalid(*problems)
         return {**intent, name: network}
 
     return Transition(move)
+
+
+def _unsupported(network: Network) -> list[str]:
+    """Return a message for each value of a network that its driver does not support."""
+    wish = Wish(
+        network.name,
+        network.driver,
+        icc=network.icc,
+        masquerade=network.masquerade,
+        masquerade6=network.masquerade6,
+        port_security=network.port_security,
+    )
+    keys = {f"--no-{key}": f"{key}=false" for key in ("icc", "masquerade", "masquerade6")}
+    keys["--port-security"] = "port-security=true"
+    found = (message.partition(":") for message in refused(wish))
+    return [f"{keys[option]}:{why}" for option, _, why in found]
 
 
 def set_endpoint(network_name: str, container: str, settings: Sequence[Setting]) -> Transition:
@@ -141,10 +162,13 @@ def _gateway_mode(field: str, family: int) -> "OfNetwork":
     return change
 
 
-def _mtu(network: Network, setting: Setting, _: Situation) -> Network:
+def _mtu(network: Network, setting: Setting, at: Situation) -> Network:
     if not setting.value.isdecimal():
         raise Invalid(f"{setting}: {quoted(setting.value)} is not a number")
     _require(setting, model.mtu_problems(int(setting.value)))
+    parent = at.seen.links.get(network.parent)
+    if parent and int(setting.value) > parent.mtu:
+        raise Invalid(f"{setting}: the MTU of {parent.name} is {parent.mtu}")
     return replace(network, mtu=int(setting.value))
 
 
@@ -229,7 +253,10 @@ def _ipv6(network: Network, setting: Setting, at: Situation) -> Network:
 def _wider(network: Network, asked: tuple[Subnet, ...], families: tuple[int, ...], at: Situation) -> Network:
     """Return a network with more subnets. Its containers get an address of each family that is new."""
     others = {**at.intent, network.name: network}
-    added = choices.subnets(asked, families, at.pools, others, at.seen)
+    lan = network.parent if network.mode in drivers.load(network.driver).LAN_MODES else ""
+    if lan and families:
+        raise Invalid(f"ipv6=true: the network has the subnets of the LAN that {lan} is on: use subnet=CIDR")
+    added = choices.subnets(asked, families, at.pools, others, at.seen, lan)
     order = sorted((*network.subnets, *added), key=lambda subnet: subnet.family)
     wider = replace(network, subnets=tuple(order))
     for endpoint in network.endpoints:

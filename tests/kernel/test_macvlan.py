@@ -297,3 +297,23 @@ def test_who_knows_its_parts(host):
     )
     table = host.mydockernet("inspect lan --format table").stdout
     assert "c1         192.0.2.16  every port  the LAN of up1; the host  192.0.2.16" in table
+
+
+def test_set_changes_a_network_in_use(host):
+    host.set_up(SETUP)
+    before = host.everything()
+    for words, text in (
+        ("icc=false", "icc=false: the driver macvlan does not support it"),
+        ("masquerade=false", "masquerade=false: the driver macvlan does not support it"),
+        ("mtu=9000", "mtu=9000: the MTU of up1 is 1500"),
+        ("ipv6=true", "ipv6=true: the network has the subnets of the LAN that up1 is on: use subnet=CIDR"),
+        ("mode=private", "mode cannot be changed"),
+        ("parent=lo", "parent cannot be changed"),
+        ("host-ip=192.0.2.8", "host-ip cannot be changed"),
+    ):
+        host.fails(f"set lan {words}", 2, text)
+    assert host.everything() == before
+    host.mydockernet("set lan mtu=1400 internal=true subnet=fd00:2::/64")
+    assert host.run("ip", "-n", "c1", "route", "show", "default").stdout == ""
+    assert "fd00:2::2/64" in host.run("ip", "-n", "c1", "address", "show", "dev", "eth0").stdout
+    assert host.mydockernet("check").stdout == ""

@@ -150,6 +150,24 @@ def test_ipv6_is_routed_and_repaired(host):
     assert "ydockernet" not in str(host.snapshot()).lower()
 
 
+def test_set_changes_a_network_in_use(host):
+    host.set_up(SETUP)
+    before = host.everything()
+    host.fails(
+        "set web port-security=true", 2, "port-security=true: the driver ptp does not support it: it has no bridge"
+    )
+    assert host.everything() == before
+    ping = "ip netns exec c1 ping -q -c 1 -W 1 10.1.0.3"
+    host.sh(ping)
+    host.mydockernet("set web icc=false subnet=fd00:1::/64")
+    assert host.sh(ping, check=False).returncode == 1
+    host.sh("ping -6 -q -c 1 -W 1 fd00:1::2")
+    assert host.mydockernet("check").stdout == ""
+    host.mydockernet("set web icc=true subnet-=fd00:1::/64")
+    host.sh(ping)
+    assert host.mydockernet("check").stdout == ""
+
+
 # What is between the containers, and what is asked and answered: over tcp and udp.
 NO_ICC = {
     ("c1", "10.4.0.3", 81): "dropped",
