@@ -95,10 +95,12 @@ def _unsupported(network: Network) -> list[str]:
         icc=network.icc,
         masquerade=network.masquerade,
         masquerade6=network.masquerade6,
+        gateway_mode=network.gateway_mode,
+        gateway_mode6=network.gateway_mode6,
         port_security=network.port_security,
     )
     keys = {f"--no-{key}": f"{key}=false" for key in ("icc", "masquerade", "masquerade6")}
-    keys["--port-security"] = "port-security=true"
+    keys |= {"--port-security": "port-security=true", "--gateway-mode": "gateway-mode=routed"}
     found = (message.partition(":") for message in refused(wish))
     return [f"{keys[option]}:{why}" for option, _, why in found]
 
