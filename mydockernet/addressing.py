@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from mydockernet.errors import Conflict, Invalid, quoted
-from mydockernet.model import Address, AddressRange, IPNetwork, Reservation, Subnet
+from mydockernet.model import REFUSALS, Address, AddressRange, IPNetwork, Reservation, StaticRoute, Subnet
 from mydockernet.value import Value, replace
 
 TYPE_CHECKING = False
@@ -124,6 +124,34 @@ def read_subnets(
     if problems:
         raise Invalid(*problems)
     return tuple(found)
+
+
+def read_route(word: str) -> StaticRoute:
+    """Parse the value of --route: DST,GW[,METRIC] or DST,KIND[,METRIC], with KIND one of REFUSALS.
+
+    Raises ValueError.
+    """
+    to, *rest = word.split(",")
+    if len(rest) not in (1, 2):
+        raise ValueError(f"{quoted(word)} is not DST,GW[,METRIC], as in 10.9.0.0/16,10.1.0.5")
+    try:
+        if "/" not in to:
+            raise ValueError("no prefix length")
+        destination = ipaddress.ip_network(to)
+    except ValueError as error:
+        known = "has host bits set" in str(error)
+        why = "has host bits set" if known else "is not a destination, as in 10.9.0.0/16"
+        raise ValueError(f"{word}: {quoted(to)} {why}") from None
+    if rest[1:] and not re.fullmatch("[0-9]{1,12}", rest[1], re.ASCII):
+        raise ValueError(f"{word}: the metric {quoted(rest[1])} is not a number")
+    metric = int(rest[1]) if rest[1:] else None
+    if rest[0] in REFUSALS:
+        return StaticRoute(destination, None, rest[0], metric)
+    try:
+        return StaticRoute(destination, read_address(rest[0]), metric=metric)
+    except ValueError:
+        ways = f"an address nor one of {', '.join(REFUSALS)}"
+        raise ValueError(f"{word}: the gateway {quoted(rest[0])} is neither {ways}") from None
 
 
 def read_pools(text: str) -> tuple[Pool, ...]:

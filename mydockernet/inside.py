@@ -128,7 +128,8 @@ def container_facts(
                 why = f"Route everything else through {dev}: the kernel routes it on."
                 yield ip_route.PlainRoute(dev, EVERYWHERE[subnet.family], why, netns=netns, cable=cable)
                 continue
-            yield ip_route.DefaultRoute(dev, str(subnet.gateway), netns=netns, cable=cable)
+            yield ip_route.DefaultRoute(dev, str(subnet.gateway), _metric(network.metric), netns=netns, cable=cable)
+    yield from _static_routes(network, endpoint, "main")
     if len(places) > 1:
         yield from _source_routing(network, endpoint, on_link, by_gateway)
 
@@ -144,3 +145,20 @@ def _source_routing(network: Network, endpoint: Endpoint, on_link: bool, by_gate
             to, via = ("default", str(subnet.gateway)) if by_gateway else (EVERYWHERE[subnet.family], "")
             yield ip_route.TableRoute(dev, to, table, via, netns=netns, cable=cable)
         yield ip_route.SourceLookup(str(address), table, netns=netns)
+    # Packets that already have a source address, such as replies, use this table only.
+    yield from _static_routes(network, endpoint, table)
+
+
+def _static_routes(network: Network, endpoint: Endpoint, table: str) -> Iterator[Fact]:
+    """Yield the static routes of a network in a routing table of a container."""
+    netns, dev, cable = endpoint.namespace.path, endpoint.interface, endpoint.cable
+    for route in network.routes:
+        to, metric = str(route.destination), _metric(route.metric)
+        if route.gateway:
+            yield ip_route.StaticRoute(dev, to, str(route.gateway), metric, table, netns=netns, cable=cable)
+        else:
+            yield ip_route.Refusal(route.kind, to, metric, table, netns=netns)
+
+
+def _metric(metric: int | None) -> str:
+    return "" if metric is None else str(metric)

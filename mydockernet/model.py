@@ -4,7 +4,7 @@ This module knows neither the kernel nor files, nor how arguments become values.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from mydockernet import drivers
@@ -24,7 +24,10 @@ SYSCTL_NAMES = ("all", "default")
 MTU_MIN, MTU_MAX = 68, 65535
 GATEWAY_MODES = ("nat", "routed")
 PORT_MIN, PORT_MAX = 1, 65535
+METRIC_MIN, METRIC_MAX = 1, 2**32 - 1
 PROTOCOLS = ("tcp", "udp", "sctp")
+# The types of ip-route(8) by which the kernel refuses packets: silently, or with one of two ICMP errors.
+REFUSALS = ("blackhole", "unreachable", "prohibit")
 # Instead of an inode: the container is on record, but there is no namespace at its path.
 DETACHED = "-"
 
@@ -73,6 +76,26 @@ class Subnet(Value):
     def gateway_interface(self) -> str:
         """The gateway with the prefix length of the subnet, as `ip address add` takes it: 10.1.0.1/24."""
         return f"{self.gateway}/{self.network.prefixlen}"
+
+
+class StaticRoute(Value):
+    """A route in every container of a network: through a `gateway`, or one of the REFUSALS as its `kind`.
+
+    `metric` None leaves it to the kernel.
+    """
+
+    destination: IPNetwork
+    gateway: Address | None = None
+    kind: str = "unicast"
+    metric: int | None = None
+
+    def __str__(self) -> str:
+        words = (self.destination, self.gateway or self.kind, *(() if self.metric is None else (self.metric,)))
+        return ",".join(map(str, words))
+
+    def clashes(self, other: "StaticRoute") -> bool:
+        """Whether a routing table can hold only one of them."""
+        return (self.destination, self.metric) == (other.destination, other.metric)
 
 
 class PortRange(Value):
@@ -254,7 +277,8 @@ class Network(Value):
     nat or routed, are about IPv4, those with a 6 about IPv6. `mtu` is in bytes; None leaves it to the kernel. `realm`
     distinguishes networks of different state directories; it is empty for the default one. `mac` is the MAC address of
     the bridge or of the host's interface; None if an older version left it to the kernel, which changes it when ports
-    come and go. Raises Invalid with every problem.
+    come and go. `routes` are added to every container, and `metric` is that of its default route; None leaves it to the
+    kernel. Raises Invalid with every problem.
     """
 
     name: str
@@ -277,6 +301,8 @@ class Network(Value):
     mode: str = ""
     host_interface: str = ""
     host_addresses: tuple[Address, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
+    metric: int | None = None
 
     @property
     def families(self) -> tuple[int, ...]:
@@ -326,6 +352,8 @@ class Network(Value):
             *gateway_mode_problems(self.gateway_mode),
             *gateway_mode_problems(self.gateway_mode6),
             *(mac_problems(self.mac) if self.mac else ()),
+            *metric_problems(self.metric),
+            *route_problems(self.routes, self.subnets, self.icc),
         ]
         for subnet in self.subnets:
             if subnet.gateway not in subnet.network:
@@ -409,6 +437,39 @@ def gateway_mode_problems(mode: str) -> list[str]:
     if mode in GATEWAY_MODES:
         return []
     return [f"--gateway-mode: unknown mode {quoted(mode)}: use {', '.join(GATEWAY_MODES)}"]
+
+
+def metric_problems(metric: int | None, option: str = "--metric") -> list[str]:
+    """Return the problems of the metric of a route; None leaves it to the kernel."""
+    if metric is None or METRIC_MIN <= metric <= METRIC_MAX:
+        return []
+    return [f"{option}: the metric {metric} is out of range: use {METRIC_MIN} to {METRIC_MAX}"]
+
+
+def route_problems(routes: Iterable[StaticRoute], subnets: Collection[Subnet], icc: bool = True) -> list[str]:
+    """Return the problems of the static routes of a network with these subnets."""
+    problems, found = [], list[StaticRoute]()
+    networks = [subnet.network for subnet in subnets]
+    for route in routes:
+        problems += metric_problems(route.metric, f"--route: {route}")
+        if any(route.clashes(other) for other in found):
+            problems.append(f"--route: {route}: a route to {route.destination} with the same metric is given as well")
+        if route.destination.prefixlen == 0:
+            problems.append(f"--route: {route}: the default route is not a static route: --gateway gives it")
+        if route.destination in networks:
+            problems.append(f"--route: {route}: {route.destination} is a subnet of the network itself")
+        if all(network.version != route.destination.version for network in networks):
+            problems.append(f"--route: {route}: the network has no IPv{route.destination.version} subnet")
+        elif route.gateway and route.gateway.version != route.destination.version:
+            problems.append(f"--route: {route}: destination and gateway are of different address families")
+        elif route.gateway and not any(route.gateway in network for network in networks):
+            where = " or ".join(map(str, networks)) or "no subnet"
+            problems.append(f"--route: {route}: the gateway {route.gateway} is not in the network's subnet, {where}")
+        elif route.gateway and not icc and all(route.gateway != subnet.gateway for subnet in subnets):
+            reach = "with --no-icc, containers reach only the host"
+            problems.append(f"--route: {route}: {route.gateway} cannot be reached: {reach}")
+        found.append(route)
+    return problems
 
 
 def driver_problems(driver: str) -> list[str]:

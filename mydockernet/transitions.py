@@ -4,7 +4,7 @@ A transition validates its arguments, chooses what they leave open, and raises i
 turns the difference into commands.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from mydockernet import choices, drivers, ports
 from mydockernet.addressing import DEFAULT_POOLS, Pool
@@ -19,6 +19,7 @@ from mydockernet.model import (
     Namespace,
     Network,
     PortMapping,
+    StaticRoute,
     Subnet,
     endpoints,
     name_problems,
@@ -74,6 +75,8 @@ class Wish(Value):
     parent: str | None = None
     mode: str | None = None
     host_addresses: tuple[Address, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
+    metric: int | None = None
 
     @property
     def open_families(self) -> tuple[int, ...]:
@@ -127,6 +130,8 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             mode=mode,
             host_interface=host_interface,
             host_addresses=wish.host_addresses,
+            routes=wish.routes,
+            metric=wish.metric,
         )
         if network.bridge or network.host_interface:
             network = replace(network, mac=choices.bridge_mac(network.owner))
@@ -153,6 +158,7 @@ def refused(wish: Wish) -> list[str]:
         "--parent": wish.parent is not None,
         "--mode": wish.mode is not None,
         "--host-ip": bool(wish.host_addresses),
+        "--route": any(route.gateway for route in wish.routes),
     }
     problems = choices.refused(wish.driver, given)
     if driver.MODES and wish.mode not in (None, *driver.MODES):
@@ -260,7 +266,9 @@ def connect(network_name: str, wish: Connection) -> Transition:
         if endpoint.interface in used:
             holder = f"container {quoted(endpoint.name)}"
             raise Conflict(f"--ifname: interface {quoted(endpoint.interface)} already exists in {holder}")
-        foreign = next((route for route in inside.routes if route.default and route.table == "main"), None)
+        _refuse_clashing_routes(network, endpoint.name, places)
+        defaults = (route for route in inside.routes if route.default and route.table == "main")
+        foreign = next((route for route in defaults if network.metric in (None, route.metric)), None)
         if foreign and not way_out(places) and way_out([(network, endpoint)]):
             raise Conflict(
                 f"container {quoted(endpoint.name)} already has a default route: {foreign.line}",
@@ -394,6 +402,18 @@ def _places(intent: Intent, namespace: Namespace) -> list[tuple[Network, Endpoin
     ]
 
 
+def _refuse_clashing_routes(network: Network, container: str, places: Iterable[tuple[Network, Endpoint]]) -> None:
+    """Raise Conflict if a static route of a network, or of another one of the container, is in the way of the other."""
+    for other, _ in places:
+        for net, far in ((network, other), (other, network)):
+            for route in net.routes:
+                if any(map(route.clashes, far.routes)) or any(s.network == route.destination for s in far.subnets):
+                    raise Conflict(
+                        f"the route {route} of network {quoted(net.name)} clashes with network {quoted(far.name)}, "
+                        f"and container {quoted(container)} would be on both"
+                    )
+
+
 def _may_return(endpoint: Endpoint) -> bool:
     return endpoint.namespace.returns and not namespaces.alive(endpoint.namespace)
 
@@ -456,13 +476,14 @@ def plugged(endpoint: Endpoint, seen: Observed) -> bool:
 def _satisfies(network: Network, wish: Wish) -> bool:
     """Whether a network is what a wish asks for; what the wish leaves open matches any value."""
     modes = ("masquerade", "masquerade6", "gateway_mode", "gateway_mode6")
-    keys = ("driver", "internal", "icc", *modes, "mtu", "port_security")
+    keys = ("driver", "internal", "icc", *modes, "mtu", "port_security", "metric")
     same = all(getattr(network, key) == getattr(wish, key) for key in keys)
     return (
         same
         and dict(network.labels) == dict(wish.labels)
         and {replace(s, last=None) for s in network.subnets if s.family not in wish.open_families} == {*wish.subnets}
         and {*wish.open_families} <= {*network.families}
+        and {*network.routes} == {*wish.routes}
         and wish.bridge in (None, network.bridge)
         and wish.parent in (None, network.parent)
         and wish.mode in (None, network.mode)

@@ -83,6 +83,13 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         **many,
         help="Give the host an interface on a macvlan network, with this address, to reach its containers",
     )
+    parser.add_argument(
+        "--route",
+        metavar="DST,GW[,METRIC]",
+        **many,
+        help=f"Static route in every container; instead of a gateway, {' or '.join(model.REFUSALS)} refuses packets",
+    )
+    parser.add_argument("--metric", metavar="N", help="Metric of the default route in containers (default: none)")
     parser.add_argument("--label", metavar="K[=V]", **many, help="Label, which --filter can select")
     parser.add_argument("--ignore", action="store_true", help="Succeed if an identical network exists")
     docker_options.create_arguments(parser)
@@ -101,16 +108,12 @@ def _wish(args: argparse.Namespace) -> Wish:
         problems += model.interface_problems(args.bridge_name)
     if args.parent is not None:
         problems += model.interface_problems(args.parent, "--parent")
-    mtu = None
     problems += model.gateway_mode_problems(args.gateway_mode)
     if args.gateway_mode6 is not None:
         problems += model.gateway_mode_problems(args.gateway_mode6)
-    if args.mtu is not None:
-        try:
-            mtu = int(args.mtu)
-            problems += model.mtu_problems(mtu)
-        except ValueError:
-            problems.append(f"--mtu: {args.mtu!r} is not a number")
+    mtu = _number("--mtu", args.mtu, problems)
+    metric = _number("--metric", args.metric, problems)
+    problems += [*model.mtu_problems(mtu), *model.metric_problems(metric)]
     labels = read_labels(args.label, problems)
     host_addresses = []
     for word in args.host_ip:
@@ -124,6 +127,14 @@ def _wish(args: argparse.Namespace) -> Wish:
     except Invalid as error:
         problems += error.messages
     pools = read_pools(problems, args.ipv6)
+    routes = []
+    for word in args.route:
+        try:
+            routes.append(addressing.read_route(word))
+        except ValueError as error:
+            problems.append(f"--route: {error}")
+    if subnets:
+        problems += model.route_problems(routes, subnets, not args.no_icc)
     if problems:
         raise Invalid(*problems)
     wish = Wish(
@@ -146,12 +157,23 @@ def _wish(args: argparse.Namespace) -> Wish:
         parent=args.parent,
         mode=args.mode,
         host_addresses=tuple(host_addresses),
+        routes=tuple(routes),
+        metric=metric,
     )
     if not model.driver_problems(args.driver):
         problems += transitions.refused(wish)
     if problems:
         raise Invalid(*problems)
     return wish
+
+
+def _number(option: str, word: str | None, problems: list[str]) -> int | None:
+    """Read a number; add what is wrong with it to `problems`."""
+    try:
+        return None if word is None else int(word)
+    except ValueError:
+        problems.append(f"{option}: {word!r} is not a number")
+        return None
 
 
 def remove_arguments(parser: argparse.ArgumentParser) -> None:

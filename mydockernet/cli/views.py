@@ -73,6 +73,8 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "GatewayMode": network.gateway_mode,
         "GatewayMode6": network.gateway_mode6,
         "MTU": network.mtu,
+        "Routes": [str(route) for route in network.routes],
+        "Metric": network.metric,
         "Labels": dict(network.labels),
         "Containers": {endpoint.name: _endpoint_record(network, endpoint, shown) for endpoint in network.endpoints},
         "Link": None if link is None else _link_record(link),

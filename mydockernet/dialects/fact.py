@@ -111,6 +111,7 @@ class Route(Value):
     source: str = ""
     table: str = "main"
     protocol: str = ""
+    metric: int = 0
 
     @property
     def family(self) -> int:

@@ -135,6 +135,7 @@ def _route(raw: dict) -> Iterator[Route]:  # type: ignore[type-arg]
         str(raw.get("prefsrc", "")),
         table,
         str(raw.get("protocol", "")),
+        int(raw.get("metric", 0)),
     )
 
 

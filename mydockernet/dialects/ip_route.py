@@ -8,30 +8,159 @@ from collections.abc import Iterable, Iterator
 from mydockernet.dialects.fact import PROTOCOL, Argv, Fact, Lookup, Observed, Route, Step, inside, place
 from mydockernet.dialects.ip import Attribute
 
+# What `ip -6 route` shows as the metric of a route that was added without one (IP6_RT_PRIO_USER).
+IPV6_METRIC = 1024
+
 
 class DefaultRoute(Attribute):
-    """The default route of a container."""
+    """The default route of a container. `metric` is empty if it is left to the kernel."""
 
     gateway: str
+    metric: str = ""
 
     @property
     def what(self) -> str:
-        return f"default route: via {self.gateway} dev {self._name}"
+        return f"default route: via {self.gateway}{_end(self.metric)} dev {self._name}"
 
     def holds(self, seen: Observed) -> bool:
-        routes = seen.at(self.netns).routes
-        return any(r.default and (r.table, r.via, r.dev) == ("main", self.gateway, self.dev) for r in routes)
+        return any(_has_metric(route, self.metric) for route in self._similar(seen))
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         why = "Route everything else to the gateway of the network."
-        return (Step(why, self._ip("route", "add", *self._words)),)
+        wrong = (
+            Step(
+                f"Delete the default route through {self.dev} that has another metric.",
+                self._ip("route", "delete", *self._way, *_metric(str(route.metric or ""))),
+            )
+            for route in self._similar(seen)
+        )
+        return (*wrong, Step(why, self._ip("route", "add", *self._words)))
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         return (Step(f"Delete the default route through {self.dev}.", self._ip("route", "delete", *self._words)),)
 
+    def _similar(self, seen: Observed) -> tuple[Route, ...]:
+        """Return the default routes through this gateway and interface, whatever their metric."""
+        routes = seen.at(self.netns).routes
+        return tuple(r for r in routes if r.default and (r.table, r.via, r.dev) == ("main", self.gateway, self.dev))
+
+    @property
+    def _way(self) -> Argv:
+        return ("default", "via", self.gateway, "dev", self.dev)
+
     @property
     def _words(self) -> Argv:
-        return ("default", "via", self.gateway, "dev", self.dev)
+        return (*self._way, *_metric(self.metric))
+
+
+class StaticRoute(Attribute):
+    """A static route of a network in one of its containers; `table` is main, or that of the network."""
+
+    destination: str
+    gateway: str
+    metric: str = ""
+    table: str = "main"
+
+    @property
+    def what(self) -> str:
+        return f"route: {self.destination} via {self.gateway}{_end(self.metric, self.table)} dev {self._name}"
+
+    def holds(self, seen: Observed) -> bool:
+        return any((r.via, r.dev, r.kind) == (self.gateway, self.dev, "unicast") for r in self._there(seen))
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        why = f"Route to {self.destination} through {self.gateway}, {_given(self.table)}."
+        return (
+            *_make_room(self.netns, self._there(seen)),
+            Step(why, self._ip("route", "add", *self._words)),
+        )
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        why = f"Delete the route to {self.destination}{_end('', self.table)}."
+        return (Step(why, self._ip("route", "delete", *self._words)),)
+
+    def _there(self, seen: Observed) -> tuple[Route, ...]:
+        return _own_routes(seen.at(self.netns), self.destination, self.metric, self.table)
+
+    @property
+    def _words(self) -> Argv:
+        return (self.destination, "via", self.gateway, "dev", self.dev, *_tail(self.metric, self.table))
+
+
+class Refusal(Fact):
+    """A static route by which a container refuses packets, as `kind` says. It has no interface, so it outlives it."""
+
+    kind: str
+    destination: str
+    metric: str = ""
+    table: str = "main"
+
+    @property
+    def what(self) -> str:
+        return f"route: {self.kind} {self.destination}{_end(self.metric, self.table)}{place(self.netns)}"
+
+    def holds(self, seen: Observed) -> bool:
+        return any(route.kind == self.kind for route in self._there(seen))
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        how = "silently" if self.kind == "blackhole" else f"with the ICMP error of {self.kind}"
+        why = f"Refuse packets to {self.destination} {how}, {_given(self.table)}."
+        return (
+            *_make_room(self.netns, self._there(seen)),
+            Step(why, inside(self.netns, ("ip", "route", "add", *self._words))),
+        )
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        why = f"Delete the {self.kind} route to {self.destination}{_end('', self.table)}."
+        return (Step(why, inside(self.netns, ("ip", "route", "delete", *self._words))),)
+
+    def _there(self, seen: Observed) -> tuple[Route, ...]:
+        return _own_routes(seen.at(self.netns), self.destination, self.metric, self.table)
+
+    @property
+    def _words(self) -> Argv:
+        return (self.kind, self.destination, *_tail(self.metric, self.table))
+
+
+def _own_routes(there: Observed, destination: str, metric: str, table: str) -> tuple[Route, ...]:
+    """Return the routes in the place of a static route. Only default routes and those of mydockernet are observed."""
+    return tuple(
+        route
+        for route in there.routes
+        if (str(route.destination), route.table) == (destination, table) and _has_metric(route, metric)
+    )
+
+
+def _make_room(netns: str, wrong: Iterable[Route]) -> Iterable[Step]:
+    """Yield the steps that delete routes of mydockernet that have changed: a table holds one of each metric."""
+    for route in wrong:
+        kind = (route.kind,) if route.kind != "unicast" else ()
+        way = (*(("via", route.via) if route.via else ()), *(("dev", route.dev) if route.dev and not kind else ()))
+        tail = _tail(str(route.metric or ""), route.table)
+        yield Step(
+            f"Delete the route to {route.destination} that has changed.",
+            inside(netns, ("ip", "route", "delete", *kind, str(route.destination), *way, *tail)),
+        )
+
+
+def _has_metric(route: Route, metric: str) -> bool:
+    return route.metric == int(metric) if metric else route.metric in (0, IPV6_METRIC)
+
+
+def _metric(metric: str) -> Argv:
+    return ("metric", metric) if metric else ()
+
+
+def _tail(metric: str, table: str) -> Argv:
+    return (*_metric(metric), *(() if table == "main" else ("table", table)), "protocol", PROTOCOL)
+
+
+def _end(metric: str, table: str = "main") -> str:
+    return (f" metric {metric}" if metric else "") + ("" if table == "main" else f" table {table}")
+
+
+def _given(table: str) -> str:
+    return "as --route asks for" if table == "main" else f"also in table {table}"
 
 
 class PlainRoute(Attribute):

@@ -21,6 +21,7 @@ REFUSED = {
     "--bridge-name": "it has no bridge",
     "--port-security": "it has no bridge whose frames could be filtered; the host accepts a new connection only "
     "from an address of the container",
+    "--route": "the host would have to forward to that gateway",
     "--parent": "it has no parent interface",
     "--mode": "it has no parent interface",
     "--host-ip": "the host has the address of the gateway",

@@ -97,6 +97,9 @@ class Walk(OnHost):
             frame = replace(packet, inward=endpoint.veth, mac=endpoint.mac, to_mac=door.mac)
             self.frames(("PREROUTING", "INPUT"), frame, network)
             return self.at_host(replace(packet, inward=door.name))
+        if way.via and all(next_hop != subnet.gateway for subnet in network.subnets):
+            why = "mydockernet does not know how it forwards packets."
+            self.arrives(f"{way.via}: receives it, as a static route of network {network.name} says", why)
         if way.via or not network.bridge:
             self.stops(
                 f"the host: no longer has the gateway address {next_hop} on {door.name}",
@@ -161,6 +164,9 @@ class Walk(OnHost):
         network, endpoint = places[0]
         way_out = model.way_out(places)
         what = f"{endpoint.name}: has no route to {destination} ({said})"
+        refusals = (r for net, _ in places for r in net.routes if r.gateway is None and destination in r.destination)
+        if refusal := next(refusals, None):
+            self.stops(what, f"A static route refuses it: --route {refusal}.")
         if way_out or any(destination in s.network for net, _ in places for s in net.subnets):
             name = way_out[0].name if way_out else network.name
             self.stops(what, "Its interface or its default route has changed.", f"mydockernet repair {name}")

@@ -15,12 +15,12 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from mydockernet.errors import Failed, MydockernetError, NoSpace, NotPermitted, quoted
-from mydockernet.model import AddressRange, Endpoint, Namespace, Network, PortMapping, PortRange, Reservation, Subnet
+from mydockernet.model import Network
 from mydockernet.record import DEFAULT_FOLDER, locks
+from mydockernet.record.network_json import network_from_json, network_to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -299,166 +299,6 @@ def _lines(value: object) -> str:
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def network_to_json(network: Network) -> dict[str, Any]:
-    """Return a network as JSON values, as in its state file."""
-    return {
-        "name": network.name,
-        "driver": network.driver,
-        "bridge": network.bridge,
-        "subnets": [
-            {
-                "subnet": str(subnet.network),
-                "gateway": str(subnet.gateway),
-                "ranges": [[str(span.first), str(span.last)] for span in subnet.ranges],
-                "reserved": [{"name": r.name, "address": str(r.address)} for r in subnet.reserved],
-                "last": None if subnet.last is None else str(subnet.last),
-            }
-            for subnet in network.subnets
-        ],
-        "internal": network.internal,
-        "icc": network.icc,
-        "masquerade": network.masquerade,
-        "masquerade6": network.masquerade6,
-        "gateway_mode": network.gateway_mode,
-        "gateway_mode6": network.gateway_mode6,
-        "mtu": network.mtu,
-        "labels": dict(network.labels),
-        "endpoints": [_endpoint_to_json(endpoint) for endpoint in network.endpoints],
-        "realm": network.realm,
-        "port_security": network.port_security,
-        "mac": network.mac,
-        **(_parent_to_json(network) if network.parent else {}),
-    }
-
-
-def _parent_to_json(network: Network) -> dict[str, Any]:
-    return {
-        "parent": network.parent,
-        "mode": network.mode,
-        "host_interface": network.host_interface,
-        "host_addresses": [str(address) for address in network.host_addresses],
-    }
-
-
-def _endpoint_to_json(endpoint: Endpoint) -> dict[str, Any]:
-    return {
-        "name": endpoint.name,
-        "namespace": {
-            "path": endpoint.namespace.path,
-            "inode": endpoint.namespace.inode,
-            "pid": endpoint.namespace.pid,
-            "started": endpoint.namespace.started,
-        },
-        "addresses": [str(address) for address in endpoint.addresses],
-        "mac": endpoint.mac,
-        "interface": endpoint.interface,
-        "veth": endpoint.veth,
-        "order": endpoint.order,
-        "default_route": endpoint.default_route,
-        "ports": [
-            {
-                "host_ip": None if mapping.host_ip is None else str(mapping.host_ip),
-                "host_ports": [mapping.host_ports.first, mapping.host_ports.last],
-                "container_ports": [mapping.container_ports.first, mapping.container_ports.last],
-                "protocol": mapping.protocol,
-                "from": [str(block) for block in mapping.sources],
-            }
-            for mapping in endpoint.ports
-        ],
-        "labels": dict(endpoint.labels),
-        **({"index": endpoint.index} if endpoint.index else {}),
-    }
-
-
-def network_from_json(raw: dict[str, Any]) -> Network:
-    """Return the network of network_to_json. Raises KeyError, TypeError, ValueError, AttributeError or Invalid."""
-    return Network(
-        name=_string(raw["name"]),
-        driver=_string(raw["driver"]),
-        bridge=_string(raw["bridge"]),
-        subnets=tuple(
-            Subnet(
-                ip_network(_string(subnet["subnet"])),
-                ip_address(_string(subnet["gateway"])),
-                tuple(AddressRange(ip_address(first), ip_address(last)) for first, last in subnet["ranges"]),
-                tuple(Reservation(ip_address(r["address"]), _string(r["name"])) for r in subnet["reserved"]),
-                None if subnet["last"] is None else ip_address(_string(subnet["last"])),
-            )
-            for subnet in raw["subnets"]
-        ),
-        internal=_switch(raw["internal"]),
-        icc=_switch(raw["icc"]),
-        masquerade=_switch(raw["masquerade"]),
-        mtu=None if raw["mtu"] is None else _number(raw["mtu"]),
-        labels=_labels(raw["labels"]),
-        endpoints=tuple(map(_endpoint_from_json, raw["endpoints"])),
-        realm=_string(raw["realm"]),
-        # Records of older versions have none of these.
-        masquerade6=_switch(raw.get("masquerade6", True)),
-        gateway_mode=_string(raw.get("gateway_mode", "nat")),
-        gateway_mode6=_string(raw.get("gateway_mode6", "nat")),
-        port_security=_switch(raw.get("port_security", False)),
-        mac=None if raw.get("mac") is None else _string(raw["mac"]),
-        parent=_string(raw.get("parent", "")),
-        mode=_string(raw.get("mode", "")),
-        host_interface=_string(raw.get("host_interface", "")),
-        host_addresses=tuple(ip_address(_string(address)) for address in raw.get("host_addresses", ())),
-    )
-
-
-def _endpoint_from_json(raw: dict[str, Any]) -> Endpoint:
-    namespace = raw["namespace"]
-    return Endpoint(
-        name=_string(raw["name"]),
-        namespace=Namespace(
-            _string(namespace["path"]),
-            _string(namespace["inode"]),
-            None if namespace["pid"] is None else _number(namespace["pid"]),
-            None if namespace["started"] is None else _number(namespace["started"]),
-        ),
-        addresses=tuple(ip_address(_string(address)) for address in raw["addresses"]),
-        mac=_string(raw["mac"]),
-        interface=_string(raw["interface"]),
-        veth=_string(raw["veth"]),
-        order=_number(raw["order"]),
-        default_route=_switch(raw["default_route"]),
-        ports=tuple(
-            PortMapping(
-                None if port["host_ip"] is None else ip_address(_string(port["host_ip"])),
-                PortRange(*map(_number, port["host_ports"])),
-                PortRange(*map(_number, port["container_ports"])),
-                _string(port["protocol"]),
-                tuple(ip_network(_string(block)) for block in port.get("from", ())),
-            )
-            for port in raw["ports"]
-        ),
-        labels=_labels(raw["labels"]),
-        index=_number(raw.get("index", 0)),
-    )
-
-
-def _labels(raw: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple((_string(key), _string(value)) for key, value in raw.items())
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is not a number")
-    return value
-
-
-def _switch(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
-
-
-def _string(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not a string")
-    return value
 
 
 def _broken(path: Path, why: str) -> Failed:

@@ -58,6 +58,12 @@ GOLDEN = {
         "mydockernet create b --subnet 10.2.0.0/24 --subnet fd00:2::/64; mydockernet connect b c1",
         "connect web c1",
     ),
+    "connect-routes": (
+        TWO + "mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1;"
+        "mydockernet create web --subnet 10.1.0.0/24 --metric 50 --route 10.9.0.0/16,10.1.0.9,5 "
+        "--route 10.8.0.0/16,blackhole",
+        "connect web c1",
+    ),
     "disconnect": (WEB + "mydockernet connect web c1 -p 8080:80", "disconnect web c1"),
     "remove": (WEB + "mydockernet connect web c1 -p 8080:80", "remove --force web"),
     "create-ptp": ("true", "create web --driver ptp --subnet 10.1.0.0/24"),

@@ -10,8 +10,8 @@ from mydockernet.cli import main as cli
 from tests.conftest import ROOT
 
 CONTRACT = {
-    "create": "--driver --subnet --gateway --ip-range --reserve --ipv6 --internal --no-icc --no-masquerade --no- "
-    "masquerade6 --gateway-mode --gateway-mode6 --mtu --bridge-name --parent --mode --host-ip --label --ignore "
+    "create": "--driver --subnet --gateway --ip-range --reserve --ipv6 --internal --no-icc --no-masquerade "
+    "--no-masquerade6 --gateway-mode --gateway-mode6 --mtu --bridge-name --parent --mode --host-ip --route --metric --label --ignore --opt "
     "--dry-run --format --exit-code --state-dir --verbose --lock-timeout",
     "list": "--quiet --filter --format --no-trunc",
     "ps": "--quiet --all --filter --format --no-trunc",

@@ -15,6 +15,10 @@ LAN = (
     + ADD.format("c1 c2")
     + "mydockernet create lan --driver macvlan --parent up1 --subnet 192.0.2.0/24 --host-ip 192.0.2.9; "
 )
+ROUTED = (
+    "mydockernet create r --subnet 10.3.0.0/24 --metric 50 --route 10.9.0.0/16,10.3.0.9 --route 10.8.0.0/16,blackhole "
+    "--route 10.7.0.0/16,prohibit,7; "
+)
 
 PLANS = {
     "connect": (WEB, "connect web c1"),
@@ -71,6 +75,16 @@ PLANS = {
         "set web subnet-=10.9.0.0/24",
     ),
     "set no default route": (WEB + "mydockernet connect web c1", "set web/c1 default-route=false label=a=b"),
+    "connect with routes": (WEB + ROUTED + "mydockernet connect web c1", "connect r c1"),
+    "disconnect with routes": (
+        WEB + ROUTED + "mydockernet connect r c1; mydockernet connect web c1; mydockernet connect r c2",
+        "disconnect r c1",
+    ),
+    "repair of routes": (
+        WEB + ROUTED + "mydockernet connect r c1; mydockernet connect web c1;"
+        "ip -n c1 route flush proto 28; ip -n c1 route flush table 28001",
+        "repair",
+    ),
     "disconnect the first of two": (
         WEB + "mydockernet connect web c1; mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1",
         "disconnect web c1",
@@ -384,6 +398,51 @@ def test_a_container_on_several_networks(host):
     host.sh("mydockernet rm -f web; mydockernet rm -f i; mydockernet create web --subnet 10.1.0.0/24")
     host.sh("mydockernet create b --subnet 10.2.0.0/24; mydockernet create i --internal --subnet 10.3.0.0/24")
     assert host.snapshot() == before
+
+
+def test_static_routes_are_in_every_container_and_leave_with_the_network(host):
+    host.set_up(WEB + ROUTED)
+    before = host.snapshot()
+    for name in ("c1", "c2"):
+        host.mydockernet(f"connect r {name}")
+    shown = host.run("ip", "-n", "c1", "route").stdout.splitlines()
+    assert [line.strip() for line in shown if "kernel" not in line] == [
+        "default via 10.3.0.1 dev eth0 metric 50",
+        "prohibit 10.7.0.0/16 proto 28 metric 7",
+        "blackhole 10.8.0.0/16 proto 28",
+        "10.9.0.0/16 via 10.3.0.9 dev eth0 proto 28",
+    ]
+    # Replies already have a source address: they must find the routes as well.
+    host.mydockernet("connect web c1")
+    way = host.run("ip", "-n", "c1", "route", "get", "10.9.1.1", "from", "10.3.0.2").stdout
+    assert "via 10.3.0.9 dev eth0" in way
+    (record,) = json.loads(host.mydockernet("inspect r").stdout)
+    assert record["Routes"] == ["10.9.0.0/16,10.3.0.9", "10.8.0.0/16,blackhole", "10.7.0.0/16,prohibit,7"]
+    assert record["Metric"] == 50
+    for words in ("disconnect r c1", "disconnect web c1", "rm -f r"):
+        host.mydockernet(words)
+    host.mydockernet("create r --subnet 10.3.0.0/24")
+    assert host.snapshot() == before
+
+
+def test_routes_of_two_networks_of_a_container_do_not_clash(host):
+    host.set_up(WEB + ROUTED + "mydockernet connect web c1; mydockernet connect r c2")
+    host.mydockernet("create s --subnet 10.4.0.0/24 --route 10.9.0.0/16,blackhole --route 10.3.0.0/24,10.4.0.9,5")
+    host.mydockernet("create t --subnet 10.9.0.0/16")
+    clash = (
+        'the route 10.9.0.0/16,blackhole of network "s" clashes with network "r", and container "c2" would be on both'
+    )
+    host.fails("connect s c2", 4, clash)
+    host.mydockernet("connect s c1")
+    host.fails("connect t c2", 4, 'the route 10.9.0.0/16,10.3.0.9 of network "r" clashes with network "t"')
+    # A default route with another metric may stand beside that of the container itself.
+    host.sh(
+        "ip netns add c4; ip -n c4 link add x type bridge; ip -n c4 address add 10.99.0.2/24 dev x; "
+        "ip -n c4 link set x up; ip -n c4 route add default via 10.99.0.1"
+    )
+    host.fails("connect web c4", 4, 'container "c4" already has a default route: default via 10.99.0.1')
+    host.mydockernet("connect r c4")
+    assert host.sh("ip -n c4 route show default | wc -l").stdout == "2\n"
 
 
 def test_a_container_is_a_name_a_pid_or_a_path(host):

@@ -17,10 +17,10 @@ NOTHING = "#!/bin/sh\nset -e\n"
 SETUP = """
 sysctl -qew net.bridge.bridge-nf-call-iptables=0
 for c in c1 c2; do ip netns add $c; done
-mydockernet create web --subnet 10.1.0.0/24 --mtu 1400 --no-icc
-mydockernet create b --subnet 10.2.0.0/24
 mydockernet create dual --subnet 10.3.0.0/24 --subnet fd00:3::/64
 mydockernet create six --subnet fd00:4::/64 --no-icc
+mydockernet create web --subnet 10.1.0.0/24 --mtu 1400 --no-icc --metric 50 --route 10.7.0.0/16,prohibit,7
+mydockernet create b --subnet 10.2.0.0/24 --route 10.9.0.0/16,10.2.0.9
 mydockernet connect web c1 -p 8080:80 -p 127.0.0.1:81:81/udp
 mydockernet connect b c1
 mydockernet connect web c2
@@ -58,7 +58,23 @@ LOSSES = {
         "interface eth0 in /run/netns/c1 is down",
     ),
     "up of loopback": ("ip -n c1 link set lo down", "interface lo in /run/netns/c1 is down"),
-    "a default route": ("ip -n c1 route del default", "web: missing default route: via 10.1.0.1 dev eth0"),
+    "a default route": ("ip -n c1 route del default", "web: missing default route: via 10.1.0.1 metric 50 dev eth0"),
+    "a default route's metric": (
+        "ip -n c1 route del default; ip -n c1 route add default via 10.1.0.1 dev eth0",
+        "web: missing default route: via 10.1.0.1 metric 50 dev eth0",
+    ),
+    "a static route": (
+        "ip -n c1 route del 10.9.0.0/16",
+        "b: missing route: 10.9.0.0/16 via 10.2.0.9 dev eth1 in /run/netns/c1",
+    ),
+    "a static route's gateway": (
+        "ip -n c1 route replace 10.9.0.0/16 via 10.2.0.8 dev eth1 protocol 28",
+        "b: missing route: 10.9.0.0/16 via 10.2.0.9 dev eth1 in /run/netns/c1",
+    ),
+    "a route that refuses": (
+        "ip -n c1 route del prohibit 10.7.0.0/16 metric 7 table 28001; ip -n c2 route del prohibit 10.7.0.0/16",
+        "web: missing route: prohibit 10.7.0.0/16 metric 7 table 28001 in /run/netns/c1",
+    ),
     "isolation": (f"bridge link set dev {VETH} isolated off", "web: bridge port c1-"),
     "a neighbour's isolation": (
         "bridge link set dev $(mydockernet inspect b | jq -r '.[0].Containers.c1.HostInterface') isolated on",

@@ -40,6 +40,11 @@ VERBS = {
         "remove --force web",
     ),
     "disconnect": (CONTAINERS + "mydockernet connect web c1 -p 8080:80", "disconnect web c1"),
+    "connect with routes": (
+        CONTAINERS + "mydockernet create r --subnet 10.3.0.0/24 --metric 9 --route 10.9.0.0/16,10.3.0.9 "
+        "--route 10.8.0.0/16,blackhole; mydockernet connect web c1",
+        "connect r c1",
+    ),
     "disconnect the first of two": (
         CONTAINERS + "mydockernet connect web c1; mydockernet create b; mydockernet connect b c1",
         "disconnect web c1",

@@ -1,6 +1,7 @@
 """Subnets, ranges, pools and free addresses."""
 
 import ipaddress
+import re
 
 import pytest
 from hypothesis import given
@@ -15,11 +16,12 @@ from mydockernet.addressing import (
     local_pool,
     overlap,
     read_pools,
+    read_route,
     read_subnets,
     unusable,
 )
 from mydockernet.errors import Conflict, Invalid
-from mydockernet.model import AddressRange, Reservation
+from mydockernet.model import AddressRange, Reservation, StaticRoute
 from mydockernet.value import replace
 from tests.unit.values import subnet
 
@@ -213,3 +215,30 @@ def test_a_thousand_in_use_are_passed_over(block):
     used = [net.network.network_address + n for n in range(2, 1002)]
     assert free_address(replace(net, last=used[-1]), used) == used[-1] + 1
     assert free_address(net, used) == used[-1] + 1
+
+
+def test_a_route_has_a_gateway_or_refuses():
+    to = ipaddress.ip_network("10.9.0.0/16")
+    assert read_route("10.9.0.0/16,10.1.0.5") == StaticRoute(to, ip("10.1.0.5"))
+    assert read_route("10.9.0.0/16,10.1.0.5,7") == StaticRoute(to, ip("10.1.0.5"), metric=7)
+    assert read_route("10.9.0.0/16,prohibit,7") == StaticRoute(to, None, "prohibit", 7)
+    for word in ("10.9.0.0/16,10.1.0.5,7", "10.9.0.0/16,blackhole", "fd00:9::/64,fd00:1::5"):
+        assert str(read_route(word)) == word
+
+
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        ("10.9.0.0/16", '"10.9.0.0/16" is not DST,GW[,METRIC], as in 10.9.0.0/16,10.1.0.5'),
+        ("a,b,c,d", '"a,b,c,d" is not DST,GW[,METRIC]'),
+        ("10.9.0.1/16,blackhole", '"10.9.0.1/16" has host bits set'),
+        ("10.9.0.1,blackhole", '"10.9.0.1" is not a destination, as in 10.9.0.0/16'),
+        ("x/8,blackhole", '"x/8" is not a destination'),
+        ("10.9.0.0/16,drop", 'the gateway "drop" is neither an address nor one of blackhole, unreachable, prohibit'),
+        ("10.9.0.0/16,10.1.0.5,-1", 'the metric "-1" is not a number'),
+        ("10.9.0.0/16,10.1.0.5,", 'the metric "" is not a number'),
+    ],
+)
+def test_what_is_no_route_is_refused(word, problem):
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        read_route(word)

@@ -20,6 +20,7 @@ ORDER = [
     "value",
     "model",
     "record.locks",
+    "record.network_json",
     "addressing",
     "dialects.fact",
     "ports",

@@ -1,5 +1,6 @@
 """Plans as whole values; and laws that hold for any plan."""
 
+import ipaddress
 import itertools
 
 import pytest
@@ -11,6 +12,7 @@ from mydockernet.dialects import ip, iptables
 from mydockernet.dialects.fact import GROUP, SHARED, Chain, Link, Observed, Rule, tag
 from mydockernet.drivers import bridge
 from mydockernet.errors import Conflict
+from mydockernet.model import StaticRoute
 from mydockernet.plan import Scope, concern_of
 from mydockernet.value import replace
 from tests.unit.values import BRIDGE_MAC, Machine, containers, endpoint, intent, mapping, network
@@ -252,6 +254,13 @@ PORT = st.builds(
 )
 
 
+def routes(number):
+    """Static routes that the Nth network may have; one goes through the host, as some networks isolate containers."""
+    to = ipaddress.ip_network(f"10.10{number}.0.0/16")
+    through_host = StaticRoute(to, ipaddress.ip_address(f"10.{number}.0.1"), metric=number or None)
+    return [through_host, StaticRoute(to, None, "blackhole", 77)]
+
+
 @st.composite
 def intents(draw):
     networks = []
@@ -278,6 +287,8 @@ def intents(draw):
                 driver=draw(st.sampled_from(["bridge", "ptp"])),
                 masquerade=draw(st.booleans()),
                 mtu=draw(st.sampled_from([None, 1400])),
+                metric=draw(st.sampled_from([None, 50])),
+                routes=tuple(draw(st.lists(st.sampled_from(routes(number)), unique=True))),
             )
         )
     return intent(*networks)

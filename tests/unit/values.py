@@ -130,34 +130,38 @@ class Machine:
                 return self.change(here, name, **{known[field]: int(value) if field == "mtu" else value})
             case ("address", "add", address, "dev", name):
                 return self.change(here, name, addresses=here.links[name].addresses | {address})
-            case ("route", "add", "unreachable", to, "protocol", "28"):
-                route = Route(ipaddress.ip_network(to), "", "", " ".join(words), "unreachable", protocol="28")
+            case ("route", "add", *rest):
+                route = self.route(rest)
+                assert not route.dev or here.links[route.dev].up
+                taken = {(r.destination, r.table, r.metric) for r in here.routes}
+                assert (route.destination, route.table, route.metric) not in taken, words
                 return replace(here, routes=(*here.routes, route))
-            case ("route", "delete", "unreachable", to, "protocol", "28"):
-                assert any(str(r.destination) == to for r in here.routes)
-                return replace(here, routes=tuple(r for r in here.routes if str(r.destination) != to))
-            case ("route", "add", to, *via, "dev", dev, "protocol", "28"):
-                assert here.links[dev].up
-                route = Route(ipaddress.ip_network(to), "".join(via[1:]), dev, " ".join(words), protocol="28")
-                return replace(here, routes=(*here.routes, route))
-            case ("route", "delete", to, *_, "dev", dev, "protocol", "28"):
-                return replace(here, routes=tuple(r for r in here.routes if (str(r.destination), r.dev) != (to, dev)))
-            case ("route", "add", "default", "via", via, "dev", dev):
-                route = Route(everywhere(via), via, dev, f"default via {via} dev {dev}")
-                return replace(here, routes=(*here.routes, route))
-            case ("route", "add", to, *via, "dev", dev, "table", table, "protocol", "28"):
-                where = everywhere(via[1]) if to == "default" else ipaddress.ip_network(to)
-                route = Route(where, "".join(via[1:]), dev, " ".join(words), table=table)
-                return replace(here, routes=(*here.routes, route))
-            case ("route", "delete", to, *_, "dev", dev, "table", table, "protocol", "28"):
-                return replace(here, routes=tuple(r for r in here.routes if (r.table, r.dev) != (table, dev)))
+            case ("route", "delete", *rest):
+                route = self.route(rest)
+                assert route in here.routes, (words, here.routes)
+                return replace(here, routes=tuple(r for r in here.routes if r != route))
             case ("rule", verb, "from", source, "lookup", table, "priority", priority, "protocol", "28"):
                 lookup = Lookup(int(priority), source, table)
                 assert (lookup in here.lookups) == (verb == "delete")
                 return replace(here, lookups=here.lookups ^ {lookup})
-            case ("route", "delete", "default", "via", via, "dev", dev):
-                return replace(here, routes=tuple(r for r in here.routes if (r.via, r.dev) != (via, dev)))
         raise AssertionError(words)
+
+    @staticmethod
+    def route(words):
+        kind, words = ("unicast", words) if "/" in words[0] or words[0] == "default" else (words[0], words[1:])
+        to, *rest = words
+        known = dict(zip(rest[::2], rest[1::2], strict=True))
+        assert {*known} <= {"via", "dev", "metric", "table", "protocol"}, words
+        return Route(
+            everywhere(known["via"]) if to == "default" else ipaddress.ip_network(to),
+            known.get("via", ""),
+            known.get("dev", ""),
+            " ".join(words),
+            kind,
+            table=known.get("table", "main"),
+            protocol=known.get("protocol", ""),
+            metric=int(known.get("metric", 0)),
+        )
 
     @staticmethod
     def with_link(here, link):

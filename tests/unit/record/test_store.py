@@ -13,8 +13,19 @@ from hypothesis import strategies as st
 
 from mydockernet import dry_run
 from mydockernet.errors import Failed, Locked, MydockernetError, NotPermitted
-from mydockernet.model import AddressRange, Endpoint, Namespace, Network, PortMapping, PortRange, Reservation, Subnet
-from mydockernet.record.store import DEFAULT_FOLDER, JsonStore, network_from_json, network_to_json
+from mydockernet.model import (
+    AddressRange,
+    Endpoint,
+    Namespace,
+    Network,
+    PortMapping,
+    PortRange,
+    Reservation,
+    StaticRoute,
+    Subnet,
+)
+from mydockernet.record.network_json import network_from_json, network_to_json
+from mydockernet.record.store import DEFAULT_FOLDER, JsonStore
 from mydockernet.value import replace
 
 ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1")) * 50
@@ -58,6 +69,10 @@ ENDPOINTS = st.builds(
     ports=st.lists(mappings(), max_size=3).map(tuple),
     labels=LABELS,
 )
+ROUTES = [
+    StaticRoute(ip_network("10.200.0.0/16"), None, "blackhole", 7),
+    StaticRoute(ip_network("fd00:200::/64"), None, "prohibit"),
+]
 NETWORKS = st.builds(
     Network,
     name=NAMES,
@@ -70,7 +85,8 @@ NETWORKS = st.builds(
     labels=LABELS,
     endpoints=st.lists(ENDPOINTS, max_size=2).map(tuple),
     realm=st.from_regex("[0-9a-f]{0,6}", fullmatch=True),
-)
+    metric=st.none() | st.integers(1, 2**32 - 1),
+).map(lambda net: replace(net, routes=tuple(route for route in ROUTES if route.destination.version in net.families)))
 
 
 def network(name="web", **values):

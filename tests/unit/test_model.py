@@ -1,0 +1,47 @@
+"""Values of an admin that contradict each other are refused, each with its option."""
+
+import pytest
+
+from mydockernet import addressing
+from mydockernet.errors import Invalid
+from mydockernet.model import route_problems
+from tests.unit.values import network, subnet
+
+ROUTES = [
+    ("10.9.0.0/16,10.5.0.1", "the gateway 10.5.0.1 is not in the network's subnet, 10.1.0.0/24 or 10.2.0.0/24"),
+    ("fd00::/64,blackhole", "the network has no IPv6 subnet"),
+    ("10.9.0.0/16,fd00::1", "destination and gateway are of different address families"),
+    ("10.1.0.0/24,10.2.0.9", "10.1.0.0/24 is a subnet of the network itself"),
+    ("0.0.0.0/0,10.1.0.9", "the default route is not a static route: --gateway gives it"),
+    ("10.9.0.0/16,blackhole,0", "the metric 0 is out of range: use 1 to 4294967295"),
+    ("10.9.0.0/16,10.1.0.9,4294967296", "the metric 4294967296 is out of range: use 1 to 4294967295"),
+]
+
+
+@pytest.mark.parametrize(("word", "problem"), ROUTES)
+def test_a_route_that_the_network_can_not_have_is_refused(word, problem):
+    route = addressing.read_route(word)
+    assert route_problems([route], [subnet(), subnet("10.2.0.0/24")]) == [f"--route: {word}: {problem}"]
+    with pytest.raises(Invalid, match=problem.split(",")[0]):
+        network(routes=(route,))
+
+
+def test_a_destination_may_be_given_again_only_with_another_metric():
+    words = ("10.9.0.0/16,10.1.0.9", "10.9.0.0/16,blackhole,9", "10.9.0.0/16,unreachable,9")
+    routes = [addressing.read_route(word) for word in words]
+    assert route_problems(routes, [subnet()]) == [
+        "--route: 10.9.0.0/16,unreachable,9: a route to 10.9.0.0/16 with the same metric is given as well"
+    ]
+
+
+def test_containers_that_reach_the_host_only_have_no_other_gateway():
+    through_a_container, through_the_host = map(addressing.read_route, ("10.9.0.0/16,10.1.0.9", "10.9.0.0/16,10.1.0.1"))
+    network(icc=False, routes=(through_the_host,))
+    with pytest.raises(Invalid, match=r"10\.1\.0\.9 cannot be reached: with --no-icc, containers reach only the host"):
+        network(icc=False, routes=(through_a_container,))
+
+
+def test_a_metric_is_one_of_the_kernel():
+    network(metric=4294967295)
+    with pytest.raises(Invalid, match="--metric: the metric 0 is out of range"):
+        network(metric=0)
