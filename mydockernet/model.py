@@ -227,8 +227,8 @@ class Endpoint(Value):
 
     `interface` is the name of its interface inside the container, `veth` that of the host's end. If there is no such
     end, `veth` is empty and `index` identifies the interface. `mac` is empty if it shares that of the parent. `order`
-    numbers the networks of a container from 1; the first suitable one provides the default route. Raises Invalid with
-    every problem.
+    numbers the networks of a container from 1. Of those that may provide its default route, the one with the highest
+    `gw_priority` does; among equals, the first. Raises Invalid with every problem.
     """
 
     name: str
@@ -242,6 +242,7 @@ class Endpoint(Value):
     ports: tuple[PortMapping, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     index: int = 0
+    gw_priority: int = 0
 
     @property
     def cable(self) -> str:
@@ -388,9 +389,12 @@ def attached(networks: Iterable[Network | None]) -> Iterator[tuple[Network, Endp
 
 
 def way_out(places: Iterable[tuple[Network, Endpoint]]) -> tuple[Network, Endpoint] | None:
-    """Return the place that provides the default route of a container: the first that is allowed to, or None."""
+    """Return the place that provides the default route of a container, or None.
+
+    Of those that are allowed to, it is the one with the highest priority; among equals, the first.
+    """
     candidates = [(net, endpoint) for net, endpoint in places if endpoint.default_route and not net.internal]
-    return min(candidates, key=lambda place: (place[1].order, place[0].name), default=None)
+    return min(candidates, key=lambda place: (-place[1].gw_priority, place[1].order, place[0].name), default=None)
 
 
 def placed(network: Network, endpoint: Endpoint) -> Iterator[tuple[Subnet, Address]]:

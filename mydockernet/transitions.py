@@ -207,6 +207,7 @@ class Connection(Value):
     publish: tuple[PortWish, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     default_route: bool = True
+    gw_priority: int = 0
 
 
 def connect(network_name: str, wish: Connection) -> Transition:
@@ -262,6 +263,7 @@ def connect(network_name: str, wish: Connection) -> Transition:
                 order=max((endpoint.order for endpoint in mine), default=0) + 1,
                 default_route=wish.default_route,
                 labels=wish.labels,
+                gw_priority=wish.gw_priority,
             )
         if endpoint.interface in used:
             holder = f"container {quoted(endpoint.name)}"
@@ -428,6 +430,7 @@ def _returned(network: Network, endpoint: Endpoint, wish: Connection) -> Endpoin
             ("--mac", wish.mac in (None, endpoint.mac)),
             ("--ifname", wish.interface in (None, endpoint.interface)),
             ("--publish", all(any(p.means(m, endpoint.families) for m in endpoint.ports) for p in wish.publish)),
+            ("--gw-priority", wish.gw_priority in (0, endpoint.gw_priority)),
         )
         if not same
     ]

@@ -9,7 +9,7 @@ from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, is_dry_run, nothing, print_plan
 from mydockernet.cli.options import example
 from mydockernet.cli.publishing import CONNECTED, CONTAINER, SPEC, from_argument, tell_chosen
-from mydockernet.cli.values import context_of, read_labels
+from mydockernet.cli.values import context_of, read_labels, read_number
 from mydockernet.errors import Invalid
 from mydockernet.kernel import namespaces
 from mydockernet.transitions import Connection
@@ -51,6 +51,12 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", metavar="K[=V]", **many, help="Label of the container")
     parser.add_argument("--no-default-route", action="store_true", help="Do not add a default route")
     parser.add_argument(
+        "--gw-priority",
+        metavar="N",
+        help="The network with the highest priority gives a container its default route (default: 0; of equals, the "
+        "first)",
+    )
+    parser.add_argument(
         "--name", metavar="NAME", help="Name of the container in mydockernet (default: from its namespace)"
     )
     docker_options.connect_arguments(parser)
@@ -88,6 +94,7 @@ def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace)
     if args.name is not None:
         problems += model.name_problems(args.name, "--name")
     labels = read_labels(args.label, problems)
+    gw_priority = read_number("--gw-priority", args.gw_priority, problems)
     publish: tuple[ports.PortWish, ...] = ()
     try:
         publish = ports.read_specs(args.publish, "--publish", args.sources)
@@ -105,6 +112,7 @@ def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace)
         publish=publish,
         labels=labels,
         default_route=not args.no_default_route,
+        gw_priority=gw_priority or 0,
     )
 
 

@@ -7,7 +7,7 @@ from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, names_of
 from mydockernet.cli.messages import report_all
 from mydockernet.cli.options import example
-from mydockernet.cli.values import filter_argument, read_filters, read_labels, read_pools, store_of
+from mydockernet.cli.values import filter_argument, read_filters, read_labels, read_number, read_pools, store_of
 from mydockernet.errors import Invalid
 from mydockernet.transitions import Wish
 
@@ -111,8 +111,8 @@ def _wish(args: argparse.Namespace) -> Wish:
     problems += model.gateway_mode_problems(args.gateway_mode)
     if args.gateway_mode6 is not None:
         problems += model.gateway_mode_problems(args.gateway_mode6)
-    mtu = _number("--mtu", args.mtu, problems)
-    metric = _number("--metric", args.metric, problems)
+    mtu = read_number("--mtu", args.mtu, problems)
+    metric = read_number("--metric", args.metric, problems)
     problems += [*model.mtu_problems(mtu), *model.metric_problems(metric)]
     labels = read_labels(args.label, problems)
     host_addresses = []
@@ -165,15 +165,6 @@ def _wish(args: argparse.Namespace) -> Wish:
     if problems:
         raise Invalid(*problems)
     return wish
-
-
-def _number(option: str, word: str | None, problems: list[str]) -> int | None:
-    """Read a number; add what is wrong with it to `problems`."""
-    try:
-        return None if word is None else int(word)
-    except ValueError:
-        problems.append(f"{option}: {word!r} is not a number")
-        return None
 
 
 def remove_arguments(parser: argparse.ArgumentParser) -> None:

@@ -30,6 +30,15 @@ def read_labels(words: Iterable[str], problems: list[str]) -> tuple[tuple[str, s
     return tuple(sorted(labels.items()))
 
 
+def read_number(option: str, word: str | None, problems: list[str]) -> int | None:
+    """Read a number; add what is wrong with it to `problems`."""
+    try:
+        return None if word is None else int(word)
+    except ValueError:
+        problems.append(f"{option}: {word!r} is not a number")
+        return None
+
+
 def read_template(text: str) -> Callable[[Sequence[dict[str, Any]], int | None], str] | None:
     """Read the value of --format: a function that prints records, or None for table and json. Raises Invalid."""
     if text in ("json", "table"):

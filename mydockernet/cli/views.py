@@ -173,6 +173,7 @@ def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict
         "Pid": endpoint.namespace.pid,
         "State": shown.containers[endpoint.name],
         "DefaultRoute": endpoint.default_route and not network.internal,
+        "GwPriority": endpoint.gw_priority,
         "Ports": [mapping.told for mapping in endpoint.ports],
         "Labels": dict(endpoint.labels),
         "Link": None if link is None else _link_record(link),

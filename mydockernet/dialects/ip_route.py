@@ -31,8 +31,10 @@ class DefaultRoute(Attribute):
             Step(
                 f"Delete the default route through {self.dev} that has another metric.",
                 self._ip("route", "delete", *self._way, *_metric(str(route.metric or ""))),
+                optional=True,  # If the interface is created again, it is gone with the old one.
             )
             for route in self._similar(seen)
+            if not _has_metric(route, self.metric)
         )
         return (*wrong, Step(why, self._ip("route", "add", *self._words)))
 
@@ -66,12 +68,12 @@ class StaticRoute(Attribute):
         return f"route: {self.destination} via {self.gateway}{_end(self.metric, self.table)} dev {self._name}"
 
     def holds(self, seen: Observed) -> bool:
-        return any((r.via, r.dev, r.kind) == (self.gateway, self.dev, "unicast") for r in self._there(seen))
+        return any(map(self._is, self._there(seen)))
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         why = f"Route to {self.destination} through {self.gateway}, {_given(self.table)}."
         return (
-            *_make_room(self.netns, self._there(seen)),
+            *_make_room(self.netns, (route for route in self._there(seen) if not self._is(route))),
             Step(why, self._ip("route", "add", *self._words)),
         )
 
@@ -81,6 +83,9 @@ class StaticRoute(Attribute):
 
     def _there(self, seen: Observed) -> tuple[Route, ...]:
         return _own_routes(seen.at(self.netns), self.destination, self.metric, self.table)
+
+    def _is(self, route: Route) -> bool:
+        return (route.via, route.dev, route.kind) == (self.gateway, self.dev, "unicast")
 
     @property
     def _words(self) -> Argv:
@@ -140,6 +145,7 @@ def _make_room(netns: str, wrong: Iterable[Route]) -> Iterable[Step]:
         yield Step(
             f"Delete the route to {route.destination} that has changed.",
             inside(netns, ("ip", "route", "delete", *kind, str(route.destination), *way, *tail)),
+            optional=True,  # If its interface is created again, it is gone with the old one.
         )
 
 

@@ -107,7 +107,7 @@ def _endpoint_to_json(endpoint: Endpoint) -> dict[str, Any]:
             for mapping in endpoint.ports
         ],
         "labels": dict(endpoint.labels),
-        **_given({"index": endpoint.index}),
+        **_given({"index": endpoint.index, "gw_priority": endpoint.gw_priority}),
     }
 
 
@@ -185,6 +185,7 @@ def _endpoint_from_json(raw: dict[str, Any]) -> Endpoint:
         ),
         labels=_labels(raw["labels"]),
         index=_number(raw.get("index", 0)),
+        gw_priority=_number(raw.get("gw_priority", 0)),
     )
 
 

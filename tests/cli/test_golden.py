@@ -64,6 +64,10 @@ GOLDEN = {
         "--route 10.8.0.0/16,blackhole",
         "connect web c1",
     ),
+    "connect-gw-priority": (
+        WEB + "mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1",
+        "connect web c1 --gw-priority 1",
+    ),
     "disconnect": (WEB + "mydockernet connect web c1 -p 8080:80", "disconnect web c1"),
     "remove": (WEB + "mydockernet connect web c1 -p 8080:80", "remove --force web"),
     "create-ptp": ("true", "create web --driver ptp --subnet 10.1.0.0/24"),

@@ -85,6 +85,15 @@ PLANS = {
         "ip -n c1 route flush proto 28; ip -n c1 route flush table 28001",
         "repair",
     ),
+    "connect to one of higher priority": (
+        WEB + "mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1",
+        "connect web c1 --gw-priority 7",
+    ),
+    "disconnect the one of higher priority": (
+        WEB + "mydockernet connect web c1; mydockernet create b --subnet 10.2.0.0/24; "
+        "mydockernet connect b c1 --gw-priority 7",
+        "disconnect b c1",
+    ),
     "disconnect the first of two": (
         WEB + "mydockernet connect web c1; mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1",
         "disconnect web c1",
@@ -325,8 +334,9 @@ def test_each_invalid_value_is_named_and_touches_nothing(host):
 
 def test_wrong_values_of_connect_are_reported_together(host):
     host.set_up(WEB)
-    done = host.fails("connect web c1 --ip x --mac y --ifname ../z --name .a -p 1:2:3:4 --label = --ip6 z", 2)
-    for option in ("--ip", "--mac", "--ifname", "--name", "--publish", "--label", "--ip6"):
+    words = "connect web c1 --ip x --mac y --ifname ../z --name .a -p 1:2:3:4 --label = --ip6 z --gw-priority high"
+    done = host.fails(words, 2)
+    for option in ("--ip", "--mac", "--ifname", "--name", "--publish", "--label", "--ip6", "--gw-priority"):
         assert f"mydockernet: error: {option}: " in done.stderr
 
 
@@ -392,6 +402,17 @@ def test_a_container_on_several_networks(host):
     host.mydockernet("disconnect web c1")
     assert route() == ["10.2.0.1", "dev", "eth2"]
     host.mydockernet("connect web c1")
+    assert route() == ["10.2.0.1", "dev", "eth2"]
+    host.sh("mydockernet rm -f b")
+    assert route() == ["10.1.0.1", "dev", "eth1"]
+    host.sh("mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1 --gw-priority 2")
+    assert route() == ["10.2.0.1", "dev", "eth2"]
+    (record,) = json.loads(host.mydockernet("inspect b").stdout)
+    assert record["Containers"]["c1"]["GwPriority"] == 2
+    assert host.mydockernet("check").stdout == ""
+    host.sh("mydockernet disconnect web c1; mydockernet connect web c1 --gw-priority 3")
+    assert route() == ["10.1.0.1", "dev", "eth1"]
+    host.sh("mydockernet disconnect web c1; mydockernet connect web c1 --gw-priority -1")
     assert route() == ["10.2.0.1", "dev", "eth2"]
     host.sh("mydockernet rm -f b")
     assert route() == ["10.1.0.1", "dev", "eth1"]

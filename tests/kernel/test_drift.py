@@ -413,6 +413,7 @@ def states(host, network):
 
 def test_a_detached_container_can_be_connected_again_or_disconnected(host):
     host.set_up(SETUP + "ip netns del c1; mydockernet repair; ip netns add c1")
+    host.fails("connect web c1 --gw-priority 5", 4, "detached, with a different --gw-priority")
     host.fails(
         "connect web c1 --ip 10.1.0.9", 4, 'container "c1" is already on network "web", detached, with a different --ip'
     )

@@ -254,3 +254,17 @@ def test_people_read_it_line_by_line(well):
     assert lines[0] == f"  ok  b1: sends it from {B}.2 through eth0, to its gateway {B}.1"
     assert [line for line in lines if line.startswith("STOP  ")] == [lines[-3]]
     assert lines[-1] == "      fix: mydockernet publish a a2 80"
+
+
+def test_a_static_route_leads_to_a_router_or_refuses(host):
+    host.sh("ip netns add c1; ip netns add c2")
+    host.mydockernet("create r --subnet 10.4.0.0/24 --route 10.9.0.0/16,10.4.0.9 --route 10.8.0.0/16,unreachable")
+    host.mydockernet("connect r c1")
+    done = host.mydockernet("explain c1 10.9.1.1")
+    assert done.stdout.splitlines()[-2:] == [
+        "  ok  10.4.0.9: receives it, as a static route of network r says",
+        "      mydockernet does not know how it forwards packets.",
+    ]
+    done = host.mydockernet("explain c1 10.8.1.1", check=False)
+    assert done.returncode == 5
+    assert "A static route refuses it: --route 10.8.0.0/16,unreachable." in done.stdout

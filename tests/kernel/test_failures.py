@@ -45,6 +45,10 @@ VERBS = {
         "--route 10.8.0.0/16,blackhole; mydockernet connect web c1",
         "connect r c1",
     ),
+    "connect to one of higher priority": (
+        CONTAINERS + "mydockernet connect web c1; mydockernet create b",
+        "connect b c1 --gw-priority 1",
+    ),
     "disconnect the first of two": (
         CONTAINERS + "mydockernet connect web c1; mydockernet create b; mydockernet connect b c1",
         "disconnect web c1",

@@ -4,8 +4,8 @@ import pytest
 
 from mydockernet import addressing
 from mydockernet.errors import Invalid
-from mydockernet.model import route_problems
-from tests.unit.values import network, subnet
+from mydockernet.model import endpoints, route_problems, way_out
+from tests.unit.values import endpoint, network, subnet
 
 ROUTES = [
     ("10.9.0.0/16,10.5.0.1", "the gateway 10.5.0.1 is not in the network's subnet, 10.1.0.0/24 or 10.2.0.0/24"),
@@ -45,3 +45,19 @@ def test_a_metric_is_one_of_the_kernel():
     network(metric=4294967295)
     with pytest.raises(Invalid, match="--metric: the metric 0 is out of range"):
         network(metric=0)
+
+
+def test_the_network_of_the_highest_priority_is_the_way_out_and_the_first_of_equals():
+    def way(*priorities, **more):
+        nets = [
+            network(f"n{number}", f"10.{number}.0.0/24", endpoint(order=number, gw_priority=priority, **more))
+            for number, priority in enumerate(priorities, 1)
+        ]
+        found = way_out(reversed([*endpoints(nets)]))
+        return found and found[0].name
+
+    assert way(0, 0) == "n1"
+    assert way(0, 1, 1) == "n2"
+    assert way(-1, 0) == "n2"
+    assert way(0, -1) == "n1"
+    assert way(9, default_route=False) is None

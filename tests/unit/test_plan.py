@@ -277,6 +277,7 @@ def intents(draw):
                         interface=f"eth{number}",
                         order=number + 1,
                         default_route=draw(st.booleans()),
+                        gw_priority=draw(st.integers(-1, 1)),
                         ports=tuple(draw(st.lists(PORT, max_size=2, unique_by=str))),
                     )
                     for place, name in enumerate(sorted(places))

@@ -68,6 +68,7 @@ ENDPOINTS = st.builds(
     default_route=st.booleans(),
     ports=st.lists(mappings(), max_size=3).map(tuple),
     labels=LABELS,
+    gw_priority=st.integers(-9, 9),
 )
 ROUTES = [
     StaticRoute(ip_network("10.200.0.0/16"), None, "blackhole", 7),
