@@ -292,7 +292,8 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
     Facts of `had` that are not in `want` are deleted in reverse order, if they hold; facts of `want` are created, if
     they do not hold. Raises Conflict if something of another program is in the way.
     """
-    had, want = tuple(had), tuple(want)
+    # Two networks of a container that `run` creates need its namespace once.
+    had, want = tuple(had), tuple(dict.fromkeys(want))
     known, slots = set(had), {fact.slot() for fact in had} - {""}
     new = (fact for fact in want if not (fact in known or fact.slot() in slots) or not fact.holds(seen))
     obstacles = list(filter(None, (fact.obstacle(seen) for fact in new)))

@@ -17,7 +17,7 @@ from mydockernet.transitions import Connection, connect, disconnect
 from mydockernet.value import replace
 
 
-def run(context: Context, network: str, wish: Connection, command: Sequence[str]) -> int:
+def run(context: Context, networks: Sequence[str], wish: Connection, command: Sequence[str]) -> int:
     """Connect a new namespace, run the command in it, disconnect. Returns the exit status of the command.
 
     Raises what connecting raises, and Failed if something is left behind.
@@ -27,23 +27,23 @@ def run(context: Context, network: str, wish: Connection, command: Sequence[str]
     watcher = os.fork()
     if watcher == 0:
         os.close(tell)
-        os._exit(_watch(context, network, wish.namespace, told))
+        os._exit(_watch(context, networks, wish.namespace, told))
     os.close(told)
     try:
-        actions.perform(context, connect(network, wish))
+        actions.perform(context, connect(networks, wish))
         status = context.kernel.hand_over(entering(wish, command))
     finally:
         os.close(tell)
         _, left = os.waitpid(watcher, 0)
     if left != 0:
         # The watcher reported the error, or was killed itself.
-        actions.perform(context, disconnect(network, wish.namespace, ignore=True))
+        actions.perform(context, disconnect(networks, wish.namespace, ignore=True))
     return status
 
 
-def preview(context: Context, network: str, wish: Connection, command: Sequence[str]) -> actions.Preview:
+def preview(context: Context, networks: Sequence[str], wish: Connection, command: Sequence[str]) -> actions.Preview:
     """Return what `run` would do: the steps before the command, the command, and the steps after it."""
-    found = actions.preview(context, [connect(network, wish)])
+    found = actions.preview(context, [connect(networks, wish)])
     if found.errors:
         return found
     middle = Step("Run the command in the namespace.", entering(wish, command), optional=True)
@@ -57,7 +57,7 @@ def entering(wish: Connection, command: Sequence[str]) -> Argv:
     return ("nsenter", f"--net={wish.namespace.path}", "--", *command)
 
 
-def _watch(context: Context, network: str, namespace: Namespace, told: int) -> int:
+def _watch(context: Context, networks: Sequence[str], namespace: Namespace, told: int) -> int:
     """Wait until the first process ends or is done, then delete what it created. Returns an exit status."""
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -68,7 +68,7 @@ def _watch(context: Context, network: str, namespace: Namespace, told: int) -> i
     os.dup2(nothing, 1)
     os.read(told, 1)
     try:
-        actions.perform(context, disconnect(network, namespace, ignore=True))
+        actions.perform(context, disconnect(networks, namespace, ignore=True))
     except MydockernetError as error:
         os.write(2, f"mydockernet: error: {printable(str(error))}\n".encode())
         return 1

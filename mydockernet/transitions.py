@@ -210,85 +210,93 @@ class Connection(Value):
     gw_priority: int = 0
 
 
-def connect(network_name: str, wish: Connection) -> Transition:
-    """N → N + endpoint; a detached endpoint is attached again. Raises NotFound, Invalid, Conflict."""
+def connect(names: Iterable[str], wish: Connection) -> Transition:
+    """N → N + endpoint on each of these networks; a detached endpoint is attached again.
+
+    Raises NotFound, Invalid, Conflict.
+    """
+    names = tuple(names)
 
     def move(intent: Intent, seen: Observed) -> Intent:
-        network = find_network(intent, network_name)
-        if problems := choices.refused(
-            network.driver, {"--publish": bool(wish.publish), "--mac": wish.mac is not None}
-        ):
-            raise Invalid(*problems)
-        inside = seen.at(wish.namespace.path)
-        places = _places(intent, wish.namespace)
-        there = next((e for e in network.endpoints if e.name == wish.name), None)
-        there = there or next((endpoint for net, endpoint in places if net == network), None)
-        there = there or next(
-            (e for e in network.endpoints if e.namespace.path == wish.namespace.path and _may_return(e)), None
-        )
-        back = there is not None and there.name == wish.name and _may_return(there)
-        if there and not back:
-            gone = "" if namespaces.alive(there.namespace) else ", but its namespace is gone"
-            raise Conflict(
-                f"container {quoted(there.name)} is already on network {quoted(network.name)}{gone}",
-                hint=f"mydockernet repair {network.name} updates the record"
-                if gone
-                else f"mydockernet inspect {network.name} shows its containers",
-            )
-        if network.bridge and sum(link.master == network.bridge for link in seen.links.values()) >= MAX_PORTS:
-            raise Conflict(f"network {quoted(network.name)} is full: a bridge has {MAX_PORTS} ports")
-        # A detached endpoint will return with its interface and its order.
-        away = [e for _, e in endpoints(intent.values()) if e.detached and e.namespace.path == wish.namespace.path]
-        mine = [*(endpoint for _, endpoint in places), *(e for e in away if e != there)]
-        used = {*inside.links, *(endpoint.interface for endpoint in mine)}
-        if there:
-            endpoint = _returned(network, there, wish)
-        else:
-            addresses = choices.addresses(network, {4: wish.ip, 6: wish.ip6}, seen)
-            shares = "--mac" in drivers.load(network.driver).REFUSED
-            mac = "" if shares else wish.mac or choices.endpoint_mac(addresses[0])
-            if holder := next((e.name for e in network.endpoints if mac and e.mac == mac), None):
-                raise Conflict(f"--mac: {mac} is already in use by container {quoted(holder)}")
-            lone = network.mode == "passthru" and network.endpoints
-            if lone:
-                raise Conflict(f"network {quoted(network.name)} is full: the mode passthru allows one container")
-            endpoint = Endpoint(
-                name=wish.name,
-                namespace=wish.namespace,
-                addresses=addresses,
-                mac=mac,
-                interface=wish.interface or choices.interface_name(used),
-                veth="" if network.parent else choices.veth_name(network_name, wish.name, intent, seen),
-                index=choices.link_index(network.owner, wish.name) if network.parent else 0,
-                order=max((endpoint.order for endpoint in mine), default=0) + 1,
-                default_route=wish.default_route,
-                labels=wish.labels,
-                gw_priority=wish.gw_priority,
-            )
-        if endpoint.interface in used:
-            holder = f"container {quoted(endpoint.name)}"
-            raise Conflict(f"--ifname: interface {quoted(endpoint.interface)} already exists in {holder}")
-        _refuse_clashing_routes(network, endpoint.name, places)
-        defaults = (route for route in inside.routes if route.default and route.table == "main")
-        foreign = next((route for route in defaults if network.metric in (None, route.metric)), None)
-        if foreign and not way_out(places) and way_out([(network, endpoint)]):
-            raise Conflict(
-                f"container {quoted(endpoint.name)} already has a default route: {foreign.line}",
-                hint="use --no-default-route to keep that route",
-            )
-        if there:
-            others = tuple(endpoint if e == there else e for e in network.endpoints)
-            return {**intent, network.name: replace(network, endpoints=others)}
-        endpoint = replace(endpoint, ports=choices.port_mappings(network, endpoint, wish.publish, intent, seen))
-        chosen = [address for address in endpoint.addresses if address not in (wish.ip, wish.ip6)]
-        subnets = tuple(replace(s, last=next((a for a in chosen if a in s.network), s.last)) for s in network.subnets)
-        grown = replace(network, subnets=subnets, endpoints=(*network.endpoints, endpoint))
-        return {**intent, network.name: grown}
+        for name in names:
+            intent = _connected(name, wish, intent, seen)
+        return intent
 
     return Transition(move, (wish.namespace,), bool(wish.publish), ports.asked_for(wish.publish))
 
 
-def connect_word(network_name: str, wish: Connection, word: str) -> Transition:
+def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observed) -> Intent:
+    network = find_network(intent, network_name)
+    if problems := choices.refused(network.driver, {"--publish": bool(wish.publish), "--mac": wish.mac is not None}):
+        raise Invalid(*problems)
+    inside = seen.at(wish.namespace.path)
+    places = _places(intent, wish.namespace)
+    there = next((e for e in network.endpoints if e.name == wish.name), None)
+    there = there or next((endpoint for net, endpoint in places if net == network), None)
+    there = there or next(
+        (e for e in network.endpoints if e.namespace.path == wish.namespace.path and _may_return(e)), None
+    )
+    back = there is not None and there.name == wish.name and _may_return(there)
+    if there and not back:
+        gone = "" if namespaces.alive(there.namespace) else ", but its namespace is gone"
+        raise Conflict(
+            f"container {quoted(there.name)} is already on network {quoted(network.name)}{gone}",
+            hint=f"mydockernet repair {network.name} updates the record"
+            if gone
+            else f"mydockernet inspect {network.name} shows its containers",
+        )
+    if network.bridge and sum(link.master == network.bridge for link in seen.links.values()) >= MAX_PORTS:
+        raise Conflict(f"network {quoted(network.name)} is full: a bridge has {MAX_PORTS} ports")
+    # A detached endpoint will return with its interface and its order.
+    away = [e for _, e in endpoints(intent.values()) if e.detached and e.namespace.path == wish.namespace.path]
+    mine = [*(endpoint for _, endpoint in places), *(e for e in away if e != there)]
+    used = {*inside.links, *(endpoint.interface for endpoint in mine)}
+    if there:
+        endpoint = _returned(network, there, wish)
+    else:
+        addresses = choices.addresses(network, {4: wish.ip, 6: wish.ip6}, seen)
+        shares = "--mac" in drivers.load(network.driver).REFUSED
+        mac = "" if shares else wish.mac or choices.endpoint_mac(addresses[0])
+        if holder := next((e.name for e in network.endpoints if mac and e.mac == mac), None):
+            raise Conflict(f"--mac: {mac} is already in use by container {quoted(holder)}")
+        lone = network.mode == "passthru" and network.endpoints
+        if lone:
+            raise Conflict(f"network {quoted(network.name)} is full: the mode passthru allows one container")
+        endpoint = Endpoint(
+            name=wish.name,
+            namespace=wish.namespace,
+            addresses=addresses,
+            mac=mac,
+            interface=wish.interface or choices.interface_name(used),
+            veth="" if network.parent else choices.veth_name(network_name, wish.name, intent, seen),
+            index=choices.link_index(network.owner, wish.name) if network.parent else 0,
+            order=max((endpoint.order for endpoint in mine), default=0) + 1,
+            default_route=wish.default_route,
+            labels=wish.labels,
+            gw_priority=wish.gw_priority,
+        )
+    if endpoint.interface in used:
+        holder = f"container {quoted(endpoint.name)}"
+        raise Conflict(f"--ifname: interface {quoted(endpoint.interface)} already exists in {holder}")
+    _refuse_clashing_routes(network, endpoint.name, places)
+    defaults = (route for route in inside.routes if route.default and route.table == "main")
+    foreign = next((route for route in defaults if network.metric in (None, route.metric)), None)
+    if foreign and not way_out(places) and way_out([(network, endpoint)]):
+        raise Conflict(
+            f"container {quoted(endpoint.name)} already has a default route: {foreign.line}",
+            hint="use --no-default-route to keep that route",
+        )
+    if there:
+        others = tuple(endpoint if e == there else e for e in network.endpoints)
+        return {**intent, network.name: replace(network, endpoints=others)}
+    endpoint = replace(endpoint, ports=choices.port_mappings(network, endpoint, wish.publish, intent, seen))
+    chosen = [address for address in endpoint.addresses if address not in (wish.ip, wish.ip6)]
+    subnets = tuple(replace(s, last=next((a for a in chosen if a in s.network), s.last)) for s in network.subnets)
+    grown = replace(network, subnets=subnets, endpoints=(*network.endpoints, endpoint))
+    return {**intent, network.name: grown}
+
+
+def connect_word(names: Iterable[str], wish: Connection, word: str) -> Transition:
     """Connect the namespace that a word names: a name under /run/netns, a pid or a path; the container's default name.
 
     Raises what namespaces.find raises, and Invalid if the word is not a valid name and `wish` has none.
@@ -298,24 +306,27 @@ def connect_word(network_name: str, wish: Connection, word: str) -> Transition:
         name, namespace = namespaces.find(word)
         if not wish.name and name_problems(name):
             raise Invalid(f"CONTAINER: {quoted(name)} is not a valid name", hint="choose one with --name")
-        return connect(network_name, replace(wish, name=wish.name or name, namespace=namespace))
+        return connect(names, replace(wish, name=wish.name or name, namespace=namespace))
 
     return Transition(lambda intent, seen: resolve().move(intent, seen), resolve=resolve)
 
 
-def disconnect(network_name: str, container: str | Namespace, ignore: bool = False) -> Transition:
-    """N + endpoint → N, also if its namespace is gone. Raises NotFound unless `ignore` is set."""
+def disconnect(names: Iterable[str], container: str | Namespace, ignore: bool = False) -> Transition:
+    """N + endpoint → N for each of these networks, also if its namespace is gone. Raises NotFound unless `ignore`."""
+    names = tuple(names)
 
     def move(intent: Intent, seen: Observed) -> Intent:
-        try:
-            network = find_network(intent, network_name)
-            endpoint = find_endpoint(network, container)
-        except NotFound:
-            if ignore:
-                return intent
-            raise
-        rest = tuple(e for e in network.endpoints if e != endpoint)
-        return {**intent, network.name: replace(network, endpoints=rest)}
+        for name in names:
+            try:
+                network = find_network(intent, name)
+                endpoint = find_endpoint(network, container)
+            except NotFound:
+                if ignore:
+                    continue
+                raise
+            rest = tuple(e for e in network.endpoints if e != endpoint)
+            intent = {**intent, network.name: replace(network, endpoints=rest)}
+        return intent
 
     return Transition(move)
 
@@ -397,11 +408,8 @@ def _namespace_now(namespace: Namespace) -> Namespace | None:
 
 def _places(intent: Intent, namespace: Namespace) -> list[tuple[Network, Endpoint]]:
     """Return the places of a container. A namespace that is gone does not count: its inode may be in use again."""
-    return [
-        (network, endpoint)
-        for network, endpoint in endpoints(intent.values())
-        if endpoint.namespace.key == namespace.key and namespaces.alive(endpoint.namespace)
-    ]
+    same = [place for place in endpoints(intent.values()) if place[1].namespace.key == namespace.key]
+    return [(network, e) for network, e in same if e.namespace.own or namespaces.alive(e.namespace)]
 
 
 def _refuse_clashing_routes(network: Network, container: str, places: Iterable[tuple[Network, Endpoint]]) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Iterable, Iterator
 
 from mydockernet import addressing, model, ports, running, transitions
 from mydockernet.actions import Outcome
@@ -10,7 +11,7 @@ from mydockernet.cli.change import change, is_dry_run, nothing, print_plan
 from mydockernet.cli.options import example
 from mydockernet.cli.publishing import CONNECTED, CONTAINER, SPEC, from_argument, tell_chosen
 from mydockernet.cli.values import context_of, read_labels, read_number
-from mydockernet.errors import Invalid
+from mydockernet.errors import Invalid, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.transitions import Connection
 
@@ -19,9 +20,24 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def networks_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the argument that names one network or several."""
+    parser.add_argument(
+        "networks", metavar="NETWORK[,NETWORK…]", type=read_names, help="Name of the network, or several names"
+    )
+
+
+def read_names(word: str) -> tuple[str, ...]:
+    """Read the names of one or several networks. Raises ArgumentTypeError."""
+    names = tuple(word.split(","))
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise argparse.ArgumentTypeError(f"{quoted(twice)} is given twice")
+    return names
+
+
 def connect_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `connect`."""
-    parser.add_argument("network", metavar="NETWORK", help="Name of the network")
+    networks_argument(parser)
     parser.add_argument(
         "container",
         metavar="CONTAINER",
@@ -68,22 +84,32 @@ def run_connect(args: argparse.Namespace) -> int:
 
     def result(outcome: Outcome) -> str:
         tell_chosen(outcome, wish.publish)
-        return _addresses(outcome)
+        return "\n".join(_addresses(outcome, args.networks))
 
-    return change(args, [(result, transitions.connect_word(args.network, wish, args.container))])
+    return change(args, [(result, transitions.connect_word(args.networks, wish, args.container))])
 
 
-def _addresses(outcome: Outcome) -> str:
-    """The addresses of the new endpoint, one per line, IPv4 first."""
+def _addresses(outcome: Outcome, networks: Iterable[str]) -> Iterator[str]:
+    """Yield the addresses of each new endpoint, IPv4 first, in the order of these networks."""
     before = {(network.name, e.name): e for network, e in model.endpoints(outcome.change.before.values())}
-    after = model.endpoints(outcome.change.after.values())
-    new = (e for network, e in after if before.get((network.name, e.name)) != e)
-    return "\n".join(str(address) for endpoint in new for address in endpoint.addresses)
+    for name in networks:
+        for network, endpoint in model.endpoints([outcome.change.after.get(name)]):
+            if before.get((network.name, endpoint.name)) != endpoint:
+                yield from map(str, endpoint.addresses)
 
 
 def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace) -> Connection:
     """Read the values of connect's options. Raises Invalid with everything that is wrong with them."""
     problems: list[str] = []
+    for option, given in (
+        ("--ip", args.ip),
+        ("--ip6", args.ip6),
+        ("--mac", args.mac),
+        ("--ifname", args.ifname),
+        ("--publish", args.publish),
+    ):
+        if given and len(args.networks) > 1:
+            problems.append(f"{option}: it is for one network, not {len(args.networks)}: connect that one by itself")
     ip = _address_of(args.ip, "--ip", 4, problems)
     ip6 = _address_of(args.ip6, "--ip6", 6, problems)
     mac = args.mac.lower().replace("-", ":") if args.mac is not None else None
@@ -132,7 +158,7 @@ def _address_of(word: str | None, option: str, family: int, problems: list[str])
 
 def disconnect_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `disconnect`."""
-    parser.add_argument("network", metavar="NETWORK", help="Name of the network")
+    networks_argument(parser)
     parser.add_argument("container", metavar="CONTAINER", help=CONTAINER)
     parser.add_argument("-f", "--force", action="store_true", help="Succeed if it is not connected")
     example(parser, *CONNECTED, "mydockernet disconnect web c1")
@@ -140,14 +166,14 @@ def disconnect_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_disconnect(args: argparse.Namespace) -> int:
     """Run `disconnect` and return the exit code."""
-    return change(args, [(nothing, transitions.disconnect(args.network, args.container, args.force))])
+    return change(args, [(nothing, transitions.disconnect(args.networks, args.container, args.force))])
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `run`."""
-    parser.add_argument("network", metavar="NETWORK", help="Name of the network")
+    networks_argument(parser)
     _endpoint_arguments(parser)
-    parser.usage = "mydockernet run [options] NETWORK -- COMMAND…"
+    parser.usage = "mydockernet run [options] NETWORK[,NETWORK…] -- COMMAND…"
     example(parser, "mydockernet create web", "mydockernet run web -- ip address show eth0")
 
 
@@ -159,5 +185,5 @@ def run_run(args: argparse.Namespace) -> int:
     wish = _connection(args, name, namespaces.own(name))
     context = context_of(args)
     if is_dry_run(args):
-        return print_plan(args, running.preview(context, args.network, wish, args.command))
-    return running.run(context, args.network, wish, args.command)
+        return print_plan(args, running.preview(context, args.networks, wish, args.command))
+    return running.run(context, args.networks, wish, args.command)

@@ -68,6 +68,11 @@ GOLDEN = {
         WEB + "mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1",
         "connect web c1 --gw-priority 1",
     ),
+    "connect-two-networks": (WEB + "mydockernet create b --subnet 10.2.0.0/24", "connect b,web c1"),
+    "run-two-networks": (
+        "mydockernet create web --subnet 10.1.0.0/24; mydockernet create b --subnet 10.2.0.0/24",
+        "run b,web --name job -- true",
+    ),
     "disconnect": (WEB + "mydockernet connect web c1 -p 8080:80", "disconnect web c1"),
     "remove": (WEB + "mydockernet connect web c1 -p 8080:80", "remove --force web"),
     "create-ptp": ("true", "create web --driver ptp --subnet 10.1.0.0/24"),

@@ -85,6 +85,12 @@ PLANS = {
         "ip -n c1 route flush proto 28; ip -n c1 route flush table 28001",
         "repair",
     ),
+    "connect to two at once": (WEB + "mydockernet create b --subnet 10.2.0.0/24", "connect b,web c1"),
+    "disconnect from two at once": (
+        WEB + "mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b,web c1",
+        "disconnect web,b c1",
+    ),
+    "run on two": (WEB + "mydockernet create b --subnet 10.2.0.0/24", "run b,web --name job -- true"),
     "connect to one of higher priority": (
         WEB + "mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1",
         "connect web c1 --gw-priority 7",
@@ -236,6 +242,15 @@ INVALID = [
     ("connect web /proc/self/ns/mnt", 2, "CONTAINER: /proc/self/ns/mnt is a namespace of another type"),
     ("connect web /proc/self/ns/net", 2, 'CONTAINER: "/proc/self/ns/net" is in the host\'s own network namespace'),
     ("connect web c1", 4, 'container "c1" is already on network "web"'),
+    ("connect inside,web c1", 4, 'container "c1" is already on network "web"'),
+    ("connect web,nope c2", 3, 'network "nope" not found'),
+    ("connect web, c2", 3, 'network "" not found'),
+    ("connect web,web c2", 2, 'argument NETWORK[,NETWORK…]: "web" is given twice'),
+    ("connect web,inside c2 --ip 10.1.0.9", 2, "--ip: it is for one network, not 2: connect that one by itself"),
+    ("connect web,inside c2 --mac 02:00:00:00:00:07", 2, "--mac: it is for one network, not 2"),
+    ("connect web,inside c2 --ifname x", 2, "--ifname: it is for one network, not 2"),
+    ("connect web,inside c2 -p 80:80", 2, "--publish: it is for one network, not 2"),
+    ("disconnect web,inside c1", 3, 'container "c1" is not on network "inside"'),
     ("connect web c2 --name c1", 4, 'container "c1" is already on network "web"'),
     ("connect web c1 --name again", 4, 'container "c1" is already on network "web"'),
     ("connect web c2 --ip 10.2.0.9", 2, "--ip: 10.2.0.9 is not in 10.1.0.0/24"),
@@ -419,6 +434,27 @@ def test_a_container_on_several_networks(host):
     host.sh("mydockernet rm -f web; mydockernet rm -f i; mydockernet create web --subnet 10.1.0.0/24")
     host.sh("mydockernet create b --subnet 10.2.0.0/24; mydockernet create i --internal --subnet 10.3.0.0/24")
     assert host.snapshot() == before
+
+
+def test_several_networks_are_connected_at_once_or_none_is(host):
+    host.set_up(WEB + "mydockernet create b --subnet 10.2.0.0/24; mydockernet create i --internal --subnet 10.3.0.0/24")
+    before = host.everything()
+    host.fails("connect b,nope c1", 3, 'network "nope" not found')
+    assert host.everything() == before
+    assert host.mydockernet("connect i,b,web c1 --name x --label k=v").stdout == "10.3.0.2\n10.2.0.2\n10.1.0.2\n"
+    (record,) = json.loads(host.mydockernet("inspect x").stdout)
+    networks = record["Networks"]
+    assert {name: (net["Interface"], net["Labels"]) for name, net in networks.items()} == {
+        "i": ("eth0", {"k": "v"}),
+        "b": ("eth1", {"k": "v"}),
+        "web": ("eth2", {"k": "v"}),
+    }
+    assert "via 10.2.0.1 dev eth1" in host.run("ip", "-n", "c1", "route", "show", "default").stdout
+    assert host.mydockernet("run b,i,web -- ls /sys/class/net").returncode == 0
+    host.fails("disconnect i,b,nope x", 3)
+    assert host.mydockernet("disconnect i,b,web x").stdout == ""
+    host.mydockernet("disconnect --force i,b c2")
+    assert host.snapshot() == before[0]
 
 
 def test_static_routes_are_in_every_container_and_leave_with_the_network(host):

@@ -45,6 +45,11 @@ VERBS = {
         "--route 10.8.0.0/16,blackhole; mydockernet connect web c1",
         "connect r c1",
     ),
+    "connect to two at once": (CONTAINERS + "mydockernet create b", "connect b,web c1"),
+    "disconnect from two at once": (
+        CONTAINERS + "mydockernet create b; mydockernet connect b,web c1",
+        "disconnect web,b c1",
+    ),
     "connect to one of higher priority": (
         CONTAINERS + "mydockernet connect web c1; mydockernet create b",
         "connect b c1 --gw-priority 1",
