@@ -17,6 +17,9 @@ IPNetwork = IPv4Network | IPv6Network
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}")
 INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}")
+# RFC 1123 2.1, and the underscores that docker allows in aliases.
+HOST_PART = "[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
+HOST_NAME_MAX = 64  # gethostname(2), on Linux.
 REALM = re.compile(r"[0-9a-f]{0,6}")
 DRIVERS = tuple(drivers.MODULES)
 # /proc/sys/net/*/conf has directories of these names, so the kernel refuses interfaces that are called so.
@@ -228,7 +231,8 @@ class Endpoint(Value):
     `interface` is the name of its interface inside the container, `veth` that of the host's end. If there is no such
     end, `veth` is empty and `index` identifies the interface. `mac` is empty if it shares that of the parent. `order`
     numbers the networks of a container from 1. Of those that may provide its default route, the one with the highest
-    `gw_priority` does; among equals, the first. Raises Invalid with every problem.
+    `gw_priority` does; among equals, the first. `aliases`, `dns` and `hostname` are only on record: other names of the
+    container, its name servers and its host name. Raises Invalid with every problem.
     """
 
     name: str
@@ -243,6 +247,9 @@ class Endpoint(Value):
     labels: tuple[tuple[str, str], ...] = ()
     index: int = 0
     gw_priority: int = 0
+    aliases: tuple[str, ...] = ()
+    dns: tuple[Address, ...] = ()
+    hostname: str = ""
 
     @property
     def cable(self) -> str:
@@ -265,6 +272,9 @@ class Endpoint(Value):
             *interface_problems(self.interface, "--ifname"),
             *(interface_problems(self.veth) if self.veth else ()),
             *(mac_problems(self.mac) if self.mac else ()),
+            *(problem for alias in self.aliases for problem in host_problems(alias, "--alias")),
+            *(problem for address in self.dns for problem in dns_problems(address)),
+            *(host_problems(self.hostname, "--hostname", HOST_NAME_MAX) if self.hostname else ()),
         ]
         if problems:
             raise Invalid(*problems)
@@ -279,7 +289,7 @@ class Network(Value):
     distinguishes networks of different state directories; it is empty for the default one. `mac` is the MAC address of
     the bridge or of the host's interface; None if an older version left it to the kernel, which changes it when ports
     come and go. `routes` are added to every container, and `metric` is that of its default route; None leaves it to the
-    kernel. Raises Invalid with every problem.
+    kernel. `dns`, the name servers of its containers, is only on record. Raises Invalid with every problem.
     """
 
     name: str
@@ -304,6 +314,7 @@ class Network(Value):
     host_addresses: tuple[Address, ...] = ()
     routes: tuple[StaticRoute, ...] = ()
     metric: int | None = None
+    dns: tuple[Address, ...] = ()
 
     @property
     def families(self) -> tuple[int, ...]:
@@ -354,6 +365,7 @@ class Network(Value):
             *gateway_mode_problems(self.gateway_mode6),
             *(mac_problems(self.mac) if self.mac else ()),
             *metric_problems(self.metric),
+            *(problem for address in self.dns for problem in dns_problems(address)),
             *route_problems(self.routes, self.subnets, self.icc),
         ]
         for subnet in self.subnets:
@@ -481,6 +493,21 @@ def driver_problems(driver: str) -> list[str]:
     if driver in DRIVERS:
         return []
     return [f"--driver: unknown driver {quoted(driver)}: use {', '.join(DRIVERS)}"]
+
+
+def host_problems(name: str, option: str, longest: int = 253) -> list[str]:
+    """Return the problems of a host name."""
+    if len(name) <= longest and re.fullmatch(rf"{HOST_PART}(?:\.{HOST_PART})*", name):
+        return []
+    rule = f"use letters, digits, - and _, in parts joined by dots, at most {longest} in all and 63 in a part"
+    return [f"{option}: invalid host name {quoted(name)}: {rule}"]
+
+
+def dns_problems(address: Address) -> list[str]:
+    """Return the problems of the address of a name server."""
+    if address.is_unspecified or address.is_multicast:
+        return [f"--dns: {address} cannot be the address of a name server"]
+    return []
 
 
 def label_problems(key: str, value: str) -> list[str]:

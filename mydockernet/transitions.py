@@ -77,6 +77,7 @@ class Wish(Value):
     host_addresses: tuple[Address, ...] = ()
     routes: tuple[StaticRoute, ...] = ()
     metric: int | None = None
+    dns: tuple[Address, ...] = ()
 
     @property
     def open_families(self) -> tuple[int, ...]:
@@ -132,6 +133,7 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             host_addresses=wish.host_addresses,
             routes=wish.routes,
             metric=wish.metric,
+            dns=wish.dns,
         )
         if network.bridge or network.host_interface:
             network = replace(network, mac=choices.bridge_mac(network.owner))
@@ -208,6 +210,9 @@ class Connection(Value):
     labels: tuple[tuple[str, str], ...] = ()
     default_route: bool = True
     gw_priority: int = 0
+    aliases: tuple[str, ...] = ()
+    dns: tuple[Address, ...] = ()
+    hostname: str = ""
 
 
 def connect(names: Iterable[str], wish: Connection) -> Transition:
@@ -274,6 +279,9 @@ def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observ
             default_route=wish.default_route,
             labels=wish.labels,
             gw_priority=wish.gw_priority,
+            aliases=wish.aliases,
+            dns=wish.dns,
+            hostname=wish.hostname,
         )
     if endpoint.interface in used:
         holder = f"container {quoted(endpoint.name)}"
@@ -448,7 +456,14 @@ def _returned(network: Network, endpoint: Endpoint, wish: Connection) -> Endpoin
             f"with a different {', '.join(differs)}",
             hint=f"without these options it is attached as it was; mydockernet inspect {network.name} shows how",
         )
-    return replace(endpoint, namespace=wish.namespace, labels=wish.labels or endpoint.labels)
+    return replace(
+        endpoint,
+        namespace=wish.namespace,
+        labels=wish.labels or endpoint.labels,
+        aliases=wish.aliases or endpoint.aliases,
+        dns=wish.dns or endpoint.dns,
+        hostname=wish.hostname or endpoint.hostname,
+    )
 
 
 def find_network(intent: Intent, name: str) -> Network:
@@ -487,7 +502,7 @@ def plugged(endpoint: Endpoint, seen: Observed) -> bool:
 def _satisfies(network: Network, wish: Wish) -> bool:
     """Whether a network is what a wish asks for; what the wish leaves open matches any value."""
     modes = ("masquerade", "masquerade6", "gateway_mode", "gateway_mode6")
-    keys = ("driver", "internal", "icc", *modes, "mtu", "port_security", "metric")
+    keys = ("driver", "internal", "icc", *modes, "mtu", "port_security", "metric", "dns")
     same = all(getattr(network, key) == getattr(wish, key) for key in keys)
     return (
         same

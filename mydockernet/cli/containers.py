@@ -10,7 +10,7 @@ from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, is_dry_run, nothing, print_plan
 from mydockernet.cli.options import example
 from mydockernet.cli.publishing import CONNECTED, CONTAINER, SPEC, from_argument, tell_chosen
-from mydockernet.cli.values import context_of, read_labels, read_number
+from mydockernet.cli.values import context_of, read_dns, read_labels, read_number
 from mydockernet.errors import Invalid, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.transitions import Connection
@@ -75,6 +75,9 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", metavar="NAME", help="Name of the container in mydockernet (default: from its namespace)"
     )
+    parser.add_argument("--alias", metavar="NAME", **many, help="Another name of the container (only on record)")
+    parser.add_argument("--dns", metavar="IP", **many, help="Name server of the container (only on record)")
+    parser.add_argument("--hostname", metavar="NAME", help="Host name of the container (only on record)")
     docker_options.connect_arguments(parser)
 
 
@@ -121,6 +124,11 @@ def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace)
         problems += model.name_problems(args.name, "--name")
     labels = read_labels(args.label, problems)
     gw_priority = read_number("--gw-priority", args.gw_priority, problems)
+    dns = read_dns(args.dns, problems)
+    for alias in args.alias:
+        problems += model.host_problems(alias, "--alias")
+    if args.hostname is not None:
+        problems += model.host_problems(args.hostname, "--hostname", model.HOST_NAME_MAX)
     publish: tuple[ports.PortWish, ...] = ()
     try:
         publish = ports.read_specs(args.publish, "--publish", args.sources)
@@ -139,6 +147,9 @@ def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace)
         labels=labels,
         default_route=not args.no_default_route,
         gw_priority=gw_priority or 0,
+        aliases=tuple(dict.fromkeys(args.alias)),
+        dns=dns,
+        hostname=args.hostname or "",
     )
 
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 # Another name, and the attribute of the option that it names.
 CREATE = {"--aux-address": "reserve", "--interface-name": "bridge_name"}
-CONNECT = {"--mac-address": "mac"}
-APPENDED = {"reserve"}
+CONNECT = {"--mac-address": "mac", "--network-alias": "alias"}
+APPENDED = {"alias", "reserve"}
 
 # Options that ask for what every network here is, with the values that do; a flag has none.
 GRANTED = {

@@ -7,7 +7,15 @@ from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, names_of
 from mydockernet.cli.messages import report_all
 from mydockernet.cli.options import example
-from mydockernet.cli.values import filter_argument, read_filters, read_labels, read_number, read_pools, store_of
+from mydockernet.cli.values import (
+    filter_argument,
+    read_dns,
+    read_filters,
+    read_labels,
+    read_number,
+    read_pools,
+    store_of,
+)
 from mydockernet.errors import Invalid
 from mydockernet.transitions import Wish
 
@@ -90,6 +98,7 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"Static route in every container; instead of a gateway, {' or '.join(model.REFUSALS)} refuses packets",
     )
     parser.add_argument("--metric", metavar="N", help="Metric of the default route in containers (default: none)")
+    parser.add_argument("--dns", metavar="IP", **many, help="Name server of its containers (only on record)")
     parser.add_argument("--label", metavar="K[=V]", **many, help="Label, which --filter can select")
     parser.add_argument("--ignore", action="store_true", help="Succeed if an identical network exists")
     docker_options.create_arguments(parser)
@@ -121,6 +130,7 @@ def _wish(args: argparse.Namespace) -> Wish:
             host_addresses.append(addressing.read_address(word))
         except ValueError as error:
             problems.append(f"--host-ip: {error}")
+    dns = read_dns(args.dns, problems)
     subnets: tuple[model.Subnet, ...] = ()
     try:
         subnets = addressing.read_subnets(args.subnet, args.gateway, args.ip_range, args.reserve)
@@ -159,6 +169,7 @@ def _wish(args: argparse.Namespace) -> Wish:
         host_addresses=tuple(host_addresses),
         routes=tuple(routes),
         metric=metric,
+        dns=dns,
     )
     if not model.driver_problems(args.driver):
         problems += transitions.refused(wish)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from mydockernet import model
+from mydockernet import addressing, model
 from mydockernet.errors import Invalid
 
 TYPE_CHECKING = False
@@ -37,6 +37,18 @@ def read_number(option: str, word: str | None, problems: list[str]) -> int | Non
     except ValueError:
         problems.append(f"{option}: {word!r} is not a number")
         return None
+
+
+def read_dns(words: Iterable[str], problems: list[str]) -> tuple[model.Address, ...]:
+    """Read the values of --dns; add what is wrong with them to `problems`."""
+    found = []
+    for word in words:
+        try:
+            found.append(addressing.read_address(word))
+            problems += model.dns_problems(found[-1])
+        except ValueError as error:
+            problems.append(f"--dns: {error}")
+    return tuple(dict.fromkeys(found))
 
 
 def read_template(text: str) -> Callable[[Sequence[dict[str, Any]], int | None], str] | None:

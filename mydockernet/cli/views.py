@@ -75,6 +75,7 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "MTU": network.mtu,
         "Routes": [str(route) for route in network.routes],
         "Metric": network.metric,
+        "DNS": [str(address) for address in network.dns],
         "Labels": dict(network.labels),
         "Containers": {endpoint.name: _endpoint_record(network, endpoint, shown) for endpoint in network.endpoints},
         "Link": None if link is None else _link_record(link),
@@ -175,6 +176,9 @@ def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict
         "DefaultRoute": endpoint.default_route and not network.internal,
         "GwPriority": endpoint.gw_priority,
         "Ports": [mapping.told for mapping in endpoint.ports],
+        "Aliases": list(endpoint.aliases),
+        "DNS": [str(address) for address in endpoint.dns],
+        "Hostname": endpoint.hostname,
         "Labels": dict(endpoint.labels),
         "Link": None if link is None else _link_record(link),
     }

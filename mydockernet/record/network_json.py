@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 
 from mydockernet.model import (
+    Address,
     AddressRange,
     Endpoint,
     Namespace,
@@ -62,6 +63,7 @@ def network_to_json(network: Network) -> dict[str, Any]:
                     for route in network.routes
                 ],
                 "metric": network.metric,
+                "dns": [str(address) for address in network.dns],
             }
         ),
     }
@@ -107,7 +109,15 @@ def _endpoint_to_json(endpoint: Endpoint) -> dict[str, Any]:
             for mapping in endpoint.ports
         ],
         "labels": dict(endpoint.labels),
-        **_given({"index": endpoint.index, "gw_priority": endpoint.gw_priority}),
+        **_given(
+            {
+                "index": endpoint.index,
+                "gw_priority": endpoint.gw_priority,
+                "aliases": list(endpoint.aliases),
+                "dns": [str(address) for address in endpoint.dns],
+                "hostname": endpoint.hostname,
+            }
+        ),
     }
 
 
@@ -154,6 +164,7 @@ def network_from_json(raw: dict[str, Any]) -> Network:
             for route in raw.get("routes", ())
         ),
         metric=None if raw.get("metric") is None else _number(raw["metric"]),
+        dns=_addresses(raw),
     )
 
 
@@ -186,7 +197,15 @@ def _endpoint_from_json(raw: dict[str, Any]) -> Endpoint:
         labels=_labels(raw["labels"]),
         index=_number(raw.get("index", 0)),
         gw_priority=_number(raw.get("gw_priority", 0)),
+        aliases=tuple(map(_string, raw.get("aliases", ()))),
+        dns=_addresses(raw),
+        hostname=_string(raw.get("hostname", "")),
     )
+
+
+def _addresses(raw: dict[str, Any]) -> tuple[Address, ...]:
+    """Return the name servers of a network or an endpoint."""
+    return tuple(ip_address(_string(address)) for address in raw.get("dns", ()))
 
 
 def _labels(raw: dict[str, Any]) -> tuple[tuple[str, str], ...]:

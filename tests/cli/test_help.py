@@ -12,19 +12,21 @@ from tests.conftest import ROOT
 CONTRACT = {
     "create": "--driver --subnet --gateway --ip-range --reserve --ipv6 --internal --no-icc --no-masquerade "
     "--no-masquerade6 --gateway-mode --gateway-mode6 --mtu --bridge-name --parent --mode --host-ip "
-    "--route --metric --label --ignore --opt "
+    "--route --metric --dns --label --ignore --opt "
     "--dry-run --format --exit-code --state-dir --verbose --lock-timeout",
     "list": "--quiet --filter --format --no-trunc",
     "ps": "--quiet --all --filter --format --no-trunc",
     "inspect": "--format",
     "remove": "--force --ignore --dry-run",
     "prune": "--filter --dry-run",
-    "connect": "--ip --ip6 --mac --ifname --publish --from --label --no-default-route --gw-priority --name --dry-run",
+    "connect": "--ip --ip6 --mac --ifname --publish --from --label --no-default-route --gw-priority --name "
+    "--alias --dns --hostname --dry-run",
     "disconnect": "--force --dry-run",
     "publish": "--from --dry-run",
     "unpublish": "--dry-run",
     "port": "",
-    "run": "--ip --ip6 --mac --ifname --publish --from --label --no-default-route --gw-priority --name --dry-run",
+    "run": "--ip --ip6 --mac --ifname --publish --from --label --no-default-route --gw-priority --name "
+    "--alias --dns --hostname --dry-run",
     "set": "--dry-run",
     "check": "--format",
     "repair": "--dry-run",

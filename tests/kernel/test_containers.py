@@ -25,7 +25,8 @@ PLANS = {
     "connect with all options": (
         WEB,
         "connect web c1 --ip 10.1.0.77 --mac 02:00:00:00:00:07 --ifname lan0 -p 8080:80 "
-        "-p 127.0.0.1:5000-5002:53-55/udp --no-default-route --name db --label a=b",
+        "-p 127.0.0.1:5000-5002:53-55/udp --no-default-route --name db --label a=b "
+        "--alias www --dns 10.1.0.9 --hostname www.example.org",
     ),
     "connect without icc": (WEB + "mydockernet create b --no-icc --mtu 1400 --subnet 10.2.0.0/24", "connect b c1"),
     "connect, internal": (WEB + "mydockernet create b --internal --subnet 10.2.0.0/24", "connect b c1"),
@@ -349,9 +350,22 @@ def test_each_invalid_value_is_named_and_touches_nothing(host):
 
 def test_wrong_values_of_connect_are_reported_together(host):
     host.set_up(WEB)
-    words = "connect web c1 --ip x --mac y --ifname ../z --name .a -p 1:2:3:4 --label = --ip6 z --gw-priority high"
+    words = "connect web c1 --ip x --mac y --ifname ../z --name .a -p 1:2:3:4 --label = --ip6 z --gw-priority high "
+    words += "--alias a..b --dns x --hostname -"
     done = host.fails(words, 2)
-    for option in ("--ip", "--mac", "--ifname", "--name", "--publish", "--label", "--ip6", "--gw-priority"):
+    for option in (
+        "--ip",
+        "--mac",
+        "--ifname",
+        "--name",
+        "--publish",
+        "--label",
+        "--ip6",
+        "--gw-priority",
+        "--alias",
+        "--dns",
+        "--hostname",
+    ):
         assert f"mydockernet: error: {option}: " in done.stderr
 
 
@@ -455,6 +469,27 @@ def test_several_networks_are_connected_at_once_or_none_is(host):
     assert host.mydockernet("disconnect i,b,web x").stdout == ""
     host.mydockernet("disconnect --force i,b c2")
     assert host.snapshot() == before[0]
+
+
+def test_names_and_name_servers_are_kept_on_record_and_shown(host):
+    host.set_up(WEB + "mydockernet create b --dns 10.1.0.9 --dns 9.9.9.9 --dns 10.1.0.9")
+    host.mydockernet("connect b,web c1 --alias www --network-alias db_1 --dns 1.1.1.1 --hostname www.example.org")
+    host.mydockernet("connect b c2")
+    network, container = json.loads(host.mydockernet("inspect b c1").stdout)
+    assert network["DNS"] == ["10.1.0.9", "9.9.9.9"]
+    keys = ("Aliases", "DNS", "Hostname")
+    given = [["www", "db_1"], ["1.1.1.1"], "www.example.org"]
+    for place in (*container["Networks"].values(), network["Containers"]["c1"]):
+        assert [place[key] for key in keys] == given
+    assert [network["Containers"]["c2"][key] for key in keys] == [[], [], ""]
+    assert "www.example.org" in host.mydockernet("inspect c1 --format table").stdout
+    # It is the same container when it returns.
+    host.sh("ip netns del c1; ip netns add c1; mydockernet connect b c1")
+    (container,) = json.loads(host.mydockernet("inspect c1").stdout)
+    assert [container["Networks"]["b"][key] for key in keys] == given
+    host.mydockernet("create b --ignore --dns 10.1.0.9 --dns 9.9.9.9")
+    host.fails("create b --ignore", 4, "with other settings")
+    host.fails("create c --dns x --dns 0.0.0.0", 2, "--dns: 'x'", "--dns: 0.0.0.0 cannot be the address")
 
 
 def test_static_routes_are_in_every_container_and_leave_with_the_network(host):

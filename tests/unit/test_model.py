@@ -1,10 +1,12 @@
 """Values of an admin that contradict each other are refused, each with its option."""
 
+import ipaddress
+
 import pytest
 
 from mydockernet import addressing
 from mydockernet.errors import Invalid
-from mydockernet.model import endpoints, route_problems, way_out
+from mydockernet.model import endpoints, host_problems, route_problems, way_out
 from tests.unit.values import endpoint, network, subnet
 
 ROUTES = [
@@ -61,3 +63,29 @@ def test_the_network_of_the_highest_priority_is_the_way_out_and_the_first_of_equ
     assert way(-1, 0) == "n2"
     assert way(0, -1) == "n1"
     assert way(9, default_route=False) is None
+
+
+@pytest.mark.parametrize("name", ["www", "db_1", "x.example.org", "a" * 63, "_dns._udp", "0"])
+def test_names_of_hosts_may_have_dots_and_underscores(name):
+    assert host_problems(name, "--alias") == []
+
+
+@pytest.mark.parametrize("name", ["", "-x", "x-", "a..b", ".a", "a.", "a b", "a\n", "ä", "a" * 64, "a." * 127])
+def test_no_other_word_is_the_name_of_a_host(name):
+    (problem,) = host_problems(name, "--alias")
+    assert problem.startswith("--alias: invalid host name ")
+    with pytest.raises(Invalid, match="--alias"):
+        endpoint(aliases=(name,))
+
+
+def test_a_hostname_is_as_long_as_the_kernel_takes():
+    endpoint(hostname="a" * 31 + "." + "b" * 32)
+    with pytest.raises(Invalid, match=r"--hostname: invalid host name .* at most 64 in all"):
+        endpoint(hostname="a" * 32 + "." + "b" * 32)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "224.0.0.1", "::", "ff02::1"])
+def test_what_can_not_be_a_name_server_is_refused(address):
+    for make in (network, endpoint):
+        with pytest.raises(Invalid, match=f"--dns: {address} cannot be the address of a name server"):
+            make(dns=(ipaddress.ip_address(address),))

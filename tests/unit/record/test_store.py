@@ -36,6 +36,8 @@ INTERFACES = st.from_regex(r"[a-z][a-zA-Z0-9_.-]{0,14}", fullmatch=True).filter(
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 LABELS = st.dictionaries(TEXTS, TEXTS, max_size=3).map(lambda d: tuple(d.items()))
 ADDRESSES = st.ip_addresses(v=4) | st.ip_addresses(v=6)
+SERVERS = st.lists(ADDRESSES.filter(lambda a: not a.is_multicast and not a.is_unspecified), max_size=2).map(tuple)
+HOSTS = st.from_regex(r"[a-z0-9]{1,9}(\.[a-z0-9]{1,9})?", fullmatch=True)
 NUMBERS = st.none() | st.integers(0, 2**31)
 
 
@@ -69,6 +71,9 @@ ENDPOINTS = st.builds(
     ports=st.lists(mappings(), max_size=3).map(tuple),
     labels=LABELS,
     gw_priority=st.integers(-9, 9),
+    aliases=st.lists(HOSTS, max_size=2).map(tuple),
+    dns=SERVERS,
+    hostname=st.just("") | HOSTS,
 )
 ROUTES = [
     StaticRoute(ip_network("10.200.0.0/16"), None, "blackhole", 7),
@@ -86,6 +91,7 @@ NETWORKS = st.builds(
     labels=LABELS,
     endpoints=st.lists(ENDPOINTS, max_size=2).map(tuple),
     realm=st.from_regex("[0-9a-f]{0,6}", fullmatch=True),
+    dns=SERVERS,
     metric=st.none() | st.integers(1, 2**32 - 1),
 ).map(lambda net: replace(net, routes=tuple(route for route in ROUTES if route.destination.version in net.families)))
 
