@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from mydockernet.errors import Conflict, Invalid, quoted
-from mydockernet.model import REFUSALS, Address, AddressRange, IPNetwork, Reservation, StaticRoute, Subnet
+from mydockernet.model import Address, AddressRange, IPNetwork, Reservation, Subnet
+from mydockernet.static_routes import REFUSALS, StaticRoute
 from mydockernet.value import Value, replace
 
 TYPE_CHECKING = False
@@ -77,7 +78,7 @@ def read_subnets(
         if clash:
             problems.append(f"--subnet: {word} overlaps {clash.network}, which is given as well")
             continue
-        if ipaddress.ip_interface(word).ip != subnet.network.network_address:
+        if names_gateway(word):
             named_gateways.add(subnet.network)
         found.append(subnet)
     complete = len(found) == len(subnets)
@@ -124,6 +125,15 @@ def read_subnets(
     if problems:
         raise Invalid(*problems)
     return tuple(found)
+
+
+def names_gateway(word: str) -> bool:
+    """Whether the host bits of a subnet name its gateway."""
+    try:
+        interface = ipaddress.ip_interface(word)
+    except ValueError:
+        return False
+    return interface.ip != interface.network.network_address
 
 
 def read_route(word: str) -> StaticRoute:
@@ -211,7 +221,7 @@ def free_address(subnet: Subnet, used: Collection[Address]) -> Address | None:
 
     The cost depends on the number of addresses in use, not on the size of the subnet.
     """
-    kept = {int(a) for a in (*_edges(subnet.network), subnet.gateway, *(r.address for r in subnet.reserved), *used)}
+    kept = {int(a) for a in (*_kept(subnet), *used)}
     whole = AddressRange(subnet.network.network_address, subnet.network.broadcast_address)
     spans = [(int(span.first), int(span.last)) for span in subnet.ranges or (whole,)]
     last = int(subnet.last) if subnet.last else -1
@@ -219,14 +229,14 @@ def free_address(subnet: Subnet, used: Collection[Address]) -> Address | None:
     for first, end in (*sorted(later), *sorted(spans)):
         for number in range(first, end + 1):
             if number not in kept:
-                return type(subnet.gateway)(number)
+                return type(subnet.network.network_address)(number)
     return None
 
 
 def capacity(subnet: Subnet) -> int:
     """Return how many addresses of a subnet containers can have, in use or not."""
     spans = subnet.ranges or (AddressRange(subnet.network.network_address, subnet.network.broadcast_address),)
-    kept = {*_edges(subnet.network), subnet.gateway, *(r.address for r in subnet.reserved)}
+    kept = {*_kept(subnet)}
     total, end = 0, -1
     for span in sorted(spans, key=lambda span: int(span.first)):
         total += max(0, int(span.last) - max(int(span.first), end + 1) + 1)
@@ -305,6 +315,12 @@ def read_reservation(word: str) -> Reservation:
     if name and not re.fullmatch(r"[\w.-]{1,64}", name, re.ASCII):
         raise ValueError(f"{quoted(word)}: a name may contain only letters, digits, _ . -")
     return Reservation(read_address(address), name)
+
+
+def _kept(subnet: Subnet) -> tuple[Address, ...]:
+    """Return the addresses of a subnet that no container can have."""
+    gateway = (subnet.gateway,) if subnet.gateway else ()
+    return (*_edges(subnet.network), *gateway, *(r.address for r in subnet.reserved))
 
 
 def _edges(network: IPNetwork) -> tuple[Address, ...]:

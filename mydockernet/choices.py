@@ -131,6 +131,8 @@ def addresses(
     `families` are those of the network, unless others are given. Raises Invalid, Conflict.
     """
     for family, address in asked.items():
+        if address is not None and not network.subnets:
+            raise Invalid(f"{_OPTIONS[family]}: network {quoted(network.name)} has no subnet")
         if address is not None and family not in network.families:
             raise Invalid(f"{_OPTIONS[family]}: network {quoted(network.name)} has no IPv{family} subnet")
     wanted = network.families if families is None else families
@@ -168,8 +170,9 @@ def port_mappings(
     network: Network, endpoint: Endpoint, wishes: tuple[PortWish, ...], intent: Intent, seen: Observed
 ) -> tuple[PortMapping, ...]:
     """Return the published ports that are asked for, with a free host port where none is. Raises Invalid, Conflict."""
-    if wishes and network.internal:
-        raise Invalid(f"{wishes[0].word}: network {quoted(network.name)} is internal: it cannot publish ports")
+    if wishes and not network.leads_out:
+        why = "is internal" if network.internal else "has no gateway" if network.subnets else "has no subnet"
+        raise Invalid(f"{wishes[0].word}: network {quoted(network.name)} {why}: it cannot publish ports")
     translated = [family for family in endpoint.families if not network.routed(family)]
     for wish in wishes:
         at_host = wish.host_ip and network.routed(wish.host_ip.version)
@@ -192,14 +195,23 @@ def port_mappings(
     return ports.choose(wishes, taken, seen.addresses, endpoint.families)
 
 
-def endpoint_mac(address: Address) -> str:
-    """Return a locally administered MAC address derived from an address as docker does: 02:42 and its last 4 bytes."""
-    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *address.packed[-4:]))
+def endpoint_mac(network: Network, endpoint: str, own: tuple[Address, ...]) -> str:
+    """Return a locally administered MAC address for an endpoint with these addresses.
+
+    It is derived from the first one as docker does, 02:42 and its last 4 bytes; without one, from the names.
+    """
+    if not own:
+        return _hashed_mac("6e", f"{network.owner}/{endpoint}")
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *own[0].packed[-4:]))
 
 
 def bridge_mac(owner: str) -> str:
     """Return a locally administered MAC address derived from the name of a network; no container gets one like it."""
-    return ":".join(("02", "6d", *re.findall("..", _digest(owner)[:8])))
+    return _hashed_mac("6d", owner)
+
+
+def _hashed_mac(second: str, text: str) -> str:
+    return ":".join(("02", second, *re.findall("..", _digest(text)[:8])))
 
 
 def veth_name(network: str, endpoint: str, intent: Intent, seen: Observed) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator
 
 from mydockernet import ruleset
 from mydockernet.dialects import ip, ip_route
-from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, Fact
+from mydockernet.dialects.fact import GROUP, GROUP_APART, GROUP_INTERNAL, Fact
 from mydockernet.dialects.sysctl import Sysctl
-from mydockernet.model import Endpoint, Network, Subnet, placed, way_out
+from mydockernet.model import Endpoint, Network, Subnet, gives_default_route, placed, way_out
 
 # A container on several networks has routing table 28000 + N for its Nth network.
 FIRST_TABLE = 28000
@@ -21,7 +21,7 @@ Places = Collection[tuple[Network, Endpoint]]
 
 def group(network: Network) -> str:
     """Return the link group of the interfaces of a network, which the shared rules match."""
-    return GROUP_INTERNAL if network.internal else GROUP
+    return GROUP_APART if not network.has_gateway else GROUP_INTERNAL if network.internal else GROUP
 
 
 def translation_facts(network: Network, home: ruleset.Home, subnet: Subnet) -> Iterator[Fact]:
@@ -57,7 +57,7 @@ def route_localnet(dev: str) -> Fact:
 
 def door_switches(network: Network, dev: str) -> Iterator[Fact]:
     """Yield the sysctls about IPv6 of an interface of the host that leads to containers."""
-    if 6 not in network.families:
+    if 6 not in network.families or not network.has_gateway:
         why = (
             f"Disable IPv6 on {dev}: no rule filters it. A container that enabled it could reach the host, or become "
             "its default route by a router advertisement."
@@ -123,7 +123,7 @@ def container_facts(
         why = f"Route to the other containers of {network.name} through the gateway."
         yield ip_route.PlainRoute(dev, str(subnet.network), why, str(subnet.gateway), netns=netns, cable=cable)
     if (network, endpoint) == way_out(places):
-        for subnet, _ in placed(network, endpoint):
+        for subnet in (subnet for subnet, _ in placed(network, endpoint) if subnet.gateway):
             if not by_gateway:
                 why = f"Route everything else through {dev}: the kernel routes it on."
                 yield ip_route.PlainRoute(dev, EVERYWHERE[subnet.family], why, netns=netns, cable=cable)
@@ -141,7 +141,7 @@ def _source_routing(network: Network, endpoint: Endpoint, on_link: bool, by_gate
     for subnet, address in placed(network, endpoint):
         through = "" if on_link else str(subnet.gateway)
         yield ip_route.TableRoute(dev, str(subnet.network), table, through, netns=netns, cable=cable)
-        if endpoint.default_route and not network.internal:
+        if gives_default_route(network, endpoint) and subnet.gateway:
             to, via = ("default", str(subnet.gateway)) if by_gateway else (EVERYWHERE[subnet.family], "")
             yield ip_route.TableRoute(dev, to, table, via, netns=netns, cable=cable)
         yield ip_route.SourceLookup(str(address), table, netns=netns)

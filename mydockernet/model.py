@@ -4,11 +4,12 @@ This module knows neither the kernel nor files, nor how arguments become values.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from mydockernet import drivers
 from mydockernet.errors import Invalid, quoted
+from mydockernet.static_routes import StaticRoute, metric_problems, route_problems
 from mydockernet.value import Value
 
 Address = IPv4Address | IPv6Address
@@ -27,10 +28,7 @@ SYSCTL_NAMES = ("all", "default")
 MTU_MIN, MTU_MAX = 68, 65535
 GATEWAY_MODES = ("nat", "routed")
 PORT_MIN, PORT_MAX = 1, 65535
-METRIC_MIN, METRIC_MAX = 1, 2**32 - 1
 PROTOCOLS = ("tcp", "udp", "sctp")
-# The types of ip-route(8) by which the kernel refuses packets: silently, or with one of two ICMP errors.
-REFUSALS = ("blackhole", "unreachable", "prohibit")
 # Instead of an inode: the container is on record, but there is no namespace at its path.
 DETACHED = "-"
 
@@ -61,11 +59,12 @@ class Reservation(Value):
 class Subnet(Value):
     """A subnet of a network: its gateway, the `ranges` to choose addresses from (empty: all), and `reserved` addresses.
 
+    Without a gateway, the host has no address in it.
     `last` is the address that was assigned last; the search for the next one starts after it.
     """
 
     network: IPNetwork
-    gateway: Address
+    gateway: Address | None
     ranges: tuple[AddressRange, ...] = ()
     reserved: tuple[Reservation, ...] = ()
     last: Address | None = None
@@ -77,28 +76,8 @@ class Subnet(Value):
 
     @property
     def gateway_interface(self) -> str:
-        """The gateway with the prefix length of the subnet, as `ip address add` takes it: 10.1.0.1/24."""
-        return f"{self.gateway}/{self.network.prefixlen}"
-
-
-class StaticRoute(Value):
-    """A route in every container of a network: through a `gateway`, or one of the REFUSALS as its `kind`.
-
-    `metric` None leaves it to the kernel.
-    """
-
-    destination: IPNetwork
-    gateway: Address | None = None
-    kind: str = "unicast"
-    metric: int | None = None
-
-    def __str__(self) -> str:
-        words = (self.destination, self.gateway or self.kind, *(() if self.metric is None else (self.metric,)))
-        return ",".join(map(str, words))
-
-    def clashes(self, other: "StaticRoute") -> bool:
-        """Whether a routing table can hold only one of them."""
-        return (self.destination, self.metric) == (other.destination, other.metric)
+        """The gateway with the prefix length of the subnet, as in `ip address add`: 10.1.0.1/24. Empty for none."""
+        return f"{self.gateway}/{self.network.prefixlen}" if self.gateway else ""
 
 
 class PortRange(Value):
@@ -289,7 +268,8 @@ class Network(Value):
     distinguishes networks of different state directories; it is empty for the default one. `mac` is the MAC address of
     the bridge or of the host's interface; None if an older version left it to the kernel, which changes it when ports
     come and go. `routes` are added to every container, and `metric` is that of its default route; None leaves it to the
-    kernel. `dns`, the name servers of its containers, is only on record. Raises Invalid with every problem.
+    kernel. Without `default_route` they have none. `dns`, the name servers of its containers, is only on record. Raises
+    Invalid with every problem.
     """
 
     name: str
@@ -315,6 +295,17 @@ class Network(Value):
     routes: tuple[StaticRoute, ...] = ()
     metric: int | None = None
     dns: tuple[Address, ...] = ()
+    default_route: bool = True
+
+    @property
+    def has_gateway(self) -> bool:
+        """Whether the host has an address on it: the gateway of its containers."""
+        return any(subnet.gateway for subnet in self.subnets)
+
+    @property
+    def leads_out(self) -> bool:
+        """Whether its containers reach the outside, and can publish ports there."""
+        return self.has_gateway and not self.internal
 
     @property
     def families(self) -> tuple[int, ...]:
@@ -354,6 +345,7 @@ class Network(Value):
         return f"{self.name}@{self.realm}" if self.realm else self.name
 
     def __post_init__(self) -> None:
+        gateways = [subnet.gateway for subnet in self.subnets if subnet.gateway]
         problems = [
             *name_problems(self.name),
             *(interface_problems(self.bridge) if self.bridge or self.driver == "bridge" else ()),
@@ -366,10 +358,14 @@ class Network(Value):
             *(mac_problems(self.mac) if self.mac else ()),
             *metric_problems(self.metric),
             *(problem for address in self.dns for problem in dns_problems(address)),
-            *route_problems(self.routes, self.subnets, self.icc),
+            *route_problems(self.routes, [subnet.network for subnet in self.subnets], None if self.icc else gateways),
         ]
+        if not self.icc and not self.has_gateway:
+            problems.append("--no-icc: without a gateway, its containers would reach nothing at all")
+        if self.port_security and not self.subnets:
+            problems.append("--port-security: without a subnet, its containers have no addresses that could be checked")
         for subnet in self.subnets:
-            if subnet.gateway not in subnet.network:
+            if subnet.gateway and subnet.gateway not in subnet.network:
                 problems.append(f"--gateway: {subnet.gateway} is not in {subnet.network}")
         if not REALM.fullmatch(self.realm):
             problems.append(f"invalid realm {quoted(self.realm)}")
@@ -405,8 +401,13 @@ def way_out(places: Iterable[tuple[Network, Endpoint]]) -> tuple[Network, Endpoi
 
     Of those that are allowed to, it is the one with the highest priority; among equals, the first.
     """
-    candidates = [(net, endpoint) for net, endpoint in places if endpoint.default_route and not net.internal]
+    candidates = [place for place in places if gives_default_route(*place)]
     return min(candidates, key=lambda place: (-place[1].gw_priority, place[1].order, place[0].name), default=None)
+
+
+def gives_default_route(network: Network, endpoint: Endpoint) -> bool:
+    """Whether a network may provide the default route of a container on it."""
+    return endpoint.default_route and network.default_route and network.leads_out
 
 
 def placed(network: Network, endpoint: Endpoint) -> Iterator[tuple[Subnet, Address]]:
@@ -453,39 +454,6 @@ def gateway_mode_problems(mode: str) -> list[str]:
     if mode in GATEWAY_MODES:
         return []
     return [f"--gateway-mode: unknown mode {quoted(mode)}: use {', '.join(GATEWAY_MODES)}"]
-
-
-def metric_problems(metric: int | None, option: str = "--metric") -> list[str]:
-    """Return the problems of the metric of a route; None leaves it to the kernel."""
-    if metric is None or METRIC_MIN <= metric <= METRIC_MAX:
-        return []
-    return [f"{option}: the metric {metric} is out of range: use {METRIC_MIN} to {METRIC_MAX}"]
-
-
-def route_problems(routes: Iterable[StaticRoute], subnets: Collection[Subnet], icc: bool = True) -> list[str]:
-    """Return the problems of the static routes of a network with these subnets."""
-    problems, found = [], list[StaticRoute]()
-    networks = [subnet.network for subnet in subnets]
-    for route in routes:
-        problems += metric_problems(route.metric, f"--route: {route}")
-        if any(route.clashes(other) for other in found):
-            problems.append(f"--route: {route}: a route to {route.destination} with the same metric is given as well")
-        if route.destination.prefixlen == 0:
-            problems.append(f"--route: {route}: the default route is not a static route: --gateway gives it")
-        if route.destination in networks:
-            problems.append(f"--route: {route}: {route.destination} is a subnet of the network itself")
-        if all(network.version != route.destination.version for network in networks):
-            problems.append(f"--route: {route}: the network has no IPv{route.destination.version} subnet")
-        elif route.gateway and route.gateway.version != route.destination.version:
-            problems.append(f"--route: {route}: destination and gateway are of different address families")
-        elif route.gateway and not any(route.gateway in network for network in networks):
-            where = " or ".join(map(str, networks)) or "no subnet"
-            problems.append(f"--route: {route}: the gateway {route.gateway} is not in the network's subnet, {where}")
-        elif route.gateway and not icc and all(route.gateway != subnet.gateway for subnet in subnets):
-            reach = "with --no-icc, containers reach only the host"
-            problems.append(f"--route: {route}: {route.gateway} cannot be reached: {reach}")
-        found.append(route)
-    return problems
 
 
 def driver_problems(driver: str) -> list[str]:

@@ -264,10 +264,11 @@ def every_shared(seen: Observed) -> tuple[Fact, ...]:
 def shared_switches(intent: Intent) -> Iterator[Fact]:
     """Yield the sysctls that all networks share."""
     stays = "It stays enabled when the last network is removed, as other programs may rely on it."
-    if any(4 in network.families for network in _forwarded(intent)):
+    families = {family for network in _forwarded(intent) if network.has_gateway for family in network.families}
+    if 4 in families:
         why = f"Enable IP forwarding between the interfaces of the host. {stays}"
         yield Sysctl("net/ipv4/ip_forward", "1", why)
-    if 6 in _families(intent):
+    if 6 in families:
         yield RouterAdvertisements()
         yield Sysctl(FORWARDING_6, "1", f"Enable forwarding of IPv6, too. {stays}")
 

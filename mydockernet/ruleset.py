@@ -241,14 +241,17 @@ def _not_internal() -> Argv:
 
 def _early(owner: str, family: int, match: Argv, what: str) -> Iterator[Fact]:
     """Yield the rules of one network that let packets pass before the shared rules drop them."""
+    yield from _behind_user(owner, family, "mangle", match, "RETURN", f"Skip {what}")
+    yield from _behind_user(owner, family, "filter", match, "ACCEPT", f"Allow {what}")
+
+
+def _behind_user(owner: str, family: int, table: str, match: Argv, target: str, why: str) -> Iterator[Fact]:
+    """Yield a rule of one network about forwarded packets: behind the jump to the admin's chain, before the drops."""
     for fact in shared_forward(family):
-        if not isinstance(fact, Order) or len(fact.rules) == 1:
-            continue
-        chain = fact.rules[0].chain
-        target, verb = {"mangle": ("RETURN", "Skip"), "filter": ("ACCEPT", "Allow")}[chain.table]
-        rule = EarlyRule(chain, owner, match, (target,), f"{verb} {what}")
-        yield rule
-        yield EarlyOrder((rule,), fact)
+        if isinstance(fact, Order) and len(fact.rules) > 1 and fact.rules[0].chain.table == table:
+            rule = EarlyRule(fact.rules[0].chain, owner, match, (target,), why)
+            yield rule
+            yield EarlyOrder((rule,), fact)
 
 
 def masquerade(owner: str, subnet: IPNetwork, home: Home) -> OwnRule:
@@ -260,6 +263,24 @@ def masquerade(owner: str, subnet: IPNetwork, home: Home) -> OwnRule:
         ("MASQUERADE",),
         f"Masquerade packets that leave {owner}: they get the host's address, as no other host can route to {subnet}.",
     )
+
+
+def layer2(owner: str, bridge: str, family: int) -> Iterator[Fact]:
+    """Yield the rules of a network that the host has no address on: its containers reach each other, not the host.
+
+    Its bridge is in a link group that no shared rule matches: the host has no route to its containers, so the check of
+    source addresses would drop what br_netfilter sends through it.
+    """
+    why = f"Drop packets from {owner} to the host: it has no address on that network."
+    to_host = OwnRule(Chain(family, "mangle", "INPUT"), owner, ("-i", bridge), ("DROP",), why, first=True)
+    yield to_host
+    yield Order((to_host,))
+    beyond = ("-i", bridge, "-m", "physdev", "!", "--physdev-is-bridged")
+    why = f"Drop packets that would leave {owner} through the host."
+    yield from _behind_user(owner, family, "mangle", beyond, "DROP", why)
+    between = ("-i", bridge, "-m", "physdev", "--physdev-is-bridged")
+    why = f"Allow traffic between containers of {owner}: br_netfilter sends it through here, too."
+    yield from _behind_user(owner, family, "filter", between, "ACCEPT", why)
 
 
 def hairpin(owner: str, subnet: IPNetwork, home: Home) -> OwnRule:

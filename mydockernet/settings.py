@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 from mydockernet import addressing, choices, drivers, model
 from mydockernet.addressing import Pool
+from mydockernet.creation import Wish, refused
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, NotFound, quoted
 from mydockernet.model import Endpoint, Intent, IPNetwork, Network, Subnet
-from mydockernet.transitions import Transition, Wish, find_endpoint, find_network, refused
+from mydockernet.transitions import Transition, find_endpoint, find_network
 from mydockernet.value import Value, replace
 
 SWITCH = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
@@ -237,7 +238,8 @@ def _subnet(network: Network, setting: Setting, at: Situation) -> Network:
         raise _renamed(setting, error.messages) from None
     if setting.removes:
         return _without(network, asked.network, setting)
-    there = any((s.network, s.gateway) == (asked.network, asked.gateway) for s in network.subnets)
+    gateway = asked.gateway if network.has_gateway else None
+    there = any((s.network, s.gateway) == (asked.network, gateway) for s in network.subnets)
     return network if there else _wider(network, (asked,), (), at)
 
 
@@ -254,11 +256,16 @@ def _ipv6(network: Network, setting: Setting, at: Situation) -> Network:
 
 def _wider(network: Network, asked: tuple[Subnet, ...], families: tuple[int, ...], at: Situation) -> Network:
     """Return a network with more subnets. Its containers get an address of each family that is new."""
+    if not network.subnets:
+        what = f"network {quoted(network.name)} has no subnet, and its containers no addresses"
+        raise Conflict(what, hint="create another network")
     others = {**at.intent, network.name: network}
     lan = network.parent if network.mode in drivers.load(network.driver).LAN_MODES else ""
     if lan and families:
         raise Invalid(f"ipv6=true: the network has the subnets of the LAN that {lan} is on: use subnet=CIDR")
     added = choices.subnets(asked, families, at.pools, others, at.seen, lan)
+    if not network.has_gateway:
+        added = tuple(replace(subnet, gateway=None) for subnet in added)
     order = sorted((*network.subnets, *added), key=lambda subnet: subnet.family)
     wider = replace(network, subnets=tuple(order))
     for endpoint in network.endpoints:

@@ -7,7 +7,6 @@ turns the difference into commands.
 from collections.abc import Callable, Iterable
 
 from mydockernet import choices, drivers, ports
-from mydockernet.addressing import DEFAULT_POOLS, Pool
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, NotFound, no_network, quoted
 from mydockernet.kernel import namespaces
@@ -19,8 +18,6 @@ from mydockernet.model import (
     Namespace,
     Network,
     PortMapping,
-    StaticRoute,
-    Subnet,
     endpoints,
     name_problems,
     way_out,
@@ -48,130 +45,6 @@ class Transition(Value):
     ports: frozenset[int] | None = None
     mends: Scope | None = None
     resolve: Callable[[], "Transition"] | None = None
-
-
-class Wish(Value):
-    """The arguments of `create`; what is empty or None is left open.
-
-    With `ipv6`, the network has a subnet of each family, whether it is given or not.
-    """
-
-    name: str
-    driver: str = "bridge"
-    subnets: tuple[Subnet, ...] = ()
-    ipv6: bool = False
-    internal: bool = False
-    icc: bool = True
-    masquerade: bool = True
-    masquerade6: bool = True
-    gateway_mode: str = "nat"
-    gateway_mode6: str = "nat"
-    mtu: int | None = None
-    bridge: str | None = None
-    labels: tuple[tuple[str, str], ...] = ()
-    pools: tuple[Pool, ...] = DEFAULT_POOLS
-    realm: str = ""
-    port_security: bool = False
-    parent: str | None = None
-    mode: str | None = None
-    host_addresses: tuple[Address, ...] = ()
-    routes: tuple[StaticRoute, ...] = ()
-    metric: int | None = None
-    dns: tuple[Address, ...] = ()
-
-    @property
-    def open_families(self) -> tuple[int, ...]:
-        """The address families that need a subnet, but for which none is given."""
-        given = {subnet.family for subnet in self.subnets}
-        needed = (4, 6) if self.ipv6 else () if given else (4,)
-        return tuple(family for family in needed if family not in given)
-
-
-def create(wish: Wish, ignore: bool = False) -> Transition:
-    """None → N. With `ignore`, an identical network may exist already. Raises Conflict."""
-
-    def move(intent: Intent, seen: Observed) -> Intent:
-        if problems := refused(wish):
-            raise Invalid(*problems)
-        existing = intent.get(wish.name)
-        if existing is not None:
-            if ignore and _satisfies(existing, wish):
-                return intent
-            if ignore:
-                shows = f"mydockernet inspect {wish.name} shows its settings"
-                raise Conflict(f"network {quoted(wish.name)} already exists, with other settings", hint=shows)
-            other = "choose another name, or use --ignore to accept an identical network"
-            raise Conflict(f"network {quoted(wish.name)} already exists", hint=other)
-        parent, mode = "", ""
-        if modes := drivers.load(wish.driver).MODES:
-            parent, mode = choices.parent(wish.parent, seen), wish.mode or modes[0]
-            choices.fit(
-                wish.driver, parent, mode, wish.subnets, wish.open_families, wish.host_addresses, wish.mtu, seen
-            )
-        host_interface = choices.bridge_name(wish.name, intent, seen, "host-") if wish.host_addresses else ""
-        on_lan = mode in drivers.load(wish.driver).LAN_MODES
-        network = Network(
-            name=wish.name,
-            bridge=wish.bridge or (choices.bridge_name(wish.name, intent, seen) if _has_bridge(wish.driver) else ""),
-            subnets=choices.subnets(
-                wish.subnets, wish.open_families, wish.pools, intent, seen, parent if on_lan else ""
-            ),
-            driver=wish.driver,
-            internal=wish.internal,
-            icc=wish.icc,
-            masquerade=wish.masquerade,
-            masquerade6=wish.masquerade6,
-            gateway_mode=wish.gateway_mode,
-            gateway_mode6=wish.gateway_mode6,
-            mtu=wish.mtu,
-            labels=wish.labels,
-            realm=wish.realm,
-            port_security=wish.port_security,
-            parent=parent,
-            mode=mode,
-            host_interface=host_interface,
-            host_addresses=wish.host_addresses,
-            routes=wish.routes,
-            metric=wish.metric,
-            dns=wish.dns,
-        )
-        if network.bridge or network.host_interface:
-            network = replace(network, mac=choices.bridge_mac(network.owner))
-        if not network.bridge:
-            return {**intent, network.name: network}
-        holder = next((n.name for n in intent.values() if n.bridge == network.bridge), None)
-        if holder:
-            raise Conflict(f"--bridge-name: {network.bridge} is already the bridge of network {quoted(holder)}")
-        return {**intent, network.name: network}
-
-    return Transition(move)
-
-
-def refused(wish: Wish) -> list[str]:
-    """Return a message for each option of a wish that its driver, which must exist, does not support."""
-    driver = drivers.load(wish.driver)
-    given = {
-        "--bridge-name": wish.bridge is not None,
-        "--no-icc": not wish.icc,
-        "--no-masquerade": not wish.masquerade,
-        "--no-masquerade6": not wish.masquerade6,
-        "--gateway-mode": (wish.gateway_mode, wish.gateway_mode6) != ("nat", "nat"),
-        "--port-security": wish.port_security,
-        "--parent": wish.parent is not None,
-        "--mode": wish.mode is not None,
-        "--host-ip": bool(wish.host_addresses),
-        "--route": any(route.gateway for route in wish.routes),
-    }
-    problems = choices.refused(wish.driver, given)
-    if driver.MODES and wish.mode not in (None, *driver.MODES):
-        problems.append(f"--mode: {quoted(wish.mode or '')} is no mode of {wish.driver}: use {', '.join(driver.MODES)}")
-    if wish.mode == "passthru" and wish.host_addresses and "--host-ip" not in driver.REFUSED:
-        problems.append("--host-ip: in the mode passthru, the parent has room for one container only")
-    return problems
-
-
-def _has_bridge(driver: str) -> bool:
-    return "--bridge-name" not in drivers.load(driver).REFUSED
 
 
 def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
@@ -261,7 +134,7 @@ def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observ
     else:
         addresses = choices.addresses(network, {4: wish.ip, 6: wish.ip6}, seen)
         shares = "--mac" in drivers.load(network.driver).REFUSED
-        mac = "" if shares else wish.mac or choices.endpoint_mac(addresses[0])
+        mac = "" if shares else wish.mac or choices.endpoint_mac(network, wish.name, addresses)
         if holder := next((e.name for e in network.endpoints if mac and e.mac == mac), None):
             raise Conflict(f"--mac: {mac} is already in use by container {quoted(holder)}")
         lone = network.mode == "passthru" and network.endpoints
@@ -497,24 +370,6 @@ def find_endpoint(network: Network, container: str | Namespace) -> Endpoint:
 def plugged(endpoint: Endpoint, seen: Observed) -> bool:
     """Whether a container is alive and its veth pair, if it has one, exists."""
     return (not endpoint.veth or endpoint.veth in seen.links) and namespaces.alive(endpoint.namespace)
-
-
-def _satisfies(network: Network, wish: Wish) -> bool:
-    """Whether a network is what a wish asks for; what the wish leaves open matches any value."""
-    modes = ("masquerade", "masquerade6", "gateway_mode", "gateway_mode6")
-    keys = ("driver", "internal", "icc", *modes, "mtu", "port_security", "metric", "dns")
-    same = all(getattr(network, key) == getattr(wish, key) for key in keys)
-    return (
-        same
-        and dict(network.labels) == dict(wish.labels)
-        and {replace(s, last=None) for s in network.subnets if s.family not in wish.open_families} == {*wish.subnets}
-        and {*wish.open_families} <= {*network.families}
-        and {*network.routes} == {*wish.routes}
-        and wish.bridge in (None, network.bridge)
-        and wish.parent in (None, network.parent)
-        and wish.mode in (None, network.mode)
-        and wish.host_addresses == network.host_addresses
-    )
 
 
 def _with_ports(intent: Intent, network: Network, endpoint: Endpoint, mappings: tuple[PortMapping, ...]) -> Intent:

@@ -4,6 +4,7 @@ An option with no counterpart is not here: it is an unknown option.
 """
 
 import argparse
+from collections.abc import Mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ GRANTED = {
     "--attachable": (),
     "--disable-dns": (),
     "--ipv4": (),
-    "--ipam-driver": ("default", "host-local"),
     "--scope": ("local",),
 }
 
@@ -35,6 +35,8 @@ KEYS = {
     "com.docker.network.bridge.enable_icc": "no_icc",
     "com.docker.network.bridge.enable_ip_masquerade": "no_masquerade",
 }
+# Keys that enable something, and the attribute of the flag that they set.
+FLAGS = {"no_default_route": "no_default_route"}
 # Keys that ask for what every network here is, with the values that do.
 GRANTED_KEYS = {
     "com.docker.network.bridge.gateway_mode_ipv4": ("nat",),
@@ -44,7 +46,7 @@ GRANTED_KEYS = {
 ADVICE = {
     "com.docker.network.bridge.host_binding_ipv4": "use an address in --publish IP:PORT:PORT of connect",
     "com.docker.network.container_iface_prefix": "use --ifname of connect",
-    "no_default_route": "use --no-default-route of connect",
+    "com.docker.network.bridge.inhibit_ipv4": "use --no-gateway, which also leaves out the default route",
 }
 _SWITCH = {"true": False, "1": False, "false": True, "0": True}
 
@@ -52,6 +54,7 @@ _SWITCH = {"true": False, "1": False, "false": True, "0": True}
 def create_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of docker and podman for `create`. Only --opt is shown in the help."""
     _other_names(parser, CREATE)
+    parser.add_argument("--ipam-driver", choices=("default", "host-local", "none"), help=argparse.SUPPRESS)
     for option, values in GRANTED.items():
         if values:
             parser.add_argument(option, choices=values, help=argparse.SUPPRESS)
@@ -81,6 +84,8 @@ def _other_names(parser: argparse.ArgumentParser, names: dict[str, str]) -> None
 def apply_keys(args: argparse.Namespace) -> list[str]:
     """Set the options that the keys of --opt stand for; returns what is wrong with them."""
     problems = []
+    if args.ipam_driver == "none":
+        args.no_subnet = True
     for word in args.opt:
         key, equals, value = word.partition("=")
         if not equals:
@@ -90,6 +95,8 @@ def apply_keys(args: argparse.Namespace) -> list[str]:
         elif key in GRANTED_KEYS:
             if value not in GRANTED_KEYS[key]:
                 problems.append(f"--opt: {key} can only be {' or '.join(GRANTED_KEYS[key])}, not {value!r}")
+        elif key in FLAGS:
+            problems += _set(args, FLAGS[key], word, {text: not off for text, off in _SWITCH.items()})
         elif key not in KEYS:
             problems.append(f"--opt: there is no option with the key {key!r}")
         else:
@@ -97,11 +104,11 @@ def apply_keys(args: argparse.Namespace) -> list[str]:
     return problems
 
 
-def _set(args: argparse.Namespace, attribute: str, word: str) -> list[str]:
+def _set(args: argparse.Namespace, attribute: str, word: str, values: Mapping[str, bool] = _SWITCH) -> list[str]:
     key, _, text = word.partition("=")
     value: str | bool | None = text
     if attribute.startswith("no_"):
-        value = _SWITCH.get(text.lower())
+        value = values.get(text.lower())
         if value is None:
             return [f"--opt: {key} is true or false, not {text!r}"]
     given = getattr(args, attribute)

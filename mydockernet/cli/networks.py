@@ -2,7 +2,7 @@
 
 import argparse
 
-from mydockernet import addressing, model, transitions
+from mydockernet import addressing, creation, model, static_routes, transitions
 from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, names_of
 from mydockernet.cli.messages import report_all
@@ -16,8 +16,8 @@ from mydockernet.cli.values import (
     read_pools,
     store_of,
 )
+from mydockernet.creation import Wish
 from mydockernet.errors import Invalid
-from mydockernet.transitions import Wish
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +49,15 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ipv6", action="store_true", help="Dual stack: add an IPv6 subnet, and an IPv4 one, if none is given"
     )
+    parser.add_argument(
+        "--no-gateway",
+        action="store_true",
+        help="Give the bridge no address and containers no default route: the host is not on the network",
+    )
+    parser.add_argument(
+        "--no-subnet", action="store_true", help="Layer 2 only: neither the bridge nor a container gets an address"
+    )
+    parser.add_argument("--no-default-route", action="store_true", help="Give containers no default route")
     parser.add_argument(
         "--internal", action="store_true", help="Isolate the network: no traffic to or from the outside"
     )
@@ -95,7 +104,7 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         "--route",
         metavar="DST,GW[,METRIC]",
         **many,
-        help=f"Static route in every container; instead of a gateway, {' or '.join(model.REFUSALS)} refuses packets",
+        help=f"Static route in every container; instead of GW, {' or '.join(static_routes.REFUSALS)} refuses packets",
     )
     parser.add_argument("--metric", metavar="N", help="Metric of the default route in containers (default: none)")
     parser.add_argument("--dns", metavar="IP", **many, help="Name server of its containers (only on record)")
@@ -107,7 +116,7 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_create(args: argparse.Namespace) -> int:
     """Run `create` and return the exit code."""
-    return change(args, [(lambda _: args.name, transitions.create(_wish(args), args.ignore))])
+    return change(args, [(lambda _: args.name, creation.create(_wish(args), args.ignore))])
 
 
 def _wish(args: argparse.Namespace) -> Wish:
@@ -122,7 +131,7 @@ def _wish(args: argparse.Namespace) -> Wish:
         problems += model.gateway_mode_problems(args.gateway_mode6)
     mtu = read_number("--mtu", args.mtu, problems)
     metric = read_number("--metric", args.metric, problems)
-    problems += [*model.mtu_problems(mtu), *model.metric_problems(metric)]
+    problems += [*model.mtu_problems(mtu), *static_routes.metric_problems(metric)]
     labels = read_labels(args.label, problems)
     host_addresses = []
     for word in args.host_ip:
@@ -144,7 +153,11 @@ def _wish(args: argparse.Namespace) -> Wish:
         except ValueError as error:
             problems.append(f"--route: {error}")
     if subnets:
-        problems += model.route_problems(routes, subnets, not args.no_icc)
+        gateways = [subnet.gateway for subnet in subnets if subnet.gateway]
+        problems += static_routes.route_problems(
+            routes, [subnet.network for subnet in subnets], gateways if args.no_icc else None
+        )
+    problems += _contradictions(args)
     if problems:
         raise Invalid(*problems)
     wish = Wish(
@@ -170,12 +183,33 @@ def _wish(args: argparse.Namespace) -> Wish:
         routes=tuple(routes),
         metric=metric,
         dns=dns,
+        default_route=not args.no_default_route,
+        has_subnet=not args.no_subnet,
+        has_gateway=not args.no_gateway,
     )
     if not model.driver_problems(args.driver):
-        problems += transitions.refused(wish)
+        problems += creation.refused(wish)
     if problems:
         raise Invalid(*problems)
     return wish
+
+
+def _contradictions(args: argparse.Namespace) -> list[str]:
+    """Return which options contradict --no-subnet or --no-gateway."""
+    named = [word for word in args.subnet if addressing.names_gateway(word)]
+    if args.no_subnet:
+        given = [
+            ("--ipv6", args.ipv6),
+            ("--subnet", args.subnet),
+            ("--gateway", args.gateway),
+            ("--ip-range", args.ip_range),
+        ]
+        given += [("--reserve", args.reserve), ("--route", args.route)]
+        return [f"--no-subnet contradicts {option}" for option, words in given if words]
+    if args.no_gateway:
+        found = [f"--no-gateway contradicts --gateway {word}" for word in args.gateway]
+        return found + [f"--no-gateway contradicts --subnet {word}, which names a gateway" for word in named]
+    return []
 
 
 def remove_arguments(parser: argparse.ArgumentParser) -> None:

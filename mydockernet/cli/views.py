@@ -10,7 +10,7 @@ from io import StringIO
 from mydockernet.dialects import iptables
 from mydockernet.dialects.fact import TAG, Link
 from mydockernet.errors import printable
-from mydockernet.model import Endpoint, Network
+from mydockernet.model import Endpoint, Network, gives_default_route
 from mydockernet.reports.survey import OwnedRule, Shown
 
 TYPE_CHECKING = False
@@ -35,7 +35,7 @@ def list_record(shown: Shown) -> dict[str, Any]:
     return {
         "Name": network.name,
         "Subnet": ",".join(str(subnet.network) for subnet in network.subnets),
-        "Gateway": ",".join(str(subnet.gateway) for subnet in network.subnets),
+        "Gateway": ",".join(str(subnet.gateway) for subnet in network.subnets if subnet.gateway),
         "Driver": network.driver,
         "Containers": len(network.endpoints),
         "State": shown.state,
@@ -60,7 +60,7 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "Subnets": [
             {
                 "Subnet": str(subnet.network),
-                "Gateway": str(subnet.gateway),
+                "Gateway": None if subnet.gateway is None else str(subnet.gateway),
                 "IPRanges": [str(span) for span in subnet.ranges],
                 "Reserved": {r.name or str(r.address): str(r.address) for r in subnet.reserved},
             }
@@ -173,7 +173,7 @@ def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict
         "Namespace": endpoint.namespace.path,
         "Pid": endpoint.namespace.pid,
         "State": shown.containers[endpoint.name],
-        "DefaultRoute": endpoint.default_route and not network.internal,
+        "DefaultRoute": gives_default_route(network, endpoint),
         "GwPriority": endpoint.gw_priority,
         "Ports": [mapping.told for mapping in endpoint.ports],
         "Aliases": list(endpoint.aliases),
@@ -208,7 +208,7 @@ def json_array(records: Iterable[dict[str, Any]]) -> str:
 
 def list_table(records: Sequence[dict[str, Any]], width: int | None, trunc: bool = True) -> str:
     """Networks as a table. `width` is that of the terminal, None in a pipe."""
-    rows = [[str(record[field]) for field in LIST_FIELDS] for record in records]
+    rows = [[str(record[field]) or "-" for field in LIST_FIELDS] for record in records]
     return table([field.upper() for field in LIST_FIELDS], rows, width, trunc)
 
 
@@ -243,11 +243,12 @@ def _reach(record: dict[str, Any]) -> list[list[str]]:
     """What can reach the containers of a network, and at which address: one row per container and port."""
     rows = []
     for name, container in record["Containers"].items():
-        addresses = ", ".join(container["Addresses"])
+        addresses = ", ".join(container["Addresses"]) or "-"
         if container["State"] == "detached":
             rows.append([name, addresses, "-", "nothing: the container is detached", ""])
             continue
-        near = f"the host; containers on {record['Name']}" if record["ICC"] else "the host"
+        host = ["the host"] if any(subnet["Gateway"] for subnet in record["Subnets"]) else []
+        near = "; ".join([*host, *([f"containers on {record['Name']}"] if record["ICC"] else [])])
         if record["Parent"]:
             near = f"the LAN of {record['Parent']}" + ("; the host" if record["HostAddresses"] else ", not the host")
         rows.append([name, addresses, "every port", near, addresses])

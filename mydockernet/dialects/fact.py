@@ -22,11 +22,10 @@ SHARED = "@shared"
 GROUP = "28004"
 
 GROUP_INTERNAL = "28005"
-
 # The ports of bridges whose containers may use IPv6. Those of other bridges are in the group of their bridge.
 GROUP_IPV6_PORTS = "28006"
 
-# Interfaces that no rule matches, because their packets do not pass the host.
+# Interfaces that no shared rule matches, because their packets do not pass the host.
 GROUP_APART = "28007"
 
 GROUPS = (GROUP, GROUP_INTERNAL, GROUP_IPV6_PORTS, GROUP_APART)

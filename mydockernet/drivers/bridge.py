@@ -38,7 +38,7 @@ def network_facts(network: Network) -> Iterator[Fact]:
 def _gateways(network: Network, family: int) -> Iterator[Fact]:
     """Yield the host's addresses of a family."""
     for subnet in network.subnets:
-        if subnet.family == family:
+        if subnet.family == family and subnet.gateway:
             yield ip.InterfaceAddress(
                 network.bridge,
                 subnet.gateway_interface,
@@ -49,6 +49,10 @@ def _gateways(network: Network, family: int) -> Iterator[Fact]:
 
 def rule_facts(network: Network) -> Iterator[Fact]:
     """Yield the rules of one network: those that drop forged sources, and those that translate addresses."""
+    if not network.has_gateway:
+        for family in sorted({4, *network.families}):
+            yield from ruleset.layer2(network.owner, network.bridge, family)
+        return
     home = ruleset.behind(network.bridge)
     for subnet in network.subnets:
         yield from ruleset.source_guard(network.owner, subnet.network, home)
@@ -69,7 +73,7 @@ def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
         yield ip.OwnNamespace(netns, netns.rpartition("/")[2])
     if network.checks_senders:
         to = None if network.icc else network.mac
-        gateways = tuple(subnet.gateway for subnet, _ in placed(network, endpoint))
+        gateways = tuple(subnet.gateway for subnet, _ in placed(network, endpoint) if subnet.gateway)
         yield ebtables.PortFilter(veth, name, endpoint.mac, endpoint.addresses, to, gateways)
     group = GROUP_IPV6_PORTS if 6 in network.families else inside.group(network)
     yield ip.Veth(veth, network.owner, name, group, dev, netns)
@@ -121,7 +125,7 @@ def cable_start(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
 
     ebtables checks the address that an ARP reply is about, but not that of a neighbor advertisement.
     """
-    if network.checks_senders:
+    if network.checks_senders and network.has_gateway:
         for address in endpoint.addresses:
             if address.version == 6:
                 yield ip_route.Neighbor(network.bridge, str(address), endpoint.mac, endpoint.name)

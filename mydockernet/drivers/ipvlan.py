@@ -16,6 +16,8 @@ MODES = ("l2", "l3", "l3s")
 LAN_MODES = ("l2",)
 # The options that it does not support, each with the reason.
 REFUSED = {
+    "--no-gateway": "its gateway is a router of the LAN: use --no-default-route",
+    "--no-subnet": "its containers have addresses of the LAN",
     "--bridge-name": parent.NO_BRIDGE,
     "--no-icc": parent.DIRECT,
     "--gateway-mode": parent.DIRECT,

@@ -19,6 +19,8 @@ MODES = ("bridge", "private", "vepa", "passthru")
 LAN_MODES = MODES
 # The options that it does not support, each with the reason.
 REFUSED = {
+    "--no-gateway": "its gateway is a router of the LAN: use --no-default-route",
+    "--no-subnet": "its containers have addresses of the LAN",
     "--bridge-name": parent.NO_BRIDGE,
     "--no-icc": f"{parent.DIRECT}; --mode private keeps its containers apart",
     "--gateway-mode": parent.DIRECT,

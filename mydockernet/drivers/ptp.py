@@ -21,6 +21,8 @@ REFUSED = {
     "--bridge-name": "it has no bridge",
     "--port-security": "it has no bridge whose frames could be filtered; the host accepts a new connection only "
     "from an address of the container",
+    "--no-gateway": "all packets of its containers go through the host",
+    "--no-subnet": "the host routes by address",
     "--route": "the host would have to forward to that gateway",
     "--parent": "it has no parent interface",
     "--mode": "it has no parent interface",

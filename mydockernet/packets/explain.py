@@ -104,13 +104,15 @@ def _party(option: str, word: str, intent: Intent, seen: Observed) -> Party:
                 hint="use the name of a container, host, or an address",
             ) from None
         found = [place for place in everywhere if place[1].namespace.key == key]
+    if found and not any(endpoint.addresses for _, endpoint in found):
+        raise Invalid(f"{option}: {quoted(word)} has no address: network {quoted(found[0][0].name)} has no subnet")
     keys = {endpoint.namespace.key for _, endpoint in found}
     if len(keys) > 1:
         raise Invalid(f"{option}: {quoted(word)} matches several containers", hint="use NETWORK/NAME")
     if not found:
         connects = f"mydockernet connect NETWORK {word} connects it"
         raise NotFound(f"{option}: {quoted(word)} is not on any network", hint=connects)
-    places = tuple(place for place in everywhere if place[1].namespace.key in keys)
+    places = tuple(place for place in everywhere if place[1].namespace.key in keys and place[1].addresses)
     return Party(found[0][1].name, places, address, chosen=chosen)
 
 

@@ -2,7 +2,7 @@
 
 from mydockernet import ruleset
 from mydockernet.dialects import iptables
-from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, Argv, inside
+from mydockernet.dialects.fact import GROUP, GROUP_APART, Argv, inside
 from mydockernet.model import Address, Endpoint, Network, PortMapping, bracketed
 from mydockernet.packets import netfilter, nft
 from mydockernet.packets.hooks import Verdict
@@ -15,7 +15,7 @@ Place = tuple[Network, Endpoint]
 
 PANIC = "The host is in a panic mode that drops all traffic. mydockernet does not undo that."
 PANIC_TABLE = "firewalld_policy_drop"
-GROUPS = f"{GROUP}-{GROUP_INTERNAL}"
+GROUPS = f"{GROUP}-{GROUP_APART}"
 
 
 class Hop(Value):

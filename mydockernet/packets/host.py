@@ -124,8 +124,8 @@ class OnHost(ABC):
         """Return an advice and a command for a packet that mydockernet's own rules drop."""
         there = self.place_of(packet.destination)
         ends = (self.networks.get(packet.inward), self.networks.get(packet.outward))
-        closed = any(network and network.internal for network in ends)
-        return ("", "") if there is None or there[0].internal or closed else hops.publish(there, packet)
+        closed = any(network and not network.leads_out for network in ends)
+        return ("", "") if there is None or not there[0].leads_out or closed else hops.publish(there, packet)
 
     def place_of(self, address: Address) -> Place | None:
         """Return the network and the endpoint of an address, or None."""

@@ -172,6 +172,10 @@ class Walk(OnHost):
             self.stops(what, "Its interface or its default route has changed.", f"mydockernet repair {name}")
         if all(net.internal for net, _ in places):
             self.stops(what, f"Network {network.name} is internal: no traffic leaves it.")
+        if not any(net.has_gateway for net, _ in places):
+            self.stops(what, f"Network {network.name} has no gateway: no traffic leaves it.")
+        if not any(net.default_route for net, _ in places):
+            self.stops(what, f"Network {network.name} was created with --no-default-route.")
         self.stops(what, "It was connected with --no-default-route.")
 
     def from_outside(self, address: Address) -> None:

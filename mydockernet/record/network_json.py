@@ -13,9 +13,9 @@ from mydockernet.model import (
     PortMapping,
     PortRange,
     Reservation,
-    StaticRoute,
     Subnet,
 )
+from mydockernet.static_routes import StaticRoute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def network_to_json(network: Network) -> dict[str, Any]:
         "subnets": [
             {
                 "subnet": str(subnet.network),
-                "gateway": str(subnet.gateway),
+                "gateway": None if subnet.gateway is None else str(subnet.gateway),
                 "ranges": [[str(span.first), str(span.last)] for span in subnet.ranges],
                 "reserved": [{"name": r.name, "address": str(r.address)} for r in subnet.reserved],
                 "last": None if subnet.last is None else str(subnet.last),
@@ -64,6 +64,7 @@ def network_to_json(network: Network) -> dict[str, Any]:
                 ],
                 "metric": network.metric,
                 "dns": [str(address) for address in network.dns],
+                "no_default_route": not network.default_route,
             }
         ),
     }
@@ -130,7 +131,7 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         subnets=tuple(
             Subnet(
                 ip_network(_string(subnet["subnet"])),
-                ip_address(_string(subnet["gateway"])),
+                None if subnet["gateway"] is None else ip_address(_string(subnet["gateway"])),
                 tuple(AddressRange(ip_address(first), ip_address(last)) for first, last in subnet["ranges"]),
                 tuple(Reservation(ip_address(r["address"]), _string(r["name"])) for r in subnet["reserved"]),
                 None if subnet["last"] is None else ip_address(_string(subnet["last"])),
@@ -165,6 +166,7 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         ),
         metric=None if raw.get("metric") is None else _number(raw["metric"]),
         dns=_addresses(raw),
+        default_route=not _switch(raw.get("no_default_route", False)),
     )
 
 

@@ -171,7 +171,7 @@ def _probes(network: Network, family: int, seen: Observed) -> Iterator[Probe]:
     out = Packet(own, anywhere, "tcp", inward=first, vague=ANY_FLOW | {"destination"})
     back = Packet(anywhere, own, "tcp", outward=first, states=frozenset({"ESTABLISHED"}), answer=True)
     uplinks = sorted({route.dev for route in seen.routes if _leads_out(route) and route.family == family})
-    for dev in uplinks if not network.internal else ():
+    for dev in uplinks if network.leads_out else ():
         yield Probe("packets from", network, "PREROUTING", out)
         yield Probe("packets from", network, "FORWARD", replace(out, outward=dev))
         yield Probe("packets from", network, "POSTROUTING", replace(out, outward=dev))
@@ -245,7 +245,9 @@ def _let_in(intent: Intent, seen: Observed) -> Iterator[Finding]:
     """Yield a finding for each rule, also in called chains, that accepts what mydockernet's later rules would drop."""
     vague = ANY_FLOW | {"source", "inward"}
     told: set[str] = set()
-    for network, family in [(net, family) for net in filter(_a_door, intent.values()) for family in net.families]:
+    for network, family in [
+        (net, family) for net in filter(_a_door, intent.values()) if net.has_gateway for family in net.families
+    ]:
         packet = Packet(ANYWHERE[family], _an_address(network, family), "tcp", outward=_a_door(network), vague=vague)
         without = replace(seen, chains={**seen.chains, **WITHOUT_ADMIN})
         early = netfilter.ask(without, "mangle", "FORWARD", packet)

@@ -76,6 +76,19 @@ PLANS = {
         "set web subnet-=10.9.0.0/24",
     ),
     "set no default route": (WEB + "mydockernet connect web c1", "set web/c1 default-route=false label=a=b"),
+    "create without a gateway": (WEB, "create n --no-gateway --subnet 10.4.0.0/24"),
+    "create without a subnet": ("true", "create n --no-subnet"),
+    "connect without a gateway": (
+        WEB + "mydockernet connect web c1; mydockernet create n --no-gateway --subnet 10.4.0.0/24",
+        "connect n c1",
+    ),
+    "connect without a subnet": (WEB + "mydockernet create n --no-subnet", "connect n c1"),
+    "connect without default routes": (WEB + "mydockernet create n --no-default-route", "connect n c1"),
+    "remove without a subnet": (WEB + "mydockernet create n --no-subnet; mydockernet connect n c1", "rm -f n"),
+    "repair without a gateway": (
+        WEB + "mydockernet create n --no-gateway; mydockernet connect n c1; iptables -t mangle -F; ip link del dev n",
+        "repair",
+    ),
     "connect with routes": (WEB + ROUTED + "mydockernet connect web c1", "connect r c1"),
     "disconnect with routes": (
         WEB + ROUTED + "mydockernet connect r c1; mydockernet connect web c1; mydockernet connect r c2",
@@ -293,6 +306,18 @@ INVALID = [
     ("connect web c2 -p 81:81 -p 81:82", 4, "81:82: port 81/tcp is already in use by this same command"),
     ("connect web c2 -p 7777:80", 4, "7777:80: port 7777/tcp is already in use by"),
     ("connect web c2 -p 203.0.113.1:7777:80", 4, "port 7777/tcp is already in use by"),
+    ("connect l2 c2 --ip 10.1.0.9", 2, '--ip: network "l2" has no subnet'),
+    ("connect l2 c2 -p 80:80", 2, '80:80: network "l2" has no subnet: it cannot publish ports'),
+    ("connect closed c2 -p 80:80", 2, '80:80: network "closed" has no gateway: it cannot publish ports'),
+    ("create x --no-subnet --subnet 10.9.0.0/24", 2, "--no-subnet contradicts --subnet"),
+    ("create x --no-subnet --gateway 10.9.0.1", 2, "--no-subnet contradicts --gateway"),
+    ("create x --no-subnet --ip-range 10.9.0.0/25", 2, "--no-subnet contradicts --ip-range"),
+    ("create x --no-subnet --reserve 10.9.0.9", 2, "--no-subnet contradicts --reserve"),
+    ("create x --no-subnet --route 10.9.0.0/16,10.8.0.1", 2, "--no-subnet contradicts --route"),
+    ("create x --no-gateway --subnet 10.9.0.7/24", 2, "--no-gateway contradicts --subnet 10.9.0.7/24, which names a"),
+    ("create x --subnet 10.9.0.0/24 --no-gateway --gateway 10.9.0.1", 2, "--no-gateway contradicts --gateway 10.9.0.1"),
+    ("create x --no-gateway --no-icc", 2, "--no-icc: without a gateway"),
+    ("create x --no-subnet --port-security", 2, "--port-security: without a subnet"),
     ("connect inside c2 -p 80:80", 2, '80:80: network "inside" is internal'),
     ("connect web c3", 4, 'container "c3" already has a default route: default via 10.9.0.1'),
     ("publish web c1 8080:80", 4, 'port 8080/tcp is already in use by container "c1" on network "web"'),
@@ -334,7 +359,8 @@ def test_each_invalid_value_is_named_and_touches_nothing(host):
         "ip -n c3 link set x up; ip -n c3 route add default via 10.9.0.1;"
         "mydockernet create inside --internal; mydockernet create six --subnet fd00:1::/64;"
         "mydockernet create routed --gateway-mode routed;"
-        "mydockernet connect web c1 -p 8080:80"
+        "mydockernet connect web c1 -p 8080:80;"
+        "mydockernet create l2 --no-subnet; mydockernet create closed --no-gateway"
     )
     listen = 'import socket; s = socket.create_server(("203.0.113.1", 7777)); print("ready", flush=True); input()'
     before = host.everything()

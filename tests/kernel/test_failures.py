@@ -45,6 +45,8 @@ VERBS = {
         "--route 10.8.0.0/16,blackhole; mydockernet connect web c1",
         "connect r c1",
     ),
+    "create without a subnet": ("true", "create web --no-subnet"),
+    "connect without a subnet": (CONTAINERS + "mydockernet create n --no-subnet", "connect n c1"),
     "connect to two at once": (CONTAINERS + "mydockernet create b", "connect b,web c1"),
     "disconnect from two at once": (
         CONTAINERS + "mydockernet create b; mydockernet connect b,web c1",

@@ -21,7 +21,8 @@ from mydockernet.addressing import (
     unusable,
 )
 from mydockernet.errors import Conflict, Invalid
-from mydockernet.model import AddressRange, Reservation, StaticRoute
+from mydockernet.model import AddressRange, Reservation
+from mydockernet.static_routes import StaticRoute
 from mydockernet.value import replace
 from tests.unit.values import subnet
 
@@ -39,6 +40,13 @@ def test_host_bits_name_the_gateway():
     assert read("192.168.10.0/24", gateways=["192.168.10.9"])[0].gateway == ip("192.168.10.9")
     assert read("10.0.0.1/24", gateways=["10.0.0.1"])[0].gateway == ip("10.0.0.1")
     assert read("10.0.0.0/31")[0].gateway == ip("10.0.0.0")
+
+
+def test_without_a_gateway_containers_can_have_its_address():
+    one = replace(subnet("10.1.0.0/30"), gateway=None)
+    assert (capacity(one), free_address(one, ())) == (2, ip("10.1.0.1"))
+    assert unusable(one, ip("10.1.0.1")) == ""
+    assert free_address(one, [ip("10.1.0.1"), ip("10.1.0.2")]) is None
 
 
 def test_each_word_goes_to_the_subnet_that_it_is_in():

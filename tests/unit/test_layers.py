@@ -18,6 +18,7 @@ LINES = 500
 ORDER = [
     "errors",
     "value",
+    "static_routes",
     "model",
     "record.locks",
     "record.network_json",
@@ -53,6 +54,7 @@ ORDER = [
     "record.store",
     "context",
     "transitions",
+    "creation",
     "settings",
     "actions",
     "running",

@@ -6,7 +6,9 @@ import pytest
 
 from mydockernet import addressing
 from mydockernet.errors import Invalid
-from mydockernet.model import endpoints, host_problems, route_problems, way_out
+from mydockernet.model import endpoints, host_problems, way_out
+from mydockernet.static_routes import route_problems
+from mydockernet.value import replace
 from tests.unit.values import endpoint, network, subnet
 
 ROUTES = [
@@ -23,7 +25,7 @@ ROUTES = [
 @pytest.mark.parametrize(("word", "problem"), ROUTES)
 def test_a_route_that_the_network_can_not_have_is_refused(word, problem):
     route = addressing.read_route(word)
-    assert route_problems([route], [subnet(), subnet("10.2.0.0/24")]) == [f"--route: {word}: {problem}"]
+    assert route_problems([route], [subnet().network, subnet("10.2.0.0/24").network]) == [f"--route: {word}: {problem}"]
     with pytest.raises(Invalid, match=problem.split(",")[0]):
         network(routes=(route,))
 
@@ -31,7 +33,7 @@ def test_a_route_that_the_network_can_not_have_is_refused(word, problem):
 def test_a_destination_may_be_given_again_only_with_another_metric():
     words = ("10.9.0.0/16,10.1.0.9", "10.9.0.0/16,blackhole,9", "10.9.0.0/16,unreachable,9")
     routes = [addressing.read_route(word) for word in words]
-    assert route_problems(routes, [subnet()]) == [
+    assert route_problems(routes, [subnet().network]) == [
         "--route: 10.9.0.0/16,unreachable,9: a route to 10.9.0.0/16 with the same metric is given as well"
     ]
 
@@ -89,3 +91,15 @@ def test_what_can_not_be_a_name_server_is_refused(address):
     for make in (network, endpoint):
         with pytest.raises(Invalid, match=f"--dns: {address} cannot be the address of a name server"):
             make(dns=(ipaddress.ip_address(address),))
+
+
+def test_without_a_gateway_nothing_leads_out():
+    net = network(subnets=(replace(subnet(), gateway=None),))
+    assert (net.has_gateway, net.leads_out, way_out([(net, endpoint())])) == (False, False, None)
+    assert (network().has_gateway, network().leads_out, network(internal=True).leads_out) == (True, True, False)
+    assert way_out([(network(default_route=False), endpoint())]) is None
+    with pytest.raises(Invalid, match="--no-icc: without a gateway, its containers would reach nothing at all"):
+        replace(net, icc=False)
+    with pytest.raises(Invalid, match="--port-security: without a subnet, its containers have no addresses"):
+        replace(net, subnets=(), port_security=True)
+    replace(net, port_security=True)

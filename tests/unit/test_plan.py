@@ -12,8 +12,8 @@ from mydockernet.dialects import ip, iptables
 from mydockernet.dialects.fact import GROUP, SHARED, Chain, Link, Observed, Rule, tag
 from mydockernet.drivers import bridge
 from mydockernet.errors import Conflict
-from mydockernet.model import StaticRoute
 from mydockernet.plan import Scope, concern_of
+from mydockernet.static_routes import StaticRoute
 from mydockernet.value import replace
 from tests.unit.values import BRIDGE_MAC, Machine, containers, endpoint, intent, mapping, network
 
@@ -109,6 +109,28 @@ def test_what_a_network_was_asked_to_be():
     assert GUARD in made(internal=True)
     assert "ip link set dev web mtu 1400" in made(mtu=1400)
     assert made(realm="abc123")[1] == "ip link set dev web alias mydockernet:web@abc123"
+
+
+def test_a_network_without_a_gateway_has_rules_of_its_own_instead_of_those_that_lead_out():
+    net = no_gateway(network())
+    mark = "-m comment --comment mydockernet:web -j"
+    own = [
+        f"iptables -t mangle -I INPUT -i web {mark} DROP --wait",
+        f"iptables -t mangle -I MYDOCKERNET-FORWARD 2 -i web -m physdev ! --physdev-is-bridged {mark} DROP --wait",
+        f"iptables -t filter -I MYDOCKERNET-FORWARD 2 -i web -m physdev --physdev-is-bridged {mark} ACCEPT --wait",
+    ]
+    made = commands({}, intent(net), Observed())
+    assert [line for line in made if "mydockernet:web" in line and "iptables" in line] == own
+    assert made[0] == f"ip link add dev web group 28007 address {BRIDGE_MAC} type bridge"
+    assert not any("address add" in line or "ip_forward" in line for line in made)
+    assert commands({}, intent(no_subnet(network())), Observed()) == made
+
+
+def test_a_container_on_a_network_of_layer_2_has_no_address():
+    net = no_subnet(network("web", "10.1.0.0/24", endpoint()))
+    made = commands(intent(replace(net, endpoints=())), intent(net), standing(replace(net, endpoints=())))
+    assert not any("address add" in line or "route" in line for line in made)
+    assert made[-1] == "nsenter --net=/run/netns/c1 ip link set dev eth0 up"
 
 
 def test_a_container():
@@ -286,13 +308,33 @@ def intents(draw):
                 icc=draw(st.booleans()),
                 port_security=draw(st.booleans()),
                 driver=draw(st.sampled_from(["bridge", "ptp"])),
+                default_route=draw(st.booleans()),
                 masquerade=draw(st.booleans()),
                 mtu=draw(st.sampled_from([None, 1400])),
                 metric=draw(st.sampled_from([None, 50])),
                 routes=tuple(draw(st.lists(st.sampled_from(routes(number)), unique=True))),
             )
         )
+        networks[-1] = draw(st.sampled_from([lambda net: net, lambda net: net, no_gateway, no_subnet]))(networks[-1])
     return intent(*networks)
+
+
+def no_gateway(net):
+    """The same network without a gateway, and all that needs one."""
+    if net.driver != "bridge":
+        return net
+    places = tuple(replace(e, ports=()) for e in net.endpoints)
+    subnets = tuple(replace(s, gateway=None) for s in net.subnets)
+    return replace(net, icc=True, subnets=subnets, endpoints=places)
+
+
+def no_subnet(net):
+    """The same network without a subnet, and all that needs one."""
+    if net.driver != "bridge":
+        return net
+    places = tuple(replace(e, ports=(), addresses=()) for e in net.endpoints)
+    refusals = tuple(route for route in net.routes if not route.gateway)
+    return replace(net, icc=True, port_security=False, subnets=(), endpoints=places, routes=refusals)
 
 
 @st.composite
@@ -342,7 +384,7 @@ def test_what_was_made_goes_without_a_trace(made):
     assert not any(chain.startswith("MYDOCKERNET") for chain in machine.seen.frames)
     assert not any(machine.seen.chains.values())
     assert not any(chain.name.startswith("MYDOCKERNET") for chain in machine.seen.chains)
-    assert {k for k, v in machine.seen.sysctls.items() if v == "1"} == {"net/ipv4/ip_forward"}
+    assert {k for k, v in machine.seen.sysctls.items() if v == "1"} <= {"net/ipv4/ip_forward"}
     assert all(set(inside.links) == {"lo"} and inside.routes == () for inside in machine.seen.inside.values())
 
 
@@ -403,7 +445,7 @@ def test_guards_stand_wherever_what_they_guard_does(made):
             assert "-j DNAT" in rule.text
             if "-d 127.0.0.1" in rule.text or "-d" not in rule.text.split():
                 assert chains.get(Chain(4, "raw", "PREROUTING"))
-        own = sum(net.driver == "ptp" for net in made.values())
+        own = sum(net.driver == "ptp" or not net.has_gateway for net in made.values())
         assert len(chains.get(Chain(4, "filter", ruleset.FORWARD), ())) in range(10 + own)
         if any(link.kind == "veth" for link in machine.seen.links.values()):
             assert chains[Chain(4, "filter", "FORWARD")]

@@ -19,7 +19,8 @@ def network(name="web", text="10.1.0.0/24", *endpoints, **more):
     """A network; its text has a subnet, or one of each family."""
     has_bridge = more.get("driver", "bridge") == "bridge"
     bridge, mac = (more.pop("bridge", name), BRIDGE_MAC) if has_bridge else ("", None)
-    return Network(name, bridge, tuple(map(subnet, text.split())), endpoints=endpoints, **{"mac": mac, **more})
+    subnets = more.pop("subnets", tuple(map(subnet, text.split())))
+    return Network(name, bridge, subnets, endpoints=endpoints, **{"mac": mac, **more})
 
 
 def endpoint(name="c1", address="10.1.0.2", **more):

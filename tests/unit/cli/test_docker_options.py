@@ -30,17 +30,21 @@ def parsed(*words):
         ("-o com.docker.network.bridge.enable_ip_masquerade=True", ""),
         ("-o com.docker.network.bridge.gateway_mode_ipv4=nat -o isolate=true", ""),
         ("-d bridge", "--driver bridge"),
+        ("-o no_default_route=1", "--no-default-route"),
+        ("-o no_default_route=true --no-default-route", "--no-default-route"),
+        ("-o no_default_route=false", ""),
+        ("--ipam-driver none", "--no-subnet"),
     ],
 )
 def test_an_option_of_docker_or_podman_is_the_same_as_one_of_ours(theirs, ours):
     args = parsed(*theirs.split())
     assert docker_options.apply_keys(args) == []
-    args.opt = []
+    args.opt, args.ipam_driver = [], None
     assert args == parsed(*ours.split())
 
 
 def test_what_every_network_is_may_be_asked_for():
-    args = parsed("--attachable", "--scope", "local", "--ipam-driver", "default", "--disable-dns", "--ipv4")
+    args = parsed("--attachable", "--scope", "local", "--ipam-driver", "host-local", "--disable-dns", "--ipv4")
     assert docker_options.apply_keys(args) == []
 
 
@@ -53,6 +57,16 @@ def test_what_every_network_is_may_be_asked_for():
         (
             "-o com.docker.network.bridge.enable_icc=maybe",
             "--opt: com.docker.network.bridge.enable_icc is true or false, not 'maybe'",
+        ),
+        (
+            "-o no_default_route=false --no-default-route",
+            "--opt: no_default_route=false contradicts --no-default-route",
+        ),
+        ("-o no_default_route=x", "--opt: no_default_route is true or false, not 'x'"),
+        (
+            "-o com.docker.network.bridge.inhibit_ipv4=true",
+            "--opt: com.docker.network.bridge.inhibit_ipv4 is not supported: use --no-gateway, which also leaves out "
+            "the default route",
         ),
         ("-o mtu=1400 --mtu 1300", "--opt: mtu=1400 contradicts --mtu 1300"),
         (

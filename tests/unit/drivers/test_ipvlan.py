@@ -3,10 +3,11 @@
 import pytest
 
 from mydockernet import choices
+from mydockernet.creation import Wish, create, refused
 from mydockernet.dialects.fact import Link
 from mydockernet.errors import Invalid
 from mydockernet.model import Namespace
-from mydockernet.transitions import Connection, Wish, connect, create, publish, refused
+from mydockernet.transitions import Connection, connect, publish
 from mydockernet.value import replace
 from tests.unit.test_plan import commands, standing
 from tests.unit.values import containers, endpoint, intent, network, subnet
@@ -79,7 +80,7 @@ def test_what_it_can_not_do_is_refused():
     ]
     net = intent(lan(guest()))
     with pytest.raises(Invalid, match="--mac: the driver ipvlan does not support it: its containers share the MAC"):
-        connect("lan", Connection("c2", Namespace("/run/netns/c2", "4:2"), mac="02:00:00:00:00:01")).move(net, HOST)
+        connect(["lan"], Connection("c2", Namespace("/run/netns/c2", "4:2"), mac="02:00:00:00:00:01")).move(net, HOST)
     with pytest.raises(Invalid, match="--publish: the driver ipvlan does not support it"):
         publish("lan", "c1", ()).move(net, HOST)
 

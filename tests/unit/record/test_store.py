@@ -21,11 +21,11 @@ from mydockernet.model import (
     PortMapping,
     PortRange,
     Reservation,
-    StaticRoute,
     Subnet,
 )
 from mydockernet.record.network_json import network_from_json, network_to_json
 from mydockernet.record.store import DEFAULT_FOLDER, JsonStore
+from mydockernet.static_routes import StaticRoute
 from mydockernet.value import replace
 
 ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1")) * 50
@@ -55,7 +55,9 @@ def subnets(draw):
     network = ip_network((gateway, draw(st.integers(0, gateway.max_prefixlen))), strict=False)
     spans = st.lists(ADDRESSES.map(lambda a: AddressRange(a, a)), max_size=2).map(tuple)
     reserved = st.lists(st.builds(Reservation, ADDRESSES, TEXTS), max_size=2).map(tuple)
-    return Subnet(network, gateway, draw(spans), draw(reserved), draw(st.none() | ADDRESSES))
+    return Subnet(
+        network, draw(st.sampled_from([gateway, None])), draw(spans), draw(reserved), draw(st.none() | ADDRESSES)
+    )
 
 
 ENDPOINTS = st.builds(
@@ -85,7 +87,7 @@ NETWORKS = st.builds(
     bridge=INTERFACES,
     subnets=st.lists(subnets(), max_size=2).map(tuple),
     internal=st.booleans(),
-    icc=st.booleans(),
+    default_route=st.booleans(),
     masquerade=st.booleans(),
     mtu=st.none() | st.integers(68, 65535),
     labels=LABELS,
