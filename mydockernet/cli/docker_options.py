@@ -32,15 +32,18 @@ KEYS = {
     "macvlan_mode": "mode",
     "ipvlan_mode": "mode",
     "mode": "mode",
+    "metric": "metric",
     "com.docker.network.bridge.enable_icc": "no_icc",
+    "icc": "no_icc",
     "com.docker.network.bridge.enable_ip_masquerade": "no_masquerade",
+    "ip-masq": "no_masquerade",
 }
 # Keys that enable something, and the attribute of the flag that they set.
 FLAGS = {"no_default_route": "no_default_route"}
-# Keys that ask for what every network here is, with the values that do.
+# Keys that ask for what every network here is: the values that do, and why there is no other.
 GRANTED_KEYS = {
-    "com.docker.network.bridge.gateway_mode_ipv4": ("nat",),
-    "isolate": ("true", "1", "strict"),
+    "com.docker.network.bridge.gateway_mode_ipv4": (("nat",), "--no-masquerade and --no-gateway change it"),
+    "isolate": (("true", "1", "strict"), "networks are always isolated from each other, as with strict"),
 }
 # Keys for which there is another way.
 ADVICE = {
@@ -93,15 +96,26 @@ def apply_keys(args: argparse.Namespace) -> list[str]:
         elif key in ADVICE:
             problems.append(f"--opt: {key} is not supported: {ADVICE[key]}")
         elif key in GRANTED_KEYS:
-            if value not in GRANTED_KEYS[key]:
-                problems.append(f"--opt: {key} can only be {' or '.join(GRANTED_KEYS[key])}, not {value!r}")
+            values, why = GRANTED_KEYS[key]
+            if value.lower() not in values:
+                problems.append(f"--opt: {key} can only be {' or '.join(values)}, not {value!r}: {why}")
         elif key in FLAGS:
             problems += _set(args, FLAGS[key], word, {text: not off for text, off in _SWITCH.items()})
         elif key not in KEYS:
-            problems.append(f"--opt: there is no option with the key {key!r}")
+            problems.append(f"--opt: there is no option with the key {key!r}{_near(key)}")
         else:
             problems += _set(args, KEYS[key], word)
     return problems
+
+
+def _near(key: str) -> str:
+    """Return the known keys that resemble one, as the end of a message; all of them if none does."""
+    import difflib  # Only for an error.
+
+    ends = {name: name.rpartition(".")[2] for name in (*KEYS, *FLAGS, *GRANTED_KEYS, *ADVICE)}
+    like = difflib.get_close_matches(key.rpartition(".")[2], {*ends.values()}, cutoff=0.75)
+    near = [name for end in like for name in ends if ends[name] == end]
+    return f"; near: {', '.join(near)}" if near else f"; use {', '.join((*KEYS, *FLAGS))}"
 
 
 def _set(args: argparse.Namespace, attribute: str, word: str, values: Mapping[str, bool] = _SWITCH) -> list[str]:

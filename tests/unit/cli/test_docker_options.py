@@ -30,6 +30,8 @@ def parsed(*words):
         ("-o com.docker.network.bridge.enable_ip_masquerade=True", ""),
         ("-o com.docker.network.bridge.gateway_mode_ipv4=nat -o isolate=true", ""),
         ("-d bridge", "--driver bridge"),
+        ("-o metric=50", "--metric 50"),
+        ("-o icc=false -o ip-masq=false -o isolate=strict", "--no-icc --no-masquerade"),
         ("-o no_default_route=1", "--no-default-route"),
         ("-o no_default_route=true --no-default-route", "--no-default-route"),
         ("-o no_default_route=false", ""),
@@ -52,8 +54,26 @@ def test_what_every_network_is_may_be_asked_for():
     ("words", "problem"),
     [
         ("-o mtu", "--opt: 'mtu' is not KEY=VALUE"),
-        ("-o com.example=1", "--opt: there is no option with the key 'com.example'"),
-        ("-o isolate=false", "--opt: isolate can only be true or 1 or strict, not 'false'"),
+        (
+            "-o isolate=false",
+            "--opt: isolate can only be true or 1 or strict, not 'false': networks are always isolated from each "
+            "other, as with strict",
+        ),
+        (
+            "-o com.docker.network.bridge.gateway_mode_ipv4=routed",
+            "--opt: com.docker.network.bridge.gateway_mode_ipv4 can only be nat, not 'routed': --no-masquerade and "
+            "--no-gateway change it",
+        ),
+        (
+            "-o enable_icc=1",
+            "--opt: there is no option with the key 'enable_icc'; near: com.docker.network.bridge.enable_icc",
+        ),
+        (
+            "-o com.docker.network.bridge.mtu=1400",
+            "--opt: there is no option with the key 'com.docker.network.bridge.mtu'; near: "
+            "com.docker.network.driver.mtu, mtu",
+        ),
+        ("-o metrics=1", "--opt: there is no option with the key 'metrics'; near: metric"),
         (
             "-o com.docker.network.bridge.enable_icc=maybe",
             "--opt: com.docker.network.bridge.enable_icc is true or false, not 'maybe'",
@@ -81,6 +101,14 @@ def test_what_every_network_is_may_be_asked_for():
 )
 def test_what_can_not_be_done_is_one_clear_line(words, problem):
     assert docker_options.apply_keys(parsed(*words.split())) == [problem]
+
+
+def test_an_unknown_key_that_is_near_none_lists_all():
+    (problem,) = docker_options.apply_keys(parsed("-o", "com.example=1"))
+    assert problem.startswith(
+        "--opt: there is no option with the key 'com.example'; use com.docker.network.bridge.name,"
+    )
+    assert problem.endswith(", no_default_route")
 
 
 def test_each_key_sets_an_option_that_there_is():
