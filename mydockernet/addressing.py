@@ -52,6 +52,13 @@ def local_pool(host: str) -> Pool:
     return Pool(ipaddress.IPv6Network((block, 48)), PREFIX_LENGTHS[6])
 
 
+class Size(Value):
+    """A subnet to choose from the pools: its family, and its prefix length; None leaves it to the pool."""
+
+    family: int
+    prefixlen: int | None = None
+
+
 class Taken(Value):
     """A block that a new subnet must not overlap, and its owner for messages, as in `network "web"`."""
 
@@ -127,6 +134,25 @@ def read_subnets(
     return tuple(found)
 
 
+def read_size(word: str) -> Size | None:
+    """Parse a subnet without an address, as docker's 0.0.0.0/24 and ::/64, which only has a size. None for others."""
+    try:
+        network = ipaddress.ip_network(word)
+    except ValueError:
+        return None
+    return Size(network.version, network.prefixlen) if network.network_address.is_unspecified and "/" in word else None
+
+
+def size_problems(size: Size, word: str, pools: Collection[Pool]) -> list[str]:
+    """Return the problems of the size of a subnet: it must fit into a pool, and have room for two addresses."""
+    blocks = [pool.block for pool in pools if pool.block.version == size.family]
+    widest = min((block.prefixlen for block in blocks), default=0)
+    longest = 30 if size.family == 4 else 126
+    if not blocks or size.prefixlen is None or widest <= size.prefixlen <= longest:
+        return []
+    return [f"--subnet: {word}: choose a size from /{widest} to /{longest}, which the pools have"]
+
+
 def names_gateway(word: str) -> bool:
     """Whether the host bits of a subnet name its gateway."""
     try:
@@ -190,29 +216,32 @@ def read_pools(text: str) -> tuple[Pool, ...]:
     return tuple(pools)
 
 
-def free_subnet(pools: Iterable[Pool], taken: Iterable[Taken], family: int = 4) -> Subnet:
-    """Return the first subnet of the pools of a family that overlaps no taken block; its gateway is its first address.
+def free_subnet(pools: Iterable[Pool], taken: Iterable[Taken], size: Size = Size(4)) -> Subnet:  # noqa: B008 (a value)
+    """Return the first subnet of a size in the pools that overlaps no taken block; its gateway is its first address.
 
     The cost is that of sorting `taken`, whatever the size of the pools. Raises Conflict if none is free.
     """
     spans = sorted(
-        (int(t.block.network_address), int(t.block.broadcast_address)) for t in taken if t.block.version == family
+        (int(t.block.network_address), int(t.block.broadcast_address)) for t in taken if t.block.version == size.family
     )
-    pools = tuple(pool for pool in pools if pool.block.version == family)
+    pools = tuple(pool for pool in pools if pool.block.version == size.family)
     for pool in pools:
-        size = 1 << (pool.block.max_prefixlen - pool.prefixlen)
+        prefixlen = size.prefixlen or pool.prefixlen
+        if prefixlen < pool.block.prefixlen:
+            continue
+        count = 1 << (pool.block.max_prefixlen - prefixlen)
         start = int(pool.block.network_address)
         end = int(pool.block.broadcast_address)
         for first, last in spans:
             if last < start:
                 continue
-            if first >= start + size:
+            if first >= start + count:
                 break
-            start = (last // size + 1) * size
-        if start + size - 1 <= end:
+            start = (last // count + 1) * count
+        if start + count - 1 <= end:
             lowest = type(pool.block.network_address)(start)
-            return Subnet(ipaddress.ip_network(f"{lowest}/{pool.prefixlen}"), lowest + 1)
-    blocks = ", ".join(str(pool.block) for pool in pools) or f"the pools: they have none of IPv{family}"
+            return Subnet(ipaddress.ip_network(f"{lowest}/{prefixlen}"), lowest + 1)
+    blocks = ", ".join(str(pool.block) for pool in pools) or f"the pools: they have none of IPv{size.family}"
     raise Conflict(f"no free subnet is left in {blocks}", hint="choose one with --subnet, or set MYDOCKERNET_POOLS")
 
 

@@ -5,10 +5,10 @@ Nothing is chosen that something else has already; what was asked for is refused
 
 import itertools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from mydockernet import addressing, drivers, ports
-from mydockernet.addressing import Pool
+from mydockernet.addressing import Pool, Size
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, quoted
 from mydockernet.model import (
@@ -95,17 +95,18 @@ def fit(
 
 def subnets(
     asked: tuple[Subnet, ...],
-    families: Collection[int],
+    sizes: Iterable[Size],
     pools: tuple[Pool, ...],
     intent: Intent,
     seen: Observed,
     parent: str = "",
 ) -> tuple[Subnet, ...]:
-    """Return the subnets of a new network: those `asked` for, and a free one of the pools for each of `families`.
+    """Return the subnets of a new network: those `asked` for, and free ones of these sizes from the pools.
 
     The routes of a `parent` may overlap: the subnet is that of its LAN. Raises Conflict.
     """
-    if not seen.ipv6 and (6 in families or any(subnet.family == 6 for subnet in asked)):
+    sizes = tuple(sizes)
+    if not seen.ipv6 and (any(size.family == 6 for size in sizes) or any(subnet.family == 6 for subnet in asked)):
         raise Conflict("IPv6 is disabled in the kernel of this host: there is no /proc/sys/net/ipv6")
     taken = [
         *(addressing.Taken(s.network, f"network {quoted(n.name)}") for n in intent.values() for s in n.subnets),
@@ -119,8 +120,11 @@ def subnets(
     problems = [f"--subnet: {network} overlaps {clash.block} of {clash.owner}" for network, clash in clashes if clash]
     if problems:
         raise Conflict(*problems, hint="omit --subnet to choose a free one")
-    chosen = [addressing.free_subnet(pools, taken, family) for family in families]
-    return tuple(sorted((*asked, *chosen), key=lambda subnet: subnet.family))
+    chosen = list(asked)
+    for size in sizes:
+        own = [addressing.Taken(subnet.network, "this network") for subnet in chosen]
+        chosen.append(addressing.free_subnet(pools, [*taken, *own], size))
+    return tuple(sorted(chosen, key=lambda subnet: subnet.family))
 
 
 def addresses(

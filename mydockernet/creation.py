@@ -1,7 +1,7 @@
 """The verb create, None → N: what a new network can be asked to be, and the transition that chooses the rest."""
 
 from mydockernet import choices, drivers
-from mydockernet.addressing import DEFAULT_POOLS, Pool
+from mydockernet.addressing import DEFAULT_POOLS, Pool, Size
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, quoted
 from mydockernet.model import Address, Intent, Network, Subnet
@@ -14,7 +14,8 @@ class Wish(Value):
     """The arguments of `create`; what is empty or None is left open.
 
     With `ipv6`, the network has a subnet of each family, whether it is given or not. Without `has_subnet` it is a
-    network of layer 2 only; without `has_gateway` the host has no address on it.
+    network of layer 2 only; without `has_gateway` the host has no address on it. `sizes` are subnets to choose, beside
+    those that are given.
     """
 
     name: str
@@ -42,15 +43,21 @@ class Wish(Value):
     default_route: bool = True
     has_subnet: bool = True
     has_gateway: bool = True
+    sizes: tuple[Size, ...] = ()
 
     @property
     def open_families(self) -> tuple[int, ...]:
         """The address families that need a subnet, but for which none is given."""
         if not self.has_subnet:
             return ()
-        given = {subnet.family for subnet in self.subnets}
+        given = {subnet.family for subnet in self.subnets} | {size.family for size in self.sizes}
         needed = (4, 6) if self.ipv6 else () if given else (4,)
         return tuple(family for family in needed if family not in given)
+
+    @property
+    def open_sizes(self) -> tuple[Size, ...]:
+        """The sizes of the subnets to choose."""
+        return (*self.sizes, *map(Size, self.open_families))
 
 
 def create(wish: Wish, ignore: bool = False) -> Transition:
@@ -71,16 +78,15 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
         parent, mode = "", ""
         if modes := drivers.load(wish.driver).MODES:
             parent, mode = choices.parent(wish.parent, seen), wish.mode or modes[0]
-            choices.fit(
-                wish.driver, parent, mode, wish.subnets, wish.open_families, wish.host_addresses, wish.mtu, seen
-            )
+            families = tuple(size.family for size in wish.open_sizes)
+            choices.fit(wish.driver, parent, mode, wish.subnets, families, wish.host_addresses, wish.mtu, seen)
         host_interface = choices.bridge_name(wish.name, intent, seen, "host-") if wish.host_addresses else ""
         on_lan = mode in drivers.load(wish.driver).LAN_MODES
         network = Network(
             name=wish.name,
             bridge=wish.bridge or (choices.bridge_name(wish.name, intent, seen) if _has_bridge(wish.driver) else ""),
             subnets=_as_wished(
-                choices.subnets(wish.subnets, wish.open_families, wish.pools, intent, seen, parent if on_lan else ""),
+                choices.subnets(wish.subnets, wish.open_sizes, wish.pools, intent, seen, parent if on_lan else ""),
                 wish,
             ),
             driver=wish.driver,
@@ -154,10 +160,13 @@ def _satisfies(network: Network, wish: Wish) -> bool:
     keys = f"driver internal icc {modes} mtu port_security metric dns default_route"
     same = all(getattr(network, key) == getattr(wish, key) for key in keys.split())
     given = {*_as_wished(wish.subnets, wish)}
+    found = {replace(subnet, last=None) for subnet in network.subnets if subnet.family not in wish.open_families}
+    chosen = sorted((subnet.family, subnet.network.prefixlen) for subnet in found - given)
     return (
         same
         and dict(network.labels) == dict(wish.labels)
-        and {replace(s, last=None) for s in network.subnets if s.family not in wish.open_families} == given
+        and given <= found
+        and chosen == sorted((size.family, size.prefixlen) for size in wish.sizes)
         and network.has_gateway == (wish.has_subnet and wish.has_gateway)
         and {*wish.open_families} <= {*network.families}
         and {*network.routes} == {*wish.routes}

@@ -6,7 +6,7 @@ KEY=VALUE sets a value. A key that can have several values gets one more, and KE
 from collections.abc import Callable, Sequence
 
 from mydockernet import addressing, choices, drivers, model
-from mydockernet.addressing import Pool
+from mydockernet.addressing import Pool, Size
 from mydockernet.creation import Wish, refused
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, NotFound, quoted
@@ -263,7 +263,7 @@ def _wider(network: Network, asked: tuple[Subnet, ...], families: tuple[int, ...
     lan = network.parent if network.mode in drivers.load(network.driver).LAN_MODES else ""
     if lan and families:
         raise Invalid(f"ipv6=true: the network has the subnets of the LAN that {lan} is on: use subnet=CIDR")
-    added = choices.subnets(asked, families, at.pools, others, at.seen, lan)
+    added = choices.subnets(asked, map(Size, families), at.pools, others, at.seen, lan)
     if not network.has_gateway:
         added = tuple(replace(subnet, gateway=None) for subnet in added)
     order = sorted((*network.subnets, *added), key=lambda subnet: subnet.family)

@@ -34,7 +34,8 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         "--subnet",
         metavar="CIDR",
         **many,
-        help="Subnet; host bits, if set, give the gateway (default: a free /24 from the pools)",
+        help="Subnet; host bits, if set, give the gateway; 0.0.0.0/N or ::/N only gives the size (default: a free /24 "
+        "from the pools)",
     )
     parser.add_argument(
         "--gateway", metavar="IP", **many, help="Address of the host on the network (default: the first of the subnet)"
@@ -140,24 +141,28 @@ def _wish(args: argparse.Namespace) -> Wish:
         except ValueError as error:
             problems.append(f"--host-ip: {error}")
     dns = read_dns(args.dns, problems)
+    sizes = {word: size for word in args.subnet if (size := addressing.read_size(word))}
     subnets: tuple[model.Subnet, ...] = ()
     try:
-        subnets = addressing.read_subnets(args.subnet, args.gateway, args.ip_range, args.reserve)
+        given = [word for word in args.subnet if word not in sizes]
+        subnets = addressing.read_subnets(given, args.gateway, args.ip_range, args.reserve)
     except Invalid as error:
         problems += error.messages
-    pools = read_pools(problems, args.ipv6)
+    pools = read_pools(problems, args.ipv6 or any(size.family == 6 for size in sizes.values()))
     routes = []
     for word in args.route:
         try:
             routes.append(addressing.read_route(word))
         except ValueError as error:
             problems.append(f"--route: {error}")
-    if subnets:
+    if subnets and not sizes:
         gateways = [subnet.gateway for subnet in subnets if subnet.gateway]
         problems += static_routes.route_problems(
             routes, [subnet.network for subnet in subnets], gateways if args.no_icc else None
         )
     problems += _contradictions(args)
+    for word, size in sizes.items():
+        problems += addressing.size_problems(size, word, pools)
     if problems:
         raise Invalid(*problems)
     wish = Wish(
@@ -186,6 +191,7 @@ def _wish(args: argparse.Namespace) -> Wish:
         default_route=not args.no_default_route,
         has_subnet=not args.no_subnet,
         has_gateway=not args.no_gateway,
+        sizes=tuple(sizes[word] for word in args.subnet if word in sizes),
     )
     if not model.driver_problems(args.driver):
         problems += creation.refused(wish)

@@ -76,6 +76,7 @@ PLANS = {
         "set web subnet-=10.9.0.0/24",
     ),
     "set no default route": (WEB + "mydockernet connect web c1", "set web/c1 default-route=false label=a=b"),
+    "create of a size": (WEB, "create n --subnet 0.0.0.0/26 --subnet ::/80 --subnet 10.9.0.0/24"),
     "create without a gateway": (WEB, "create n --no-gateway --subnet 10.4.0.0/24"),
     "create without a subnet": ("true", "create n --no-subnet"),
     "connect without a gateway": (
@@ -309,6 +310,8 @@ INVALID = [
     ("connect l2 c2 --ip 10.1.0.9", 2, '--ip: network "l2" has no subnet'),
     ("connect l2 c2 -p 80:80", 2, '80:80: network "l2" has no subnet: it cannot publish ports'),
     ("connect closed c2 -p 80:80", 2, '80:80: network "closed" has no gateway: it cannot publish ports'),
+    ("create x --subnet 0.0.0.0/8", 2, "--subnet: 0.0.0.0/8: choose a size from /12 to /30, which the pools have"),
+    ("create x --subnet 0.0.0.0/24 --gateway 10.9.0.1", 2, "--gateway: 10.9.0.1 needs a --subnet that contains it"),
     ("create x --no-subnet --subnet 10.9.0.0/24", 2, "--no-subnet contradicts --subnet"),
     ("create x --no-subnet --gateway 10.9.0.1", 2, "--no-subnet contradicts --gateway"),
     ("create x --no-subnet --ip-range 10.9.0.0/25", 2, "--no-subnet contradicts --ip-range"),
@@ -495,6 +498,23 @@ def test_several_networks_are_connected_at_once_or_none_is(host):
     assert host.mydockernet("disconnect i,b,web x").stdout == ""
     host.mydockernet("disconnect --force i,b c2")
     assert host.snapshot() == before[0]
+
+
+def test_a_subnet_of_a_size_is_chosen_from_the_pools(host):
+    host.mydockernet("create a --subnet 0.0.0.0/28")
+    host.mydockernet("create b --subnet 0.0.0.0/28")
+    host.mydockernet("create c --subnet 0.0.0.0/16 --subnet ::/96")
+    host.mydockernet("create d --subnet 0.0.0.0/28 --subnet 0.0.0.0/28")
+    shown = host.mydockernet(["list", "--format", "{{.Name}} {{.Subnet}}"]).stdout.splitlines()
+    assert shown[:2] == ["a 10.208.0.0/28", "b 10.208.0.16/28"]
+    assert shown[2].startswith("c 10.209.0.0/16,fd")
+    assert shown[2].endswith("::/96")
+    assert shown[3] == "d 10.208.0.32/28,10.208.0.48/28"
+    assert host.mydockernet("create a --ignore --subnet 0.0.0.0/28").returncode == 0
+    assert host.mydockernet("create a --ignore").returncode == 0
+    assert host.mydockernet("create d --ignore --subnet 0.0.0.0/28 --subnet 10.208.0.32/28").returncode == 0
+    host.fails("create a --ignore --subnet 0.0.0.0/27", 4, "with other settings")
+    host.fails("create d --ignore --subnet 0.0.0.0/28", 4, "with other settings")
 
 
 def test_names_and_name_servers_are_kept_on_record_and_shown(host):

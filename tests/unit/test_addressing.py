@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mydockernet.addressing import (
     DEFAULT_POOLS,
+    Size,
     Taken,
     capacity,
     free_address,
@@ -17,7 +18,9 @@ from mydockernet.addressing import (
     overlap,
     read_pools,
     read_route,
+    read_size,
     read_subnets,
+    size_problems,
     unusable,
 )
 from mydockernet.errors import Conflict, Invalid
@@ -124,11 +127,11 @@ def test_pools_are_read():
 
 def test_a_pool_of_ipv6_gives_subnets_of_64_bits():
     pools = (*DEFAULT_POOLS, *read_pools("fd12:3456:789a::/48"))
-    assert str(free_subnet(pools, [], 6).network) == "fd12:3456:789a::/64"
-    assert str(free_subnet(pools, taken("fd12:3456:789a::/64"), 6).network) == "fd12:3456:789a:1::/64"
+    assert str(free_subnet(pools, [], Size(6)).network) == "fd12:3456:789a::/64"
+    assert str(free_subnet(pools, taken("fd12:3456:789a::/64"), Size(6)).network) == "fd12:3456:789a:1::/64"
     assert str(free_subnet(pools, taken("fd12:3456:789a::/64")).network) == "10.208.0.0/24"
     with pytest.raises(Conflict, match="no free subnet is left in the pools: they have none of IPv6"):
-        free_subnet(DEFAULT_POOLS, [], 6)
+        free_subnet(DEFAULT_POOLS, [], Size(6))
 
 
 def test_each_host_has_its_own_local_pool():
@@ -250,3 +253,30 @@ def test_a_route_has_a_gateway_or_refuses():
 def test_what_is_no_route_is_refused(word, problem):
     with pytest.raises(ValueError, match=re.escape(problem)):
         read_route(word)
+
+
+def test_an_unspecified_address_gives_the_size_of_a_subnet():
+    assert read_size("0.0.0.0/26") == Size(4, 26)
+    assert read_size("::/96") == Size(6, 96)
+    assert [read_size(word) for word in ("0.0.0.1/24", "10.1.0.0/24", "0.0.0.0", "x")] == [None] * 4
+
+
+def test_a_subnet_of_a_size_is_the_next_free_one():
+    def free(prefixlen, *blocks):
+        return str(free_subnet(DEFAULT_POOLS, taken(*blocks), Size(4, prefixlen)).network)
+
+    assert free(24) == "10.208.0.0/24"
+    assert free(16, "10.208.0.0/24") == "10.209.0.0/16"
+    assert free(28, "10.208.0.0/28", "10.208.0.32/28") == "10.208.0.16/28"
+    assert free(12) == "10.208.0.0/12"
+    pools = read_pools("10.1.0.0/24,10.2.0.0/16")
+    assert str(free_subnet(pools, [], Size(4, 20)).network) == "10.2.0.0/20"
+    with pytest.raises(Conflict, match="no free subnet is left"):
+        free(13, "10.208.0.0/24", "10.216.0.0/24")
+
+
+@pytest.mark.parametrize(("word", "problem"), [("0.0.0.0/8", "/12 to /30"), ("0.0.0.0/31", "/12 to /30")])
+def test_a_size_must_fit_into_a_pool(word, problem):
+    assert size_problems(read_size("0.0.0.0/12"), "0.0.0.0/12", DEFAULT_POOLS) == []
+    (found,) = size_problems(read_size(word), word, DEFAULT_POOLS)
+    assert found == f"--subnet: {word}: choose a size from {problem}, which the pools have"
