@@ -13,6 +13,8 @@ from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, quoted
 from mydockernet.model import (
     INTERFACE,
+    MTU_MAX,
+    MTU_MIN,
     SYSCTL_NAMES,
     Address,
     Endpoint,
@@ -23,6 +25,9 @@ from mydockernet.model import (
     endpoints,
 )
 from mydockernet.ports import PortWish
+
+# What the kernel gives a bridge and a veth pair.
+USUAL_MTU = 1500
 
 
 def bridge_name(name: str, intent: Intent, seen: Observed, prefix: str = "br-") -> str:
@@ -125,6 +130,17 @@ def subnets(
         own = [addressing.Taken(subnet.network, "this network") for subnet in chosen]
         chosen.append(addressing.free_subnet(pools, [*taken, *own], size))
     return tuple(sorted(chosen, key=lambda subnet: subnet.family))
+
+
+def mtu(seen: Observed) -> int | None:
+    """Return the MTU of the interface that the host's default route leads through; None if it is the usual 1500.
+
+    Of several default routes, the one that the kernel prefers counts, IPv4 first.
+    """
+    defaults = (route for route in seen.routes if route.default and route.table == "main" and route.dev in seen.links)
+    best = min(defaults, key=lambda route: (route.destination.version, route.metric), default=None)
+    found = seen.links[best.dev].mtu if best else 0
+    return found if found != USUAL_MTU and MTU_MIN <= found <= MTU_MAX else None
 
 
 def addresses(

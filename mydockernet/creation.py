@@ -96,7 +96,8 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             masquerade6=wish.masquerade6,
             gateway_mode=wish.gateway_mode,
             gateway_mode6=wish.gateway_mode6,
-            mtu=wish.mtu,
+            # An interface on a parent has the MTU of the parent.
+            mtu=choices.mtu(seen) if wish.mtu is None and not parent else wish.mtu,
             labels=wish.labels,
             realm=wish.realm,
             port_security=wish.port_security,
@@ -157,7 +158,7 @@ def _as_wished(subnets: tuple[Subnet, ...], wish: Wish) -> tuple[Subnet, ...]:
 def _satisfies(network: Network, wish: Wish) -> bool:
     """Whether a network is what a wish asks for; what the wish leaves open matches any value."""
     modes = "masquerade masquerade6 gateway_mode gateway_mode6"
-    keys = f"driver internal icc {modes} mtu port_security metric dns default_route"
+    keys = f"driver internal icc {modes} port_security metric dns default_route"
     same = all(getattr(network, key) == getattr(wish, key) for key in keys.split())
     given = {*_as_wished(wish.subnets, wish)}
     found = {replace(subnet, last=None) for subnet in network.subnets if subnet.family not in wish.open_families}
@@ -171,6 +172,7 @@ def _satisfies(network: Network, wish: Wish) -> bool:
         and {*wish.open_families} <= {*network.families}
         and {*network.routes} == {*wish.routes}
         and wish.bridge in (None, network.bridge)
+        and wish.mtu in (None, network.mtu)
         and wish.parent in (None, network.parent)
         and wish.mode in (None, network.mode)
         and wish.host_addresses == network.host_addresses

@@ -81,7 +81,12 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         help="How others reach containers: nat (default), or routed: without NAT, at published ports and by ICMP",
     )
     parser.add_argument("--gateway-mode6", metavar="MODE", help="The same for IPv6 only (default: as --gateway-mode)")
-    parser.add_argument("--mtu", metavar="N", help=f"MTU in bytes, {model.MTU_MIN} to {model.MTU_MAX} (default: 1500)")
+    parser.add_argument(
+        "--mtu",
+        metavar="N",
+        help=f"MTU in bytes, {model.MTU_MIN} to {model.MTU_MAX} (default: that of the interface of the host's default "
+        "route now, or 1500)",
+    )
     parser.add_argument(
         "--bridge-name", metavar="IF", help="Name of the bridge (default: the network's name, if valid)"
     )

@@ -517,6 +517,28 @@ def test_a_subnet_of_a_size_is_chosen_from_the_pools(host):
     host.fails("create d --ignore --subnet 0.0.0.0/28", 4, "with other settings")
 
 
+def test_the_mtu_is_that_of_the_default_route_when_the_network_is_created(host):
+    host.sh(
+        "ip netns add c1; ip link add wan type veth peer name far; ip link set dev wan mtu 1420; ip link set dev far up"
+    )
+    host.sh("ip address add 192.0.2.1/24 dev wan; ip link set dev wan up; ip route add default via 192.0.2.2")
+    plan = host.mydockernet("create web --subnet 10.1.0.0/24 --dry-run").stdout
+    assert "ip link set dev web mtu 1420\n" in plan
+    host.mydockernet("create web --subnet 10.1.0.0/24")
+    host.mydockernet("create b --mtu 1500")
+    host.mydockernet("connect web c1")
+    # From then on it is as it is: another default route is no drift.
+    host.sh("ip link set dev wan mtu 1300; ip route del default")
+    assert host.mydockernet("check").stdout == ""
+    mtus = [json.loads(host.mydockernet(f"inspect {name}").stdout)[0]["MTU"] for name in ("web", "b")]
+    assert mtus == [1420, 1500]
+    assert "mtu 1420" in host.run("ip", "-n", "c1", "link", "show", "dev", "eth0").stdout
+    host.mydockernet("create web --ignore --subnet 10.1.0.0/24")
+    host.fails("create web --ignore --subnet 10.1.0.0/24 --mtu 1300", 4, "with other settings")
+    host.mydockernet("create c")
+    assert json.loads(host.mydockernet("inspect c").stdout)[0]["MTU"] is None
+
+
 def test_names_and_name_servers_are_kept_on_record_and_shown(host):
     host.set_up(WEB + "mydockernet create b --dns 10.1.0.9 --dns 9.9.9.9 --dns 10.1.0.9")
     host.mydockernet("connect b,web c1 --alias www --network-alias db_1 --dns 1.1.1.1 --hostname www.example.org")

@@ -1,0 +1,65 @@
+"""What create and connect choose where they were left a choice."""
+
+import json
+
+import pytest
+
+from mydockernet import choices
+from mydockernet.dialects import ip_json
+from mydockernet.dialects.fact import Link, Observed
+from mydockernet.value import replace
+from tests.unit.values import endpoint, network
+
+
+def host(mtus, *routes):
+    """A host with interfaces that have these MTUs, and default routes: (interface, metric, gateway)."""
+    text = [
+        {"dst": "default", "gateway": gateway, "dev": dev, **({"metric": metric} if metric else {})}
+        for dev, metric, gateway in routes
+    ]
+    links = {name: Link(name, mtu=mtu) for name, mtu in mtus.items()}
+    return replace(ip_json.read(json.dumps(text)), links=links)
+
+
+MTUS = {"eth0": 1500, "eth1": 9000, "wg0": 1420, "odd": 65536}
+V4, V6 = "192.0.2.1", "fe80::1"
+
+
+@pytest.mark.parametrize(
+    ("routes", "mtu"),
+    [
+        ([], None),
+        ([("eth0", 0, V4)], None),
+        ([("eth1", 0, V4)], 9000),
+        ([("wg0", 0, V4)], 1420),
+        ([("wg0", 100, V4), ("eth1", 50, V4)], 9000),
+        ([("wg0", 1024, V6)], 1420),
+        ([("wg0", 1024, V6), ("eth1", 2000, V4)], 9000),
+        ([("odd", 0, V4)], None),
+        ([("gone", 0, V4)], None),
+    ],
+)
+def test_the_mtu_is_that_of_the_way_out_of_the_host(routes, mtu):
+    assert choices.mtu(host(MTUS, *routes)) == mtu
+
+
+def test_a_mac_address_follows_from_the_address_or_else_from_the_names():
+    net = network()
+    assert choices.endpoint_mac(net, "c1", endpoint().addresses) == "02:42:0a:01:00:02"
+    hashed = choices.endpoint_mac(net, "c1", ())
+    assert hashed.startswith("02:6e:")
+    assert hashed == choices.endpoint_mac(net, "c1", ())
+    others = (choices.endpoint_mac(net, "c2", ()), choices.endpoint_mac(replace(net, name="b"), "c1", ()))
+    assert hashed not in others
+
+
+def test_an_interface_has_the_first_free_name():
+    assert choices.interface_name([]) == "eth0"
+    assert choices.interface_name(["lo", "eth0", "eth2"]) == "eth1"
+
+
+def test_a_bridge_is_named_like_its_network_if_that_is_free():
+    assert choices.bridge_name("web", {}, Observed()) == "web"
+    for seen in (Observed(links={"web": Link("web")}),):
+        assert choices.bridge_name("web", {}, seen).startswith("br-")
+    assert choices.bridge_name("all", {}, Observed()).startswith("br-")
