@@ -25,6 +25,12 @@ are in filter, where other programs may drop. If a port of the first network is 
     PREROUTING, OUTPUT ── to an address of the host ─► MYDOCKERNET-PORTS ── port 8080 ── DNAT to 10.1.0.2:80
     POSTROUTING ── from SUBNET, to its bridge, translated ─ MASQUERADE   so that the reply returns through the host
     POSTROUTING ── from 127.0.0.0/8, to its bridge ── MASQUERADE         a container cannot reply to 127.0.0.1
+
+A network without a gateway has these instead of the rules that are one per network:
+
+    mangle INPUT ── from its bridge ── DROP                              the host is not on it
+    mangle MYDOCKERNET-FORWARD ── from its bridge, not bridged ── DROP   nothing leaves it through the host
+    filter MYDOCKERNET-FORWARD ── from its bridge, bridged ── ACCEPT     containers reach each other
 """
 
 from collections.abc import Iterable, Iterator
