@@ -27,6 +27,8 @@ DRIVERS = tuple(drivers.MODULES)
 SYSCTL_NAMES = ("all", "default")
 MTU_MIN, MTU_MAX = 68, 65535
 GATEWAY_MODES = ("nat", "routed")
+# No mode of its own, but --internal and --no-gateway together.
+ISOLATED = "isolated"
 PORT_MIN, PORT_MAX = 1, 65535
 PROTOCOLS = ("tcp", "udp", "sctp")
 # Instead of an inode: the container is on record, but there is no namespace at its path.
@@ -453,7 +455,7 @@ def gateway_mode_problems(mode: str) -> list[str]:
     """Return the problems of a gateway mode."""
     if mode in GATEWAY_MODES:
         return []
-    return [f"--gateway-mode: unknown mode {quoted(mode)}: use {', '.join(GATEWAY_MODES)}"]
+    return [f"--gateway-mode: unknown mode {quoted(mode)}: use {', '.join((*GATEWAY_MODES, ISOLATED))}"]
 
 
 def driver_problems(driver: str) -> list[str]:

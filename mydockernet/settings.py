@@ -5,7 +5,7 @@ KEY=VALUE sets a value. A key that can have several values gets one more, and KE
 
 from collections.abc import Callable, Sequence
 
-from mydockernet import addressing, choices, drivers, model
+from mydockernet import addressing, choices, drivers, model, static_routes
 from mydockernet.addressing import Pool, Size
 from mydockernet.creation import Wish, refused
 from mydockernet.dialects.fact import Observed
@@ -307,6 +307,28 @@ def _default_route(endpoint: Endpoint, setting: Setting) -> Endpoint:
     return replace(endpoint, default_route=on)
 
 
+def _gw_priority(endpoint: Endpoint, setting: Setting) -> Endpoint:
+    try:
+        return replace(endpoint, gw_priority=int(setting.value))
+    except ValueError:
+        raise Invalid(f"{setting}: {quoted(setting.value)} is not a number") from None
+
+
+def _alias(endpoint: Endpoint, setting: Setting) -> Endpoint:
+    _require(setting, model.host_problems(setting.value, "--alias"))
+    if setting.removes and setting.value not in endpoint.aliases:
+        raise NotFound(f"{setting}: it is no alias of container {quoted(endpoint.name)}")
+    others = tuple(alias for alias in endpoint.aliases if alias != setting.value)
+    return replace(endpoint, aliases=others if setting.removes else (*others, setting.value))
+
+
+def _metric(network: Network, setting: Setting, _: Situation) -> Network:
+    if not setting.value.isdecimal():
+        raise Invalid(f"{setting}: {quoted(setting.value)} is not a number")
+    _require(setting, static_routes.metric_problems(int(setting.value)))
+    return replace(network, metric=int(setting.value))
+
+
 OfNetwork = Callable[[Network, Setting, Situation], Network]
 OF_NETWORK: dict[str, OfNetwork] = {
     "gateway-mode": _gateway_mode("gateway_mode", 4),
@@ -318,13 +340,16 @@ OF_NETWORK: dict[str, OfNetwork] = {
     "label": _network_label,
     "masquerade": _switch("masquerade"),
     "masquerade6": _switch("masquerade6"),
+    "metric": _metric,
     "mtu": _mtu,
     "port-security": _switch("port_security"),
     "reserve": _reserve,
     "subnet": _subnet,
 }
 OF_ENDPOINT: dict[str, Callable[[Endpoint, Setting], Endpoint]] = {
+    "alias": _alias,
     "default-route": _default_route,
+    "gw-priority": _gw_priority,
     "label": _endpoint_label,
 }
-SEVERAL = {"ip-range", "label", "reserve", "subnet"}
+SEVERAL = {"alias", "ip-range", "label", "reserve", "subnet"}

@@ -33,6 +33,8 @@ KEYS = {
     "ipvlan_mode": "mode",
     "mode": "mode",
     "metric": "metric",
+    "com.docker.network.bridge.gateway_mode_ipv4": "gateway_mode",
+    "com.docker.network.bridge.gateway_mode_ipv6": "gateway_mode6",
     "com.docker.network.bridge.enable_icc": "no_icc",
     "icc": "no_icc",
     "com.docker.network.bridge.enable_ip_masquerade": "no_masquerade",
@@ -42,7 +44,6 @@ KEYS = {
 FLAGS = {"no_default_route": "no_default_route"}
 # Keys that ask for what every network here is: the values that do, and why there is no other.
 GRANTED_KEYS = {
-    "com.docker.network.bridge.gateway_mode_ipv4": (("nat",), "--no-masquerade and --no-gateway change it"),
     "isolate": (("true", "1", "strict"), "networks are always isolated from each other, as with strict"),
 }
 # Keys for which there is another way.

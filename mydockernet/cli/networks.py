@@ -77,8 +77,8 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gateway-mode",
         metavar="MODE",
-        default="nat",
-        help="How others reach containers: nat (default), or routed: without NAT, at published ports and by ICMP",
+        help="How others reach containers: nat (default); routed: without NAT, at published ports and by ICMP; "
+        "isolated: not at all, not even from the host, as with --internal and --no-gateway",
     )
     parser.add_argument("--gateway-mode6", metavar="MODE", help="The same for IPv6 only (default: as --gateway-mode)")
     parser.add_argument(
@@ -132,11 +132,13 @@ def _wish(args: argparse.Namespace) -> Wish:
         problems += model.interface_problems(args.bridge_name)
     if args.parent is not None:
         problems += model.interface_problems(args.parent, "--parent")
-    problems += model.gateway_mode_problems(args.gateway_mode)
-    if args.gateway_mode6 is not None:
-        problems += model.gateway_mode_problems(args.gateway_mode6)
     mtu = read_number("--mtu", args.mtu, problems)
     metric = read_number("--metric", args.metric, problems)
+    if args.gateway_mode == model.ISOLATED:
+        args.gateway_mode, args.internal, args.no_gateway = "nat", True, True
+    mode = args.gateway_mode or "nat"
+    mode6 = args.gateway_mode6 or mode
+    problems += dict.fromkeys((*model.gateway_mode_problems(mode), *model.gateway_mode_problems(mode6)))
     problems += [*model.mtu_problems(mtu), *static_routes.metric_problems(metric)]
     labels = read_labels(args.label, problems)
     host_addresses = []
@@ -179,8 +181,8 @@ def _wish(args: argparse.Namespace) -> Wish:
         icc=not args.no_icc,
         masquerade=not args.no_masquerade,
         masquerade6=not (args.no_masquerade or args.no_masquerade6),
-        gateway_mode=args.gateway_mode,
-        gateway_mode6=args.gateway_mode6 or args.gateway_mode,
+        gateway_mode=mode,
+        gateway_mode6=mode6,
         mtu=mtu,
         bridge=args.bridge_name,
         labels=labels,

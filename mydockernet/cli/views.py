@@ -10,7 +10,7 @@ from io import StringIO
 from mydockernet.dialects import iptables
 from mydockernet.dialects.fact import TAG, Link
 from mydockernet.errors import printable
-from mydockernet.model import Endpoint, Network, gives_default_route
+from mydockernet.model import ISOLATED, Endpoint, Network, gives_default_route
 from mydockernet.reports.survey import OwnedRule, Shown
 
 TYPE_CHECKING = False
@@ -70,7 +70,7 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "ICC": network.icc,
         "Masquerade": network.masquerade,
         "Masquerade6": network.masquerade6,
-        "GatewayMode": network.gateway_mode,
+        "GatewayMode": network.gateway_mode if network.has_gateway or not network.internal else ISOLATED,
         "GatewayMode6": network.gateway_mode6,
         "MTU": network.mtu,
         "Routes": [str(route) for route in network.routes],

@@ -28,7 +28,8 @@ def parsed(*words):
         ("-o com.docker.network.bridge.enable_icc=false --no-icc", "--no-icc"),
         ("-o com.docker.network.bridge.enable_ip_masquerade=0", "--no-masquerade"),
         ("-o com.docker.network.bridge.enable_ip_masquerade=True", ""),
-        ("-o com.docker.network.bridge.gateway_mode_ipv4=nat -o isolate=true", ""),
+        ("-o com.docker.network.bridge.gateway_mode_ipv4=nat -o isolate=true", "--gateway-mode nat"),
+        ("-o com.docker.network.bridge.gateway_mode_ipv6=routed", "--gateway-mode6 routed"),
         ("-d bridge", "--driver bridge"),
         ("-o metric=50", "--metric 50"),
         ("-o icc=false -o ip-masq=false -o isolate=strict", "--no-icc --no-masquerade"),
@@ -58,11 +59,6 @@ def test_what_every_network_is_may_be_asked_for():
             "-o isolate=false",
             "--opt: isolate can only be true or 1 or strict, not 'false': networks are always isolated from each "
             "other, as with strict",
-        ),
-        (
-            "-o com.docker.network.bridge.gateway_mode_ipv4=routed",
-            "--opt: com.docker.network.bridge.gateway_mode_ipv4 can only be nat, not 'routed': --no-masquerade and "
-            "--no-gateway change it",
         ),
         (
             "-o enable_icc=1",
