@@ -122,13 +122,14 @@ def container_facts(
         yield ip_route.PlainRoute(dev, gateway, why, netns=netns, cable=cable)
         why = f"Route to the other containers of {network.name} through the gateway."
         yield ip_route.PlainRoute(dev, str(subnet.network), why, str(subnet.gateway), netns=netns, cable=cable)
-    if (network, endpoint) == way_out(places):
-        for subnet in (subnet for subnet, _ in placed(network, endpoint) if subnet.gateway):
-            if not by_gateway:
-                why = f"Route everything else through {dev}: the kernel routes it on."
-                yield ip_route.PlainRoute(dev, EVERYWHERE[subnet.family], why, netns=netns, cable=cable)
-                continue
+    for subnet, _ in placed(network, endpoint):
+        if not subnet.gateway or way_out(places, subnet.family) != (network, endpoint):
+            continue
+        if by_gateway:
             yield ip_route.DefaultRoute(dev, str(subnet.gateway), _metric(network.metric), netns=netns, cable=cable)
+        else:
+            why = f"Route everything else through {dev}: the kernel routes it on."
+            yield ip_route.PlainRoute(dev, EVERYWHERE[subnet.family], why, netns=netns, cable=cable)
     yield from _static_routes(network, endpoint, "main")
     if len(places) > 1:
         yield from _source_routing(network, endpoint, on_link, by_gateway)

@@ -398,12 +398,12 @@ def attached(networks: Iterable[Network | None]) -> Iterator[tuple[Network, Endp
     return ((network, endpoint) for network, endpoint in endpoints(networks) if not endpoint.detached)
 
 
-def way_out(places: Iterable[tuple[Network, Endpoint]]) -> tuple[Network, Endpoint] | None:
-    """Return the place that provides the default route of a container, or None.
+def way_out(places: Iterable[tuple[Network, Endpoint]], family: int) -> tuple[Network, Endpoint] | None:
+    """Return the place that provides the default route of a container for an address family, or None.
 
     Of those that are allowed to, it is the one with the highest priority; among equals, the first.
     """
-    candidates = [place for place in places if gives_default_route(*place)]
+    candidates = [place for place in places if gives_default_route(*place) and family in place[1].families]
     return min(candidates, key=lambda place: (-place[1].gw_priority, place[1].order, place[0].name), default=None)
 
 

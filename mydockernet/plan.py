@@ -251,8 +251,8 @@ def shared_rules(intent: Intent) -> Iterator[Fact]:
 
 
 def keeps_out_ipv6(intent: Intent) -> bool:
-    """Whether a network has a bridge, but no IPv6."""
-    return any(network.bridge and 6 not in network.families for network in intent.values())
+    """Whether a network has a bridge and IPv4 only."""
+    return any(network.bridge and network.families == (4,) for network in intent.values())
 
 
 def every_shared(seen: Observed) -> tuple[Fact, ...]:

@@ -160,9 +160,11 @@ def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observ
         holder = f"container {quoted(endpoint.name)}"
         raise Conflict(f"--ifname: interface {quoted(endpoint.interface)} already exists in {holder}")
     _refuse_clashing_routes(network, endpoint.name, places)
-    defaults = (route for route in inside.routes if route.default and route.table == "main")
-    foreign = next((route for route in defaults if network.metric in (None, route.metric)), None)
-    if foreign and not way_out(places) and way_out([(network, endpoint)]):
+    for foreign in inside.routes:
+        if not (foreign.default and foreign.table == "main" and network.metric in (None, foreign.metric)):
+            continue
+        if way_out(places, foreign.family) or not way_out([(network, endpoint)], foreign.family):
+            continue
         raise Conflict(
             f"container {quoted(endpoint.name)} already has a default route: {foreign.line}",
             hint="use --no-default-route to keep that route",

@@ -7,19 +7,20 @@ Format: nft(8), libnftables-json(5).
 
 import json
 
-from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, SHARED, Argv, Fact, Observed, Step, tag
+from mydockernet.dialects.fact import GROUP, GROUP_APART, GROUP_INTERNAL, SHARED, Argv, Fact, Observed, Step, tag
 
 TABLE = "bridge mydockernet"
 READ: Argv = ("nft", "-j", "list", "table", *TABLE.split())
 
+_GROUPS = (GROUP, GROUP_INTERNAL, GROUP_APART)
 # IPv6 in a frame with two VLAN tags of number 0 reaches a container like IPv6 in a plain frame.
 _PROTOCOLS = ("8021ad", "8021q", "ip6")
 _CHAIN = (
     "chain ports { type filter hook prerouting priority -300; policy accept; "
-    f"meta iifgroup {{ {GROUP}, {GROUP_INTERNAL} }} meta protocol {{ {', '.join(_PROTOCOLS)} }} drop "
+    f"meta iifgroup {{ {', '.join(_GROUPS)} }} meta protocol {{ {', '.join(_PROTOCOLS)} }} drop "
     f'comment "{tag(SHARED)}"; }}'
 )
-THERE = f"filter prerouting -300 accept; iifgroup {GROUP} {GROUP_INTERNAL} == protocol {' '.join(_PROTOCOLS)} == drop"
+THERE = f"filter prerouting -300 accept; iifgroup {' '.join(_GROUPS)} == protocol {' '.join(_PROTOCOLS)} == drop"
 
 
 class NoIPv6(Fact):

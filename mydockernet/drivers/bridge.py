@@ -75,7 +75,9 @@ def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
         to = None if network.icc else network.mac
         gateways = tuple(subnet.gateway for subnet, _ in placed(network, endpoint) if subnet.gateway)
         yield ebtables.PortFilter(veth, name, endpoint.mac, endpoint.addresses, to, gateways)
-    group = GROUP_IPV6_PORTS if 6 in network.families else inside.group(network)
+    # Without a subnet, the host knows nothing of what the containers send to each other.
+    ipv6 = 6 in network.families or not network.subnets
+    group = GROUP_IPV6_PORTS if ipv6 else inside.group(network)
     yield ip.Veth(veth, network.owner, name, group, dev, netns)
     yield ip.Alias(veth, network.owner)
     yield ip.LinkGroup(veth, group)

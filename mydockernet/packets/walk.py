@@ -162,7 +162,7 @@ class Walk(OnHost):
 
     def _no_route(self, places: tuple[Place, ...], destination: Address, said: str) -> NoReturn:
         network, endpoint = places[0]
-        way_out = model.way_out(places)
+        way_out = model.way_out(places, destination.version)
         what = f"{endpoint.name}: has no route to {destination} ({said})"
         refusals = (r for net, _ in places for r in net.routes if r.gateway is None and destination in r.destination)
         if refusal := next(refusals, None):

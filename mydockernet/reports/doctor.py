@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from mydockernet import drivers, model, ruleset
+from mydockernet import drivers, model, plan, ruleset
 from mydockernet.context import Context
 from mydockernet.dialects import iptables, sysctl
 from mydockernet.dialects.fact import BRIDGE_CALLS, Chain, Observed, Route, Rule
@@ -108,7 +108,7 @@ def diagnose(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
             "conntrack is not on PATH",
             "apt install conntrack",
         )
-    if "nft" in host.missing and seen.ipv6 and any(6 not in network.families for network in intent.values()):
+    if "nft" in host.missing and seen.ipv6 and plan.keeps_out_ipv6(intent):
         yield Finding(
             PROBLEM,
             "containers of a network without IPv6 can send it to each other, if their root enables it",

@@ -86,6 +86,24 @@ def test_a_network_without_ipv6_has_none_until_a_containers_root_enables_it(host
         assert host.run("cat", f"/proc/sys/net/ipv6/conf/{dev}/disable_ipv6").stdout == "1\n", dev
 
 
+def test_without_a_gateway_it_does_not_reach_its_neighbor_either(host):
+    host.set_up(V4.replace("10.1.0.0/24", "10.1.0.0/24 --no-gateway"))
+    host.sh(ENABLE)
+    neighbor = link_local(host, "eth0", "c2")
+    assert not reached(host, neighbor)
+    host.sh("nft delete table bridge mydockernet")
+    assert reached(host, neighbor)
+
+
+def test_without_a_subnet_containers_may_speak_what_they_like(host):
+    host.set_up(
+        V4 + "mydockernet rm -f web; mydockernet create other; mydockernet create web --no-subnet;"
+        "mydockernet connect web c1; mydockernet connect web c2"
+    )
+    host.sh(ENABLE)
+    assert reached(host, link_local(host, "eth0", "c2"))
+
+
 def test_there_it_reaches_neither_its_neighbor_nor_the_host(host):
     """What a container's root can undo is not relied on: each of both has to be undone on the host."""
     host.set_up(V4)
@@ -147,7 +165,7 @@ def dropped(host, part):
 def test_a_source_in_a_network_that_did_not_come_from_it_is_dropped(lab):
     """Otherwise the replies of others would get in."""
     lab.host.sh("ip -n outside address add fd00:1::99/128 dev lo")
-    assert lab.ask("outside", (HOST_6, 8080, "fd00:1::99")) == ["dropped"]
+    assert lab.ask("outside", *[(HOST_6, 8080, "fd00:1::99")] * 3) == ["dropped"] * 3
     assert dropped(lab.host, "-s fd00:1::/64 ! -i a") > 0
 
 
@@ -178,7 +196,9 @@ def test_a_link_local_address_of_the_host_is_left_to_the_host(lab):
     lab.host.sh("while ip -n outside -6 address show dev eth0 tentative | grep -q .; do sleep 0.1; done")
     ask = "import errno, socket, sys; s = socket.socket(socket.AF_INET6); s.settimeout(1)"
     ask += "; print(errno.errorcode[s.connect_ex(socket.getaddrinfo(sys.argv[1], 8080)[0][4])])"
-    assert inside(lab.host, "outside", ask, link_local(lab.host, "up1")).stdout == "ECONNREFUSED\n"
+    # On a busy machine, the first solicitation of a neighbor may come too late.
+    said = [inside(lab.host, "outside", ask, link_local(lab.host, "up1")).stdout for _ in range(3)]
+    assert said[-1] == "ECONNREFUSED\n"
     assert lab.ask("outside", (HOST_6, 8080)) == ["a1 2001:db8:1::2"]
 
 

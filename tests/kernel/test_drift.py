@@ -348,6 +348,7 @@ def containers(host):
     return {name: inside[name] for name in ("a1", "a2", "b1", "i1", "i2")}
 
 
+ROUTE_OUT = "ip -n i1 route add default via 10.3.0.1; ip -n i1 route add default via fd00:3::1;"
 REBOOT = """
 for t in raw mangle nat filter; do iptables -t $t -F; iptables -t $t -X; done
 for n in $(ls /run/netns); do ip netns delete $n; done
@@ -374,7 +375,7 @@ def test_after_a_reboot_one_repair_makes_everything_answer_as_before(make_lab, d
     assert "b: container b1 has a new namespace at /run/netns/b1\n" in check.stdout
     assert host.mydockernet("repair").stdout == check.stdout
     assert host.mydockernet("check").stdout == ""
-    host.sh("ip -n i1 route add default via 10.3.0.1; ip netns delete other")  # The test's own, not mydockernet's.
+    host.sh(ROUTE_OUT + "ip netns delete other")  # The test's own, not mydockernet's.
     assert (containers(host), host.mydockernet("list").stdout) == before
     lab.listen_everywhere()
     assert matrix(lab) == BOTH
@@ -467,14 +468,15 @@ def test_the_number_of_a_namespace_that_is_gone_means_nothing(host):
 def test_after_a_repair_the_tables_of_reachability_and_attacks_hold_again(make_lab, damage):
     lab = make_lab("", made_by_verbs)
     flush = "for t in raw mangle nat filter; do iptables -t $t -F; iptables -t $t -X; done;"
+    flush += flush.replace("iptables", "ip6tables")
     links = "for l in $(ip -br link show type bridge | grep -v canary | cut -d' ' -f1); do ip link del dev $l; done;"
     links += "for l in $(ip -br link show group 28004 | cut -d@ -f1); do ip link del dev $l; done;"
-    links += "for l in $(ip -br link show group 28005 | cut -d@ -f1); do ip link del dev $l; done;"
+    links += "for l in $(ip -br link show group 28006 | cut -d@ -f1); do ip link del dev $l; done;"
     lab.host.sh(flush + (links if damage == "everything" else ""))
     assert matrix(lab) != BOTH
     lab.host.mydockernet("repair")
     if damage == "everything":
-        lab.host.sh("ip -n i1 route add default via 10.3.0.1")  # The test's own, not mydockernet's.
+        lab.host.sh(ROUTE_OUT)  # The test's own, not mydockernet's.
     assert matrix(lab) == BOTH
     loopback_is_guarded(lab)
 

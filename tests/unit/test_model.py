@@ -57,7 +57,7 @@ def test_the_network_of_the_highest_priority_is_the_way_out_and_the_first_of_equ
             network(f"n{number}", f"10.{number}.0.0/24", endpoint(order=number, gw_priority=priority, **more))
             for number, priority in enumerate(priorities, 1)
         ]
-        found = way_out(reversed([*endpoints(nets)]))
+        found = way_out(reversed([*endpoints(nets)]), 4)
         return found and found[0].name
 
     assert way(0, 0) == "n1"
@@ -65,6 +65,13 @@ def test_the_network_of_the_highest_priority_is_the_way_out_and_the_first_of_equ
     assert way(-1, 0) == "n2"
     assert way(0, -1) == "n1"
     assert way(9, default_route=False) is None
+
+
+def test_each_address_family_has_a_way_out_of_its_own():
+    old = network("old", "10.1.0.0/24", endpoint("c1", "10.1.0.2", order=1))
+    new = network("new", "10.2.0.0/24 fd00:2::/64", endpoint("c1", "10.2.0.2 fd00:2::2", order=2))
+    found = [way_out(endpoints([old, new]), family) for family in (4, 6)]
+    assert [place and place[0].name for place in found] == ["old", "new"]
 
 
 @pytest.mark.parametrize("name", ["www", "db_1", "x.example.org", "a" * 63, "_dns._udp", "0"])
@@ -95,9 +102,9 @@ def test_what_can_not_be_a_name_server_is_refused(address):
 
 def test_without_a_gateway_nothing_leads_out():
     net = network(subnets=(replace(subnet(), gateway=None),))
-    assert (net.has_gateway, net.leads_out, way_out([(net, endpoint())])) == (False, False, None)
+    assert (net.has_gateway, net.leads_out, way_out([(net, endpoint())], 4)) == (False, False, None)
     assert (network().has_gateway, network().leads_out, network(internal=True).leads_out) == (True, True, False)
-    assert way_out([(network(default_route=False), endpoint())]) is None
+    assert way_out([(network(default_route=False), endpoint())], 4) is None
     with pytest.raises(Invalid, match="--no-icc: without a gateway, its containers would reach nothing at all"):
         replace(net, icc=False)
     with pytest.raises(Invalid, match="--port-security: without a subnet, its containers have no addresses"):
