@@ -38,7 +38,7 @@ def enter(netns):
     os.close(netns)
 
 
-def make_socket(netns, protocol, address):
+def make_socket(netns, protocol, address=""):
     with inside(netns):
         made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, KINDS[protocol])
         if ":" in address:
