@@ -129,7 +129,7 @@ def refused(wish: Wish) -> list[str]:
         "--bridge-name": wish.bridge is not None,
         "--no-icc": not wish.icc,
         "--no-masquerade": not wish.masquerade,
-        "--no-masquerade6": not wish.masquerade6,
+        "--no-masquerade6": wish.masquerade and not wish.masquerade6,
         "--gateway-mode": (wish.gateway_mode, wish.gateway_mode6) != ("nat", "nat"),
         "--port-security": wish.port_security,
         "--parent": wish.parent is not None,

@@ -3,13 +3,17 @@
 MYDOCKERNET_TEST_RENEW=1 writes them anew; then read what git diff shows.
 """
 
+import itertools
+import json
 import os
 import re
+import shlex
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import PROGRAMS, ROOT
 
+SWITCHES = " ".join(f"net.bridge.bridge-nf-call-{program}=0" for program in ("iptables", "ip6tables"))
 TWO = "ip netns add c1; ip netns add c2; "
 WEB = TWO + "mydockernet create web --subnet 10.1.0.0/24; "
 PTP = TWO + "mydockernet create web --driver ptp --subnet 10.1.0.0/24; "
@@ -99,8 +103,7 @@ def test_the_plan_and_its_rules_are_those_that_were_read(bare_host, name):
     setup, words = GOLDEN[name]
     # Whether this is on decides how ports are isolated.
     setup = PARENT * ("up1" in setup + words) + setup
-    switches = " ".join(f"net.bridge.bridge-nf-call-{program}=0" for program in ("iptables", "ip6tables"))
-    bare_host.set_up(f"sysctl -qw {switches} 2>/dev/null || true; {setup}")
+    bare_host.set_up(f"sysctl -qw {SWITCHES} 2>/dev/null || true; {setup}")
     verb, *rest = words.split()
     script = bare_host.mydockernet([verb, "--dry-run", *rest]).stdout
     bare_host.run("sh", stdin=script)
@@ -116,3 +119,56 @@ def test_the_plan_and_its_rules_are_those_that_were_read(bare_host, name):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert text == path.read_text()
+
+
+SUBNETS = ("--subnet 10.1.0.0/24", "--subnet 10.1.0.0/24 --subnet fd00:1::/64", "--subnet fd00:1::/64")
+OPTIONS = ("", "--internal", "--no-icc", "--port-security", "--no-masquerade", "--gateway-mode routed", "--no-gateway")
+# A network that has all that is shared, so that the plans are about one network alone.
+ANOTHER = f"""
+sysctl -qw {SWITCHES} 2>/dev/null || true
+ip link add lan0 type bridge
+ip link set lan0 up
+for c in c1 c9; do ip netns add $c; ip -n $c link set lo up; done
+mydockernet create other --subnet 10.9.0.0/24 --subnet fd00:9::/64
+mydockernet create four --subnet 10.8.0.0/24
+mydockernet connect other c9 -p 9000:90
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("driver", ["bridge", "ptp", "macvlan", "ipvlan"])
+def test_each_combination_of_options_has_the_plan_and_the_rules_that_were_read(bare_host, driver):
+    """Per driver one file: what is refused, the commands, and the network's own rules."""
+    bare_host.set_up(ANOTHER)
+    before = bare_host.snapshot(), bare_host.state()
+    parent = " --parent lan0" if driver.endswith("vlan") else ""
+    text = ""
+    for subnets, option in itertools.product(SUBNETS, OPTIONS):
+        create = " ".join(f"create web --driver {driver}{parent} {subnets} {option}".split())
+        text += f"$ mydockernet {create}\n"
+        refused = bare_host.mydockernet(create, check=False).stderr
+        text += refused or plan(bare_host, "rm -f web", create)
+        for ports in () if refused else ("", " --publish 80 --from 192.0.2.0/24"):
+            text += f"$ mydockernet connect web c1{ports}\n"
+            done = bare_host.mydockernet(f"connect web c1 --dry-run{ports}", check=False)
+            text += done.stderr or plan(bare_host, "list", f"connect web c1{ports}", run=driver != "ipvlan")
+            bare_host.mydockernet("disconnect --force web c1")
+        bare_host.mydockernet("rm -f web")
+    assert (bare_host.snapshot(), bare_host.state()) == before
+    path = ROOT / "tests/golden" / f"every-{driver}.txt"
+    if os.environ.get("MYDOCKERNET_TEST_RENEW"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def plan(host, first, words, run=True):
+    """The commands of a verb as its dry run prints them, and the rules of the network that are there then."""
+    host.mydockernet(first)
+    steps = json.loads(host.mydockernet(f"{words} --dry-run --format json").stdout)
+    lines = [shlex.join(step["argv"]) for step in steps if step["argv"][0] in PROGRAMS]
+    if run:
+        host.mydockernet(words)
+        for program in ("iptables-save", "ip6tables-save"):
+            saved = [line for line in host.run(program).stdout.splitlines() if "mydockernet:web" in line]
+            lines += (f"  {program}: {line}" for line in saved)
+    return "".join(f"  {line}\n" for line in lines)
