@@ -699,12 +699,14 @@ AT_ONCE = 10 * int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1"))
 def test_a_hundred_connects_and_disconnects_side_by_side(host):
     containers = [f"c{number}" for number in range(100)]
     host.sh(f"for c in {' '.join(containers)}; do ip netns add $c; ip -n $c link set lo up; done")
-    host.mydockernet("create web")
+    host.mydockernet("create web --ipv6")
     before = host.snapshot()
     given = host.at_once([f"connect -p 80 --lock-timeout 300 web {c}" for c in containers], AT_ONCE)
-    assert len(set(given)) == 100
-    rules = [(table, rule) for table, body in host.rules().items() for rule in body]
+    assert [len({both.split()[family] for both in given}) for family in (0, 1)] == [100, 100]
+    seen = host.snapshot()
+    rules = [(of, table, rule) for of in ("rules", "rules6") for table, body in seen[of].items() for rule in body]
     assert len(rules) == len(set(rules))
+    assert sum("-j DNAT" in rule for *_, rule in rules) == 200
     assert host.mydockernet(["list", "--format", "{{.Containers}} {{.State}}"]).stdout == "100 up\n"
     host.at_once([f"disconnect --lock-timeout 300 web {c}" for c in containers], AT_ONCE)
     assert host.snapshot() == before
