@@ -278,6 +278,30 @@ def test_the_hosts_own_ipv6_is_as_it_was_but_for_forwarding(host):
     assert host.run("cat", "/proc/sys/net/ipv6/conf/all/forwarding").stdout == "1\n"
 
 
+def test_check_and_doctor_tell_an_uplink_that_no_longer_hears_its_router(host):
+    host.sh(ROUTER)
+    inside(host, "router", ADVERTISE, "eth0")
+    host.mydockernet("create web --ipv6")
+    host.sh("sysctl -qw net.ipv6.conf.wan.accept_ra=1")
+    assert "accept_ra is not 2" in host.mydockernet("check", check=False).stdout
+    found = host.mydockernet("doctor", check=False).stdout
+    assert "problem: the host will lose its IPv6 default route or address: it ignores router advertisements" in found
+    (fix,) = [line.partition("fix: ")[2] for line in found.splitlines() if "accept_ra=2" in line]
+    host.sh(fix)
+    assert host.mydockernet("check").stdout == ""
+    assert "accept_ra" not in host.mydockernet("doctor", check=False).stdout
+
+
+def test_without_nft_networks_work_and_doctor_tells_what_nothing_keeps_out(host):
+    host.sh("mount --bind /dev/null $(command -v nft)")
+    host.set_up(V4)
+    assert host.mydockernet("check").stdout == ""
+    problem = "problem: containers of a network without IPv6 can send it to each other, if their root enables it\n"
+    assert problem in host.mydockernet("doctor", check=False).stdout
+    host.mydockernet("rm -f web")
+    assert problem not in host.mydockernet("doctor", check=False).stdout
+
+
 # A host whose kernel has no IPv6, as far as /proc tells.
 NO_IPV6 = """
 mkdir /run/net
