@@ -120,16 +120,16 @@ def set_endpoint(network_name: str, container: str, settings: Sequence[Setting])
     return Transition(move)
 
 
-def _switch(field: str, forbids: Callable[[Network, bool], str] = lambda network, on: "") -> "OfNetwork":
-    """Return what sets a field that is true or false. `forbids` says why it cannot be changed now, if so."""
+def _switch(*fields: str, forbids: Callable[[Network, bool], str] = lambda network, on: "") -> "OfNetwork":
+    """Return what sets fields that are true or false. `forbids` says why they cannot be changed now, if so."""
 
     def change(network: Network, setting: Setting, _: Situation) -> Network:
         on = SWITCH.get(setting.value.lower())
         if on is None:
             raise Invalid(f"{setting}: use true or false")
-        if on != getattr(network, field) and (why := forbids(network, on)):
+        if on != getattr(network, fields[0]) and (why := forbids(network, on)):
             raise Conflict(f"{setting}: {why}")
-        return replace(network, **{field: on})
+        return replace(network, **dict.fromkeys(fields, on))
 
     return change
 
@@ -151,16 +151,17 @@ def _renamed(setting: Setting, messages: Sequence[str]) -> Invalid:
     return Invalid(*(f"{setting}: {message.partition(': ')[2]}" for message in messages))
 
 
-def _gateway_mode(field: str, family: int) -> "OfNetwork":
-    """Return what sets the gateway mode of an address family."""
+def _gateway_mode(*families: int) -> "OfNetwork":
+    """Return what sets the gateway mode of some address families."""
 
     def change(network: Network, setting: Setting, _: Situation) -> Network:
         _require(setting, model.gateway_mode_problems(setting.value))
         for endpoint in network.endpoints if setting.value == "routed" else ():
-            at_host = next((m for m in endpoint.ports if m.host_ip and m.host_ip.version == family), None)
+            at_host = next((m for m in endpoint.ports if m.host_ip and m.host_ip.version in families), None)
             if at_host:
                 raise Conflict(f"{setting}: container {quoted(endpoint.name)} publishes {at_host}, not every address")
-        return replace(network, **{field: setting.value})
+        fields = {4: "gateway_mode", 6: "gateway_mode6"}
+        return replace(network, **{fields[family]: setting.value for family in families})
 
     return change
 
@@ -331,14 +332,16 @@ def _metric(network: Network, setting: Setting, _: Situation) -> Network:
 
 OfNetwork = Callable[[Network, Setting, Situation], Network]
 OF_NETWORK: dict[str, OfNetwork] = {
-    "gateway-mode": _gateway_mode("gateway_mode", 4),
-    "gateway-mode6": _gateway_mode("gateway_mode6", 6),
+    "gateway-mode": _gateway_mode(4, 6),
+    "gateway-mode4": _gateway_mode(4),
+    "gateway-mode6": _gateway_mode(6),
     "icc": _switch("icc"),
-    "internal": _switch("internal", _with_ports),
+    "internal": _switch("internal", forbids=_with_ports),
     "ip-range": _ip_range,
     "ipv6": _ipv6,
     "label": _network_label,
-    "masquerade": _switch("masquerade"),
+    "masquerade": _switch("masquerade", "masquerade6"),
+    "masquerade4": _switch("masquerade"),
     "masquerade6": _switch("masquerade6"),
     "metric": _metric,
     "mtu": _mtu,

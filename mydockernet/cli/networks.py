@@ -73,6 +73,7 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="Do not masquerade: packets leave the host with the container's address",
     )
+    parser.add_argument("--no-masquerade4", action="store_true", help="The same for IPv4 only")
     parser.add_argument("--no-masquerade6", action="store_true", help="The same for IPv6 only")
     parser.add_argument(
         "--gateway-mode",
@@ -179,7 +180,7 @@ def _wish(args: argparse.Namespace) -> Wish:
         ipv6=args.ipv6,
         internal=args.internal,
         icc=not args.no_icc,
-        masquerade=not args.no_masquerade,
+        masquerade=not (args.no_masquerade or args.no_masquerade4),
         masquerade6=not (args.no_masquerade or args.no_masquerade6),
         gateway_mode=mode,
         gateway_mode6=mode6,

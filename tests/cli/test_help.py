@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 CONTRACT = {
     "create": "--driver --subnet --no-subnet --gateway --no-gateway --no-default-route "
     "--ip-range --reserve --ipv6 --internal --no-icc --no-masquerade "
-    "--no-masquerade6 --gateway-mode --gateway-mode6 --mtu --bridge-name --parent --mode --host-ip "
+    "--no-masquerade4 --no-masquerade6 --gateway-mode --gateway-mode6 --mtu --bridge-name --parent --mode --host-ip "
     "--route --metric --dns --label --ignore --opt "
     "--dry-run --format --exit-code --state-dir --verbose --lock-timeout",
     "list": "--quiet --filter --format --no-trunc",

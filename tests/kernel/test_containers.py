@@ -63,7 +63,7 @@ PLANS = {
         ADD.format("c1") + "mydockernet create web --internal; mydockernet connect web c1",
         "set web internal=false",
     ),
-    "set no masquerade": (DUAL + "mydockernet connect web c1", "set web masquerade=no masquerade6=no"),
+    "set no masquerade": (DUAL + "mydockernet connect web c1", "set web masquerade=no masquerade6=yes"),
     "set port security": (DUAL + "mydockernet connect web c1", "set web port-security=on"),
     "set IPv6": (
         WEB + "mydockernet connect web c1 -p 80:80; mydockernet connect web c2; mydockernet create other",
@@ -136,7 +136,7 @@ PLANS = {
         ADD.format("c1") + "mydockernet create web --gateway-mode6 routed --subnet 10.4.0.0/24 --subnet fd00:4::/64",
         "connect web c1 -p 8080:80 -p 5000-5001:53-54/udp --from 192.0.2.0/24 --from 2001:db8::/32",
     ),
-    "set routed": (DUAL + "mydockernet connect web c1 -p 80:80", "set web gateway-mode=routed gateway-mode6=routed"),
+    "set routed": (DUAL + "mydockernet connect web c1 -p 80:80", "set web gateway-mode=routed gateway-mode6=nat"),
     "set nat": (
         ADD.format("c1") + "mydockernet create web --gateway-mode routed; mydockernet connect web c1 -p 80",
         "set web gateway-mode=nat",
@@ -340,7 +340,11 @@ INVALID = [
     ("disconnect nope c1", 3, 'network "nope" not found'),
     ("set nope mtu=1400", 3, 'network "nope" not found'),
     ("set web/c9 label=a", 3, 'container "c9" is not on network "web"'),
-    ("set web nope=1", 2, 'unknown key "nope": use gateway-mode, gateway-mode6, icc, internal, ip-range,'),
+    (
+        "set web nope=1",
+        2,
+        'unknown key "nope": use gateway-mode, gateway-mode4, gateway-mode6, icc, internal, ip-range,',
+    ),
     ("set web/c1 mtu=1400", 2, 'unknown key "mtu": use alias, default-route'),
     ("set web mtu", 2, '"mtu" is not KEY=VALUE'),
     ("set web mtu-=1400", 2, "mtu-=1400: mtu has one value: use mtu=VALUE"),
