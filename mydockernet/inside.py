@@ -26,7 +26,7 @@ def group(network: Network) -> str:
 
 def translation_facts(network: Network, home: ruleset.Home, subnet: Subnet) -> Iterator[Fact]:
     """Yield the rules that translate addresses of a subnet or, in the gateway mode routed, those that let ICMP in."""
-    if network.routed(subnet.family):
+    if network.routed(subnet.family) and not network.internal:
         yield from ruleset.icmp(network.owner, subnet.network)
     if network.masquerades(subnet.family):
         yield ruleset.masquerade(network.owner, subnet.network, home)

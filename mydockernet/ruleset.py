@@ -35,7 +35,7 @@ A network without a gateway has these instead of the rules that are one per netw
 
 from collections.abc import Iterable, Iterator
 
-from mydockernet.dialects.fact import GROUP, GROUP_INTERNAL, SHARED, Argv, Chain, Fact
+from mydockernet.dialects.fact import GROUP, GROUP_APART, GROUP_INTERNAL, SHARED, Argv, Chain, Fact
 from mydockernet.dialects.iptables import EarlyOrder, EarlyRule, Order, OwnChain, OwnRule, PortRule
 from mydockernet.model import Address, IPNetwork, PortMapping, bracketed
 from mydockernet.value import Value
@@ -230,19 +230,22 @@ def opened(owner: str, endpoint: str, mapping: PortMapping, address: Address) ->
     blocks = [block for block in mapping.sources if block.version == family]
     callers: list[tuple[Argv, str]] = [(("-s", str(block)), f" from {block}") for block in blocks]
     for caller, whom in callers if mapping.sources else [((), "")]:
-        match = (*caller, "-d", str(address), *_not_internal(), "-p", mapping.protocol, "--dport", inner)
+        match = (*caller, "-d", str(address), *_not_shut_in(), "-p", mapping.protocol, "--dport", inner)
         yield from _early(owner, family, match, f"packets{whom} to {mapping.protocol} port {inner} of {endpoint}.")
 
 
 def icmp(owner: str, subnet: IPNetwork) -> Iterator[Fact]:
     """Yield the rules that let ICMP reach containers at their own addresses, as ping and path MTU discovery need it."""
     protocol = "icmp" if subnet.version == 4 else "ipv6-icmp"
-    match = ("-d", str(subnet), *_not_internal(), "-p", protocol)
+    match = ("-d", str(subnet), *_not_shut_in(), "-p", protocol)
     yield from _early(owner, subnet.version, match, f"ICMP to containers of {owner}.")
 
 
-def _not_internal() -> Argv:
-    return ("-m", "devgroup", "!", "--src-group", GROUP_INTERNAL)
+def _not_shut_in() -> Argv:
+    """Return what matches packets that come neither from an internal network nor from one without a gateway."""
+    return tuple(
+        word for group in (GROUP_INTERNAL, GROUP_APART) for word in ("-m", "devgroup", "!", "--src-group", group)
+    )
 
 
 def _early(owner: str, family: int, match: Argv, what: str) -> Iterator[Fact]:

@@ -97,6 +97,37 @@ def test_who_reaches_a_routed_network(make_lab, firewall, driver):
     assert not any(left in str(lab.host.snapshot()) for left in ("10.4.0", "fd00:4", "mydockernet:r"))
 
 
+ECHOS = "ip netns exec {} awk '/^Icmp: [0-9]/ {{print $10}} /^Udp: [0-9]/ {{print $2 + $3}}' /proc/net/snmp"
+KNOCK = """
+ip netns exec {0} ping -c 2 -i 0.2 -W 0.2 {1} >/dev/null || true
+ip netns exec {0} bash -c 'echo >/dev/udp/{1}/80'
+sleep 0.2
+"""
+
+
+def test_nothing_of_a_network_without_a_gateway_enters_a_routed_one(host):
+    """Not even one way, and whichever network was created first: rules of single networks have no order."""
+    host.set_up(
+        "sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0; ip netns add c1; ip netns add c2;"
+        "mydockernet create apart --no-gateway --subnet 10.5.0.0/24; mydockernet connect apart c1;"
+        "mydockernet create r --gateway-mode routed --subnet 10.4.0.0/24; mydockernet connect r c2 -p 80/udp;"
+        "ip -n c1 route add default dev eth0;"
+        "ip -n c1 neighbor add 10.4.0.2 lladdr $(cat /sys/class/net/apart/address) dev eth0"
+    )
+    host.sh(KNOCK.format("c1", "10.4.0.2"))
+    assert host.sh(ECHOS.format("c2")).stdout == "0\n0\n"
+
+
+def test_no_icmp_enters_an_internal_network_that_is_routed(host):
+    host.set_up(
+        "ip netns add c1; ip netns add c2;"
+        "mydockernet create i --internal --gateway-mode routed --subnet 10.4.0.0/24; mydockernet connect i c2;"
+        "mydockernet create web; mydockernet connect web c1"
+    )
+    host.sh(KNOCK.format("c1", "10.4.0.2"))
+    assert host.sh(ECHOS.format("c2")).stdout == "0\n0\n"
+
+
 def test_a_port_for_some_is_refused_to_others(lab):
     lab.host.mydockernet("publish a a2 9000:80 9000:80/udp --from 192.0.2.0/24 --from 2001:db8:1::/64")
     lab.host.mydockernet("publish a a2 9001:80 9001:80/udp --from 10.2.0.0/16")
