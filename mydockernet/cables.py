@@ -19,13 +19,20 @@ def without(facts: Iterable[Fact], spared: Collection[str]) -> tuple[Fact, ...]:
     return tuple(fact for fact in facts if (fact.makes() or fact.within() or fact.netns or None) not in spared)
 
 
-def lost_elsewhere(begun: Iterable[Intent], target: Intent, want: Iterable[Fact], seen: Observed) -> frozenset[str]:
-    """Return the missing cables of endpoints that a change does not concern: only repair creates them again."""
+def lost_elsewhere(begun: Collection[Intent], target: Intent, want: Collection[Fact], seen: Observed) -> frozenset[str]:
+    """Return the missing cables of endpoints that a change does not concern: only repair creates them again.
+
+    So are the host's own interfaces that cannot be created now, as when their parent interface is gone.
+    """
     same = {(network.name, endpoint) for network, endpoint in model.attached(target.values())}
     for intent in begun:
         same &= {(network.name, endpoint) for network, endpoint in model.attached(intent.values())}
     cables = {endpoint.cable for _, endpoint in same}
-    return frozenset(fact.makes() for fact in want if fact.makes() in cables and not fact.holds(seen))
+    had = {network.host_interface for intent in begun for network in intent.values()} - {""}
+    missing = [fact for fact in want if fact.makes() and not fact.holds(seen)]
+    possible = {fact.makes() for fact in want if fact.makes() and not fact.obstacle(seen)}
+    hosts = {name for name in had if name not in possible and name not in seen.links}
+    return frozenset(fact.makes() for fact in missing if fact.makes() in cables) | hosts
 
 
 def with_namespaces(spared: Collection[str], target: Intent) -> frozenset[str]:

@@ -317,3 +317,14 @@ def test_set_changes_a_network_in_use(host):
     assert host.run("ip", "-n", "c1", "route", "show", "default").stdout == ""
     assert "fd00:2::2/64" in host.run("ip", "-n", "c1", "address", "show", "dev", "eth0").stdout
     assert host.mydockernet("check").stdout == ""
+
+
+def test_a_parent_that_is_gone_blocks_no_verb(host):
+    """Not even if the host has an interface on it, and routes through that."""
+    host.set_up(
+        "ip link add dev p type veth peer name q; ip link set dev p up; ip netns add c1; mydockernet create web;"
+        "mydockernet create m -d macvlan --parent p --subnet 192.0.2.0/24 --host-ip 192.0.2.50;"
+        "mydockernet connect m c1; ip link delete dev p"
+    )
+    for verb in ("connect web c1", "disconnect web c1", "disconnect m c1", "remove m", "check"):
+        host.mydockernet(verb)
