@@ -13,6 +13,7 @@ from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, quoted
 from mydockernet.model import (
     INTERFACE,
+    MTU_IPV6,
     MTU_MAX,
     MTU_MIN,
     SYSCTL_NAMES,
@@ -132,14 +133,20 @@ def subnets(
     return tuple(sorted(chosen, key=lambda subnet: subnet.family))
 
 
-def mtu(seen: Observed) -> int | None:
+def mtu(seen: Observed, parent: str = "", ipv6: bool = False) -> int | None:
     """Return the MTU of the interface that the host's default route leads through; None if it is the usual 1500.
 
-    Of several default routes, the one that the kernel prefers counts, IPv4 first.
+    Of several default routes, the one that the kernel prefers counts, IPv4 first. An interface on a parent has the MTU
+    of the parent: it matters only if it is too small for IPv6. With `ipv6`, it is at least large enough for that.
     """
+    if parent:
+        found = seen.links[parent].mtu
+        return found if found < MTU_IPV6 else None
     defaults = (route for route in seen.routes if route.default and route.table == "main" and route.dev in seen.links)
     best = min(defaults, key=lambda route: (route.destination.version, route.metric), default=None)
     found = seen.links[best.dev].mtu if best else 0
+    if ipv6 and found:
+        found = max(found, MTU_IPV6)
     return found if found != USUAL_MTU and MTU_MIN <= found <= MTU_MAX else None
 
 

@@ -55,6 +55,11 @@ class Wish(Value):
         return tuple(family for family in needed if family not in given)
 
     @property
+    def has_ipv6(self) -> bool:
+        """Whether the network has an IPv6 subnet."""
+        return 6 in {subnet.family for subnet in self.subnets} | {size.family for size in self.open_sizes}
+
+    @property
     def open_sizes(self) -> tuple[Size, ...]:
         """The sizes of the subnets to choose."""
         return (*self.sizes, *map(Size, self.open_families))
@@ -96,8 +101,7 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             masquerade6=wish.masquerade6,
             gateway_mode=wish.gateway_mode,
             gateway_mode6=wish.gateway_mode6,
-            # An interface on a parent has the MTU of the parent.
-            mtu=choices.mtu(seen) if wish.mtu is None and not parent else wish.mtu,
+            mtu=choices.mtu(seen, parent, wish.has_ipv6) if wish.mtu is None else wish.mtu,
             labels=wish.labels,
             realm=wish.realm,
             port_security=wish.port_security,

@@ -6,10 +6,10 @@
 from collections.abc import Collection, Iterator
 
 from mydockernet import ruleset
-from mydockernet.dialects import ip, ip_route
+from mydockernet.dialects import ip, ip_route, ip_sublink
 from mydockernet.dialects.fact import GROUP, GROUP_APART, GROUP_INTERNAL, Fact
 from mydockernet.dialects.sysctl import Sysctl
-from mydockernet.model import Endpoint, Network, Subnet, gives_default_route, placed, way_out
+from mydockernet.model import MTU_IPV6, Endpoint, Network, Subnet, gives_default_route, placed, way_out
 
 # A container on several networks has routing table 28000 + N for its Nth network.
 FIRST_TABLE = 28000
@@ -57,6 +57,8 @@ def route_localnet(dev: str) -> Fact:
 
 def door_switches(network: Network, dev: str) -> Iterator[Fact]:
     """Yield the sysctls about IPv6 of an interface of the host that leads to containers."""
+    if not network.carries_ipv6:
+        return
     if 6 not in network.families or not network.has_gateway:
         why = (
             f"Disable IPv6 on {dev}: no rule filters it. A container that enabled it could reach the host, or become "
@@ -72,6 +74,14 @@ def door_switches(network: Network, dev: str) -> Iterator[Fact]:
         yield Sysctl(f"net/ipv6/conf/{dev}/{key}", value, why, dev=dev)
 
 
+def container_mtu(network: Network, endpoint: Endpoint) -> Fact:
+    """Return the MTU of the interface of a container, on which it depends whether the interface has IPv6."""
+    netns, cable = endpoint.namespace.path, endpoint.cable
+    if network.mtu:
+        return ip.Mtu(endpoint.interface, network.mtu, netns=netns, cable=cable)
+    return ip_sublink.RoomForIPv6(endpoint.interface, MTU_IPV6, netns=netns, cable=cable)
+
+
 def container_switches(network: Network, endpoint: Endpoint, places: Places) -> Iterator[Fact]:
     """Yield the sysctls of the interface of a container."""
     cable, dev = endpoint.cable, endpoint.interface
@@ -85,7 +95,7 @@ def container_switches(network: Network, endpoint: Endpoint, places: Places) -> 
         ("autoconf", "0", "Do not configure addresses automatically."),
         *((("accept_dad", "0", f"{NO_DAD} at once."),) if on else ()),
     )
-    for key, value, why in keys:
+    for key, value, why in keys if network.carries_ipv6 else ():
         yield Sysctl(f"net/ipv6/conf/{dev}/{key}", value, why, dev=cable, netns=netns)
     if len(places) > 1:
         yield Sysctl(
@@ -107,8 +117,6 @@ def container_facts(
     """
     cable, dev = endpoint.cable, endpoint.interface
     netns, name = endpoint.namespace.path, endpoint.name
-    if network.mtu:
-        yield ip.Mtu(dev, network.mtu, netns=netns, cable=cable)
     if endpoint.mac:
         yield ip.HardwareAddress(dev, endpoint.mac, netns=netns, cable=cable)
     for subnet, address in placed(network, endpoint):

@@ -26,6 +26,8 @@ DRIVERS = tuple(drivers.MODULES)
 # /proc/sys/net/*/conf has directories of these names, so the kernel refuses interfaces that are called so.
 SYSCTL_NAMES = ("all", "default")
 MTU_MIN, MTU_MAX = 68, 65535
+# The kernel disables IPv6 on an interface with a smaller MTU (RFC 8200, section 5), and its sysctls disappear.
+MTU_IPV6 = 1280
 GATEWAY_MODES = ("nat", "routed")
 # No mode of its own, but --internal and --no-gateway together.
 ISOLATED = "isolated"
@@ -337,6 +339,11 @@ class Network(Value):
         return any(self.translates(e, m, family) for _, e in attached([self]) for m in e.ports)
 
     @property
+    def carries_ipv6(self) -> bool:
+        """Whether its MTU is large enough for IPv6. Otherwise the kernel disables it on every interface."""
+        return self.mtu is None or self.mtu >= MTU_IPV6
+
+    @property
     def checks_senders(self) -> bool:
         """Whether a container may send only from its own MAC and IP address."""
         return self.port_security or not self.icc
@@ -362,6 +369,8 @@ class Network(Value):
             *(problem for address in self.dns for problem in dns_problems(address)),
             *route_problems(self.routes, [subnet.network for subnet in self.subnets], None if self.icc else gateways),
         ]
+        if 6 in self.families and not self.carries_ipv6:
+            problems.append(f"--mtu: {self.mtu} is too small for IPv6: use {MTU_IPV6} or more")
         if not self.icc and not self.has_gateway:
             problems.append("--no-icc: without a gateway, its containers would reach nothing at all")
         if self.port_security and not self.subnets:

@@ -161,6 +161,8 @@ def _driver(network: Network) -> "Driver":
 def _inside(places: Collection[Attachment]) -> Iterator[Fact]:
     """Yield the facts inside a container that has these places."""
     for network, endpoint in places:
+        yield inside.container_mtu(network, endpoint)
+    for network, endpoint in places:
         yield from inside.container_switches(network, endpoint, places)
     for network, endpoint in places:
         yield from _driver(network).container_facts(network, endpoint, places)
@@ -191,6 +193,7 @@ def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
                 *driver.cable_facts(network, endpoint),
                 *driver.cable_switches(network, endpoint),
                 *driver.cable_start(network, endpoint),
+                inside.container_mtu(network, endpoint),
                 *inside.container_switches(network, endpoint, places),
                 *driver.container_facts(network, endpoint, places),
             )

@@ -1,7 +1,10 @@
-"""The dialect of `ip link` for interfaces on a parent interface: macvlan and ipvlan. Format: ip-link(8)."""
+"""The dialect of `ip link` for interfaces on a parent interface: macvlan and ipvlan. Format: ip-link(8).
+
+Also the smallest MTU that IPv6 works with.
+"""
 
 from mydockernet.dialects.fact import GROUP_APART, Argv, Fact, Link, Observed, Step, inside
-from mydockernet.dialects.ip import belongs
+from mydockernet.dialects.ip import Mtu, belongs
 from mydockernet.errors import quoted
 from mydockernet.value import field
 
@@ -67,3 +70,23 @@ class Sublink(Fact):
         if self.netns:
             return next((link for link in links.values() if link.index == self.number), None)
         return links[self.name] if belongs(links.get(self.name), self.owner) else None
+
+
+class RoomForIPv6(Mtu):
+    """The MTU of a container's interface is at least large enough for IPv6: below, its sysctls of IPv6 disappear."""
+
+    @property
+    def difference(self) -> str:
+        return f"MTU of {self._name} is below {self.mtu}: the kernel has disabled IPv6 there"
+
+    def holds(self, seen: Observed) -> bool:
+        # An interface that does not exist yet will have a larger one.
+        link = self._link(seen)
+        return not seen.ipv6 or link is None or link.mtu >= self.mtu
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        why = f"Set the MTU of {self.dev} to the smallest that IPv6 works with: the sysctls of IPv6 do not exist below."
+        return () if self.holds(seen) else (Step(why, self._set(self.mtu)),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return ()

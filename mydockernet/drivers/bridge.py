@@ -112,6 +112,8 @@ def network_switches(network: Network) -> Iterator[Fact]:
 def cable_switches(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
     """Yield the sysctls of the host's end of a veth pair."""
     veth = endpoint.veth
+    if not network.carries_ipv6:
+        return
     why = "Disable IPv6 on the host's end: a port of a bridge needs no address."
     yield Sysctl(f"net/ipv6/conf/{veth}/disable_ipv6", "1", why, dev=veth)
 

@@ -78,3 +78,29 @@ def test_only_whole_lines_of_a_listening_socket_are_read():
         ("udp", "::1", 82, "a b"),
         ("tcp", "10.1.0.1", 53, "a program"),
     ]
+
+
+def test_an_mtu_too_small_for_ipv6_blocks_no_verb(host):
+    """The kernel then deletes the sysctls of IPv6, and a container's root can set it."""
+    host.set_up("ip netns add c1; mydockernet create web --ipv6; mydockernet create other; mydockernet connect web c1")
+    host.sh("ip -n c1 link set dev eth0 mtu 1000")
+    host.mydockernet("connect other c1")
+    host.mydockernet("check")
+    host.sh("ip -n c1 link set dev eth0 mtu 1000")
+    host.mydockernet("repair")
+    host.mydockernet("check")
+
+
+def test_a_network_may_have_such_an_mtu_without_ipv6(host):
+    host.set_up("ip netns add c1; mydockernet create web --mtu 1000; mydockernet connect web c1")
+    disabled = (
+        "cat /proc/sys/net/ipv6/conf/web/disable_ipv6; ip netns exec c1 cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6"
+    )
+    for mtu in (1500, 900, 1500):
+        host.mydockernet("check")
+        host.mydockernet(f"set web mtu={mtu}")
+    assert host.sh(disabled).stdout == "1\n1\n"
+    host.mydockernet("set web mtu=1000")
+    assert "--mtu: 1000 is too small for IPv6" in host.mydockernet("set web ipv6=true", check=False).stderr
+    assert host.mydockernet("create x --ipv6 --mtu 1000", check=False).returncode == 2
+    host.mydockernet("check")

@@ -43,6 +43,12 @@ def test_the_mtu_is_that_of_the_way_out_of_the_host(routes, mtu):
     assert choices.mtu(host(MTUS, *routes)) == mtu
 
 
+def test_the_mtu_is_large_enough_for_ipv6_only_if_it_must_be():
+    seen = host({"eth0": 1000}, ("eth0", 0, V4))
+    assert [choices.mtu(seen), choices.mtu(seen, ipv6=True), choices.mtu(seen, "eth0")] == [1000, 1280, 1000]
+    assert choices.mtu(host({"eth0": 9000}), "eth0") is None
+
+
 def test_a_mac_address_follows_from_the_address_or_else_from_the_names():
     net = network()
     assert choices.endpoint_mac(net, "c1", endpoint().addresses) == "02:42:0a:01:00:02"

@@ -89,7 +89,7 @@ NETWORKS = st.builds(
     internal=st.booleans(),
     default_route=st.booleans(),
     masquerade=st.booleans(),
-    mtu=st.none() | st.integers(68, 65535),
+    mtu=st.none() | st.integers(1280, 65535),
     labels=LABELS,
     endpoints=st.lists(ENDPOINTS, max_size=2).map(tuple),
     realm=st.from_regex("[0-9a-f]{0,6}", fullmatch=True),
