@@ -225,11 +225,13 @@ def port_mappings(
 def endpoint_mac(network: Network, endpoint: str, own: tuple[Address, ...]) -> str:
     """Return a locally administered MAC address for an endpoint with these addresses.
 
-    It is derived from the first one as docker does, 02:42 and its last 4 bytes; without one, from the names.
+    It is derived from the first one as docker does, 02:42 and its last 4 bytes; without one, or if another endpoint has
+    that, from the names.
     """
-    if not own:
-        return _hashed_mac("6e", f"{network.owner}/{endpoint}")
-    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *own[0].packed[-4:]))
+    derived = ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *own[0].packed[-4:])) if own else ""
+    if derived and all(other.mac != derived for other in network.endpoints):
+        return derived
+    return _hashed_mac("6e", f"{network.owner}/{endpoint}")
 
 
 def bridge_mac(owner: str) -> str:

@@ -221,7 +221,9 @@ def source_guard(owner: str, subnet: IPNetwork, home: Home) -> tuple[Fact, ...]:
 def icc(owner: str, subnet: IPNetwork, group: str) -> Iterator[Fact]:
     """Yield the rules that let the containers of a network without a bridge reach each other through the host."""
     match = ("-s", str(subnet), "-d", str(subnet), *_group("src", group))
-    yield from _early(owner, subnet.version, match, f"traffic between containers of {owner}: the host routes it.")
+    between = _forget(subnet.version, "-s", str(subnet), "-d", str(subnet))
+    what = f"traffic between containers of {owner}: the host routes it."
+    yield from _early(owner, subnet.version, match, what, (between,))
 
 
 def opened(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> Iterator[Fact]:
@@ -231,7 +233,12 @@ def opened(owner: str, endpoint: str, mapping: PortMapping, address: Address) ->
     callers: list[tuple[Argv, str]] = [(("-s", str(block)), f" from {block}") for block in blocks]
     for caller, whom in callers if mapping.sources else [((), "")]:
         match = (*caller, "-d", str(address), *_not_shut_in(), "-p", mapping.protocol, "--dport", inner)
-        yield from _early(owner, family, match, f"packets{whom} to {mapping.protocol} port {inner} of {endpoint}.")
+        flows = tuple(
+            _forget(family, "-p", mapping.protocol, *caller, "-d", str(address), "--dport", str(port))
+            for port in range(mapping.container_ports.first, mapping.container_ports.last + 1)
+        )
+        what = f"packets{whom} to {mapping.protocol} port {inner} of {endpoint}."
+        yield from _early(owner, family, match, what, flows)
 
 
 def icmp(owner: str, subnet: IPNetwork) -> Iterator[Fact]:
@@ -248,17 +255,24 @@ def _not_shut_in() -> Argv:
     )
 
 
-def _early(owner: str, family: int, match: Argv, what: str) -> Iterator[Fact]:
+def _forget(family: int, *of_flow: str) -> Argv:
+    """Return the command that ends connections."""
+    return ("conntrack", "-D", *of_flow, *(("-f", "ipv6") if family == 6 else ()))
+
+
+def _early(owner: str, family: int, match: Argv, what: str, flows: tuple[Argv, ...] = ()) -> Iterator[Fact]:
     """Yield the rules of one network that let packets pass before the shared rules drop them."""
-    yield from _behind_user(owner, family, "mangle", match, "RETURN", f"Skip {what}")
+    yield from _behind_user(owner, family, "mangle", match, "RETURN", f"Skip {what}", flows)
     yield from _behind_user(owner, family, "filter", match, "ACCEPT", f"Allow {what}")
 
 
-def _behind_user(owner: str, family: int, table: str, match: Argv, target: str, why: str) -> Iterator[Fact]:
+def _behind_user(
+    owner: str, family: int, table: str, match: Argv, target: str, why: str, flows: tuple[Argv, ...] = ()
+) -> Iterator[Fact]:
     """Yield a rule of one network about forwarded packets: behind the jump to the admin's chain, before the drops."""
     for fact in shared_forward(family):
         if isinstance(fact, Order) and len(fact.rules) > 1 and fact.rules[0].chain.table == table:
-            rule = EarlyRule(fact.rules[0].chain, owner, match, (target,), why)
+            rule = EarlyRule(fact.rules[0].chain, owner, match, (target,), why, flows=flows)
             yield rule
             yield EarlyOrder((rule,), fact)
 
@@ -377,10 +391,10 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
     host, inner, family = mapping.host_ports, mapping.container_ports, address.version
     to = f"{bracketed(address)}:{inner}" + (f"/{host.first}" if len(host) > 1 else "")
     only = ("-d", str(mapping.only_ip)) if mapping.only_ip else ()
-    of_flow = (*(("-f", "ipv6") if family == 6 else ()), *(("--orig-dst", str(mapping.only_ip)) if only else ()))
+    of_flow = ("--orig-dst", str(mapping.only_ip)) if mapping.only_ip else ()
     every = f"every IPv{family} address of the host" if mapping.host_ip or family == 6 else "every address of the host"
     flows = tuple(
-        ("conntrack", "-D", "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)
+        _forget(family, "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)
         for port in range(host.first, host.last + 1)
     )
     own: Argv = ("-m", "addrtype", "--src-type", "LOCAL")

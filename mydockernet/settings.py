@@ -155,6 +155,8 @@ def _gateway_mode(*families: int) -> "OfNetwork":
     """Return what sets the gateway mode of some address families."""
 
     def change(network: Network, setting: Setting, _: Situation) -> Network:
+        if setting.value == model.ISOLATED:
+            raise Invalid(f"{setting}: whether the host has an address on a network is decided when it is created")
         _require(setting, model.gateway_mode_problems(setting.value))
         for endpoint in network.endpoints if setting.value == "routed" else ():
             at_host = next((m for m in endpoint.ports if m.host_ip and m.host_ip.version in families), None)

@@ -191,7 +191,18 @@ class Order(Fact):
 
 
 class EarlyRule(OwnRule):
-    """A rule of one network in a shared chain, behind the jump to the admin's chain, before the other shared rules."""
+    """A rule of one network in a shared chain, behind the jump to the admin's chain, before the other shared rules.
+
+    The shared rules accept replies. So when a rule that lets packets in is deleted, the commands in `flows` end the
+    connections that it let in.
+    """
+
+    flows: tuple[Argv, ...] = ()
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        why = "Forget the connections that this rule let in: their packets would count as replies."
+        ends = (Step(why, argv, optional=True) for argv in self.flows if seen.conntrack)
+        return (*OwnRule.undo(self, seen), *ends)
 
     def _command(self, seen: Observed) -> Argv:
         return _command(self.chain, "-I", self.words, "2")

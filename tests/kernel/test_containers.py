@@ -290,6 +290,7 @@ INVALID = [
     ("set web/c1 gw-priority=x", 2, 'gw-priority=x: "x" is not a number'),
     ("set web/c1 alias-=db", 3, 'alias-=db: it is no alias of container "c1"'),
     ("set web metric=0", 2, "metric=0: the metric 0 is out of range"),
+    ("set web gateway-mode=isolated", 2, "gateway-mode=isolated: whether the host has an address on a network is dec"),
     ("set web gateway-mode=open", 2, 'gateway-mode=open: unknown mode "open"'),
     ("connect six c2 --ip6 10.1.0.9", 2, "--ip6: 10.1.0.9 is an IPv4 address"),
     ("connect six c2 --ip6 fd00:1::1", 4, "--ip6: fd00:1::1 is the gateway of fd00:1::/64"),

@@ -128,6 +128,50 @@ def test_no_icmp_enters_an_internal_network_that_is_routed(host):
     assert host.sh(ECHOS.format("c2")).stdout == "0\n0\n"
 
 
+KEEP_ASKING = """
+import socket, sys
+asker = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+asker.settimeout(0.5)
+asker.connect((sys.argv[1], int(sys.argv[2])))
+for _ in sys.stdin:
+    asker.send(b"?")
+    try:
+        print(asker.recv(100).decode().split()[0], flush=True)
+    except OSError:
+        print("nothing", flush=True)
+"""
+
+
+def asking(lab, netns, *where):
+    """What asks there again and again, with one socket, and so as one flow."""
+    process = lab.host.popen("ip", "netns", "exec", netns, "python3", "-c", KEEP_ASKING, *where)
+
+    def ask():
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return process.stdout.readline().strip()
+
+    lab.listeners.append(process)
+    return ask
+
+
+def test_what_is_closed_ends_the_flows_that_it_let_in(lab):
+    """A routed port that is unpublished, and containers of ptp that no longer reach each other."""
+    lab.host.set_up(ROUTED)
+    lab.host.set_up(
+        "ip netns add p1; ip netns add p2; mydockernet create p --driver ptp --subnet 10.5.0.0/24 --subnet fd00:5::/64;"
+        "mydockernet connect p p1; mydockernet connect p p2"
+    )
+    for name in ("r1", "p2"):
+        lab.listen(name, name, "0.0.0.0:80", ":::80")
+    asks = [asking(lab, "outside", address, 80) for address in ("10.4.0.2", "fd00:4::2")]
+    asks += [asking(lab, "p1", address, 80) for address in ("10.5.0.3", "fd00:5::3")]
+    assert [ask() for ask in asks] == ["r1", "r1", "p2", "p2"]
+    lab.host.mydockernet("unpublish r r1 80 80/udp")
+    lab.host.mydockernet("set p icc=false")
+    assert [ask() for ask in asks] == ["nothing"] * 4
+
+
 def test_a_port_for_some_is_refused_to_others(lab):
     lab.host.mydockernet("publish a a2 9000:80 9000:80/udp --from 192.0.2.0/24 --from 2001:db8:1::/64")
     lab.host.mydockernet("publish a a2 9001:80 9001:80/udp --from 10.2.0.0/16")

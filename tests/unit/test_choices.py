@@ -52,6 +52,8 @@ def test_the_mtu_is_large_enough_for_ipv6_only_if_it_must_be():
 def test_a_mac_address_follows_from_the_address_or_else_from_the_names():
     net = network()
     assert choices.endpoint_mac(net, "c1", endpoint().addresses) == "02:42:0a:01:00:02"
+    alike = replace(net, endpoints=(endpoint("c9", "10.1.0.2"),))
+    assert choices.endpoint_mac(alike, "c1", endpoint().addresses).startswith("02:6e:")
     hashed = choices.endpoint_mac(net, "c1", ())
     assert hashed.startswith("02:6e:")
     assert hashed == choices.endpoint_mac(net, "c1", ())
