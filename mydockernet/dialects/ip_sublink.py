@@ -90,3 +90,6 @@ class RoomForIPv6(Mtu):
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         return ()
+
+    def slot(self) -> str:
+        return ""  # It does not undo what another MTU was.

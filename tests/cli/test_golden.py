@@ -121,7 +121,8 @@ def test_the_plan_and_its_rules_are_those_that_were_read(bare_host, name):
     assert text == path.read_text()
 
 
-SUBNETS = ("--subnet 10.1.0.0/24", "--subnet 10.1.0.0/24 --subnet fd00:1::/64", "--subnet fd00:1::/64")
+IPV6_ONLY = "--subnet fd00:1::/64"
+SUBNETS = ("--subnet 10.1.0.0/24", f"--subnet 10.1.0.0/24 {IPV6_ONLY}")
 OPTIONS = ("", "--internal", "--no-icc", "--port-security", "--no-masquerade", "--gateway-mode routed", "--no-gateway")
 # A network that has all that is shared, so that the plans are about one network alone.
 ANOTHER = f"""
@@ -143,16 +144,17 @@ def test_each_combination_of_options_has_the_plan_and_the_rules_that_were_read(b
     before = bare_host.snapshot(), bare_host.state()
     parent = " --parent lan0" if driver.endswith("vlan") else ""
     text = ""
-    for subnets, option in itertools.product(SUBNETS, OPTIONS):
+    for subnets, option in (*itertools.product(SUBNETS, OPTIONS), (IPV6_ONLY, "")):
         create = " ".join(f"create web --driver {driver}{parent} {subnets} {option}".split())
         text += f"$ mydockernet {create}\n"
         refused = bare_host.mydockernet(create, check=False).stderr
         text += refused or plan(bare_host, "rm -f web", create)
-        for ports in () if refused else ("", " --publish 80 --from 192.0.2.0/24"):
+        for ports in () if refused else (" --publish 80 --from 192.0.2.0/24", ""):
             text += f"$ mydockernet connect web c1{ports}\n"
             done = bare_host.mydockernet(f"connect web c1 --dry-run{ports}", check=False)
-            text += done.stderr or plan(bare_host, "list", f"connect web c1{ports}", run=driver != "ipvlan")
-            bare_host.mydockernet("disconnect --force web c1")
+            text += done.stderr or plan(bare_host, "list -q", f"connect web c1{ports}", run=driver != "ipvlan")
+            if not done.stderr:
+                break  # Without ports, it is the same less what is about them.
         bare_host.mydockernet("rm -f web")
     assert (bare_host.snapshot(), bare_host.state()) == before
     path = ROOT / "tests/golden" / f"every-{driver}.txt"
