@@ -75,6 +75,7 @@ ROUTED_REACH = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("driver", ["bridge", "ptp"])
 @pytest.mark.parametrize("firewall", FIREWALLS.values(), ids=FIREWALLS)
 def test_who_reaches_a_routed_network(make_lab, firewall, driver):
@@ -206,6 +207,7 @@ def matrix(lab, reach=BOTH):
     return dict(zip(reach, lab.ask_at_once(reach), strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("bridged", "rp_filter"), [("0", "0"), ("1", "1"), ("1", "2")])
 @pytest.mark.parametrize("firewall", FIREWALLS.values(), ids=FIREWALLS)
 @pytest.mark.parametrize("driver", DRIVERS)
