@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from mydockernet import drivers, inside, ruleset
 from mydockernet.dialects import ebtables, ip, ip_route, iptables, nftables
-from mydockernet.dialects.fact import FORWARDING_6, PROTOCOL, SHARED, TAG, Fact, Observed, Step
+from mydockernet.dialects.fact import FORWARDING, PROTOCOL, SHARED, TAG, Fact, Observed, Step
 from mydockernet.dialects.sysctl import RouterAdvertisements, Sysctl
 from mydockernet.errors import Conflict
 from mydockernet.model import Endpoint, Intent, Network, attached, endpoints
@@ -270,10 +270,10 @@ def shared_switches(intent: Intent) -> Iterator[Fact]:
     families = {family for network in _forwarded(intent) if network.has_gateway for family in network.families}
     if 4 in families:
         why = f"Enable IP forwarding between the interfaces of the host. {stays}"
-        yield Sysctl("net/ipv4/ip_forward", "1", why)
+        yield Sysctl(FORWARDING[4], "1", why)
     if 6 in families:
         yield RouterAdvertisements()
-        yield Sysctl(FORWARDING_6, "1", f"Enable forwarding of IPv6, too. {stays}")
+        yield Sysctl(FORWARDING[6], "1", f"Enable forwarding of IPv6, too. {stays}")
 
 
 def _families(intent: Intent) -> list[int]:

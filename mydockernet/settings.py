@@ -1,4 +1,4 @@
-"""What `set` changes of a network or a container while it is in use: from words to a transition. Pure.
+"""What `set` changes of a network or a container while it is in use: from words to a transition.
 
 KEY=VALUE sets a value. A key that can have several values gets one more, and KEY-=VALUE takes one away.
 """
@@ -120,13 +120,25 @@ def set_endpoint(network_name: str, container: str, settings: Sequence[Setting])
     return Transition(move)
 
 
+def _on(setting: Setting) -> bool:
+    on = SWITCH.get(setting.value.lower())
+    if on is None:
+        raise Invalid(f"{setting}: use true or false")
+    return on
+
+
+def _number(setting: Setting) -> int:
+    try:
+        return int(setting.value)
+    except ValueError:
+        raise Invalid(f"{setting}: {quoted(setting.value)} is not a number") from None
+
+
 def _switch(*fields: str, forbids: Callable[[Network, bool], str] = lambda network, on: "") -> "OfNetwork":
     """Return what sets fields that are true or false. `forbids` says why they cannot be changed now, if so."""
 
     def change(network: Network, setting: Setting, _: Situation) -> Network:
-        on = SWITCH.get(setting.value.lower())
-        if on is None:
-            raise Invalid(f"{setting}: use true or false")
+        on = _on(setting)
         if on != getattr(network, fields[0]) and (why := forbids(network, on)):
             raise Conflict(f"{setting}: {why}")
         return replace(network, **dict.fromkeys(fields, on))
@@ -169,13 +181,12 @@ def _gateway_mode(*families: int) -> "OfNetwork":
 
 
 def _mtu(network: Network, setting: Setting, at: Situation) -> Network:
-    if not setting.value.isdecimal():
-        raise Invalid(f"{setting}: {quoted(setting.value)} is not a number")
-    _require(setting, model.mtu_problems(int(setting.value)))
+    mtu = _number(setting)
+    _require(setting, model.mtu_problems(mtu))
     parent = at.seen.links.get(network.parent)
-    if parent and int(setting.value) > parent.mtu:
+    if parent and mtu > parent.mtu:
         raise Invalid(f"{setting}: the MTU of {parent.name} is {parent.mtu}")
-    return replace(network, mtu=int(setting.value))
+    return replace(network, mtu=mtu)
 
 
 def _labels(labels: tuple[tuple[str, str], ...], setting: Setting) -> tuple[tuple[str, str], ...]:
@@ -247,10 +258,7 @@ def _subnet(network: Network, setting: Setting, at: Situation) -> Network:
 
 
 def _ipv6(network: Network, setting: Setting, at: Situation) -> Network:
-    on = SWITCH.get(setting.value.lower())
-    if on is None:
-        raise Invalid(f"{setting}: use true or false")
-    if on:
+    if _on(setting):
         return network if 6 in network.families else _wider(network, (), (6,), at)
     for subnet in (subnet for subnet in network.subnets if subnet.family == 6):
         network = _without(network, subnet.network, setting)
@@ -304,17 +312,11 @@ def _endpoint_label(endpoint: Endpoint, setting: Setting) -> Endpoint:
 
 
 def _default_route(endpoint: Endpoint, setting: Setting) -> Endpoint:
-    on = SWITCH.get(setting.value.lower())
-    if on is None:
-        raise Invalid(f"{setting}: use true or false")
-    return replace(endpoint, default_route=on)
+    return replace(endpoint, default_route=_on(setting))
 
 
 def _gw_priority(endpoint: Endpoint, setting: Setting) -> Endpoint:
-    try:
-        return replace(endpoint, gw_priority=int(setting.value))
-    except ValueError:
-        raise Invalid(f"{setting}: {quoted(setting.value)} is not a number") from None
+    return replace(endpoint, gw_priority=_number(setting))
 
 
 def _alias(endpoint: Endpoint, setting: Setting) -> Endpoint:
@@ -326,10 +328,9 @@ def _alias(endpoint: Endpoint, setting: Setting) -> Endpoint:
 
 
 def _metric(network: Network, setting: Setting, _: Situation) -> Network:
-    if not setting.value.isdecimal():
-        raise Invalid(f"{setting}: {quoted(setting.value)} is not a number")
-    _require(setting, static_routes.metric_problems(int(setting.value)))
-    return replace(network, metric=int(setting.value))
+    metric = _number(setting)
+    _require(setting, static_routes.metric_problems(metric))
+    return replace(network, metric=metric)
 
 
 OfNetwork = Callable[[Network, Setting, Situation], Network]

@@ -137,6 +137,8 @@ def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observ
         mac = "" if shares else wish.mac or choices.endpoint_mac(network, wish.name, addresses)
         if holder := next((e.name for e in network.endpoints if mac and e.mac == mac), None):
             raise Conflict(f"--mac: {mac} is already in use by container {quoted(holder)}")
+        if mac and mac == network.mac:
+            raise Conflict(f"--mac: {mac} is that of the host on network {quoted(network.name)}")
         lone = network.mode == "passthru" and network.endpoints
         if lone:
             raise Conflict(f"network {quoted(network.name)} is full: the mode passthru allows one container")

@@ -33,7 +33,8 @@ GROUPS = (GROUP, GROUP_INTERNAL, GROUP_IPV6_PORTS, GROUP_APART)
 # br_netfilter, by address family.
 BRIDGE_CALLS = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
 
-FORWARDING_6 = "net/ipv6/conf/all/forwarding"
+# Whether the host forwards packets, by address family.
+FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 
 # The protocol of ip-route(8) and ip-rule(8) that marks routes and rules as mydockernet's.
 PROTOCOL = "28"

@@ -12,7 +12,7 @@ from types import ModuleType
 
 from mydockernet import variants
 from mydockernet.dialects import ebtables, ip, ip_json, iptables, nftables, ss, sysctl
-from mydockernet.dialects.fact import FORWARDING_6, Argv, Chain, Observed, Route, Rule, Step
+from mydockernet.dialects.fact import FORWARDING, Argv, Chain, Observed, Route, Rule, Step
 from mydockernet.dialects.fact import inside as in_netns
 from mydockernet.errors import CommandFailed, Failed, NotPermitted
 from mydockernet.kernel.handles import Handles
@@ -244,7 +244,7 @@ class Kernel:
 
     def forwards6(self) -> bool:
         """Return whether this host forwards IPv6."""
-        return read_sysctls((FORWARDING_6,)).get(FORWARDING_6) == "1"
+        return read_sysctls((FORWARDING[6],)).get(FORWARDING[6]) == "1"
 
     def observe_whole(self, seen: Observed, paths: Iterable[str]) -> Observed:
         """Add the rules and listening sockets of the host and of the namespaces at these paths."""

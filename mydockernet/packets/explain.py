@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from mydockernet import model
 from mydockernet.addressing import read_address
 from mydockernet.context import Context
-from mydockernet.dialects.fact import BRIDGE_CALLS, Observed, inside
+from mydockernet.dialects.fact import BRIDGE_CALLS, FORWARDING, Observed, inside
 from mydockernet.errors import Invalid, NotFound, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.model import PORT_MAX, PORT_MIN, Intent
 from mydockernet.packets import nft
 from mydockernet.packets.hooks import Sight
 from mydockernet.packets.hops import STOPS, Hop, Party, Question
-from mydockernet.packets.host import FORWARDING, AskRoute, Ended
+from mydockernet.packets.host import AskRoute, Ended
 from mydockernet.packets.walk import Walk
 from mydockernet.value import replace
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from mydockernet import model, ruleset
 from mydockernet.dialects import sysctl
-from mydockernet.dialects.fact import FORWARDING_6, Chain, Observed, Route, Socket
+from mydockernet.dialects.fact import FORWARDING, Chain, Observed, Route, Socket
 from mydockernet.model import Address, Intent, Network, PortMapping
 from mydockernet.packets import hops, netfilter, nft
 from mydockernet.packets.hooks import Sight, Verdict
@@ -21,7 +21,6 @@ from mydockernet.packets.hops import PASSES, STOPS, UNSURE, Hop, Place, Question
 from mydockernet.packets.packet import Packet
 from mydockernet.value import replace
 
-FORWARDING = {4: "net/ipv4/ip_forward", 6: FORWARDING_6}
 STRICT = 1  # ip-sysctl.rst of the kernel, rp_filter
 
 GUARDS = tuple(Chain(family, "mangle", ruleset.PREROUTING) for family in (4, 6))

@@ -12,14 +12,13 @@ from pathlib import Path
 from mydockernet import drivers, model, plan, ruleset
 from mydockernet.context import Context
 from mydockernet.dialects import iptables, sysctl
-from mydockernet.dialects.fact import BRIDGE_CALLS, Chain, Observed, Route, Rule
+from mydockernet.dialects.fact import BRIDGE_CALLS, FORWARDING, Chain, Observed, Route, Rule
 from mydockernet.dialects.sysctl import RouterAdvertisements
 from mydockernet.errors import MydockernetError
 from mydockernet.kernel.door import environment
 from mydockernet.model import Address, Intent, Network
 from mydockernet.packets import hops, netfilter, nft
 from mydockernet.packets.hooks import Sight, Verdict
-from mydockernet.packets.host import FORWARDING
 from mydockernet.packets.packet import Packet
 from mydockernet.value import Value, replace
 

@@ -296,6 +296,7 @@ INVALID = [
     ("connect six c2 -p [2001:db8::9]:80:80", 2, "[2001:db8::9]:80:80: 2001:db8::9 is not an address of this host"),
     ("connect web c2 --mac 01:00:00:00:00:01", 2, '--mac: invalid MAC address "01:00:00:00:00:01"'),
     ("connect web c2 --mac 02:42:0a:01:00:02", 4, '--mac: 02:42:0a:01:00:02 is already in use by container "c1"'),
+    ("connect web c2 --mac 02:6d:4b:5e:57:f6", 4, '--mac: 02:6d:4b:5e:57:f6 is that of the host on network "web"'),
     ("connect web c2 --ifname ../x", 2, '--ifname: invalid interface name "../x"'),
     ("connect web c2 --ifname lo", 4, '--ifname: interface "lo" already exists in container "c2"'),
     ("connect web c2 --name ../x", 2, '--name: invalid name "../x"'),
