@@ -4,16 +4,16 @@ import argparse
 import os
 from collections.abc import Iterable, Iterator
 
-from mydockernet import addressing, model, ports, running, transitions
+from mydockernet import model, running, transitions, wishes
 from mydockernet.actions import Outcome
 from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, is_dry_run, nothing, print_plan
 from mydockernet.cli.options import example
 from mydockernet.cli.publishing import CONNECTED, CONTAINER, SPEC, from_argument, tell_chosen
-from mydockernet.cli.values import context_of, read_dns, read_labels, read_number
+from mydockernet.cli.values import context_of
 from mydockernet.errors import Invalid, quoted
 from mydockernet.kernel import namespaces
-from mydockernet.transitions import Connection
+from mydockernet.wishes import ConnectWords
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_connect(args: argparse.Namespace) -> int:
     """Run `connect` and return the exit code."""
-    wish = _connection(args, args.name or "", model.Namespace(""))
+    wish = wishes.read_connect(ConnectWords.of(args), args.name or "", model.Namespace(""))
 
     def result(outcome: Outcome) -> str:
         tell_chosen(outcome, wish.publish)
@@ -99,72 +99,6 @@ def _addresses(outcome: Outcome, networks: Iterable[str]) -> Iterator[str]:
         for network, endpoint in model.endpoints([outcome.change.after.get(name)]):
             if before.get((network.name, endpoint.name)) != endpoint:
                 yield from map(str, endpoint.addresses)
-
-
-def _connection(args: argparse.Namespace, name: str, namespace: model.Namespace) -> Connection:
-    """Read the values of connect's options. Raises Invalid with everything that is wrong with them."""
-    problems: list[str] = []
-    for option, given in (
-        ("--ip", args.ip),
-        ("--ip6", args.ip6),
-        ("--mac", args.mac),
-        ("--ifname", args.ifname),
-        ("--publish", args.publish),
-    ):
-        if given and len(args.networks) > 1:
-            problems.append(f"{option}: it is for one network, not {len(args.networks)}: connect that one by itself")
-    ip = _address_of(args.ip, "--ip", 4, problems)
-    ip6 = _address_of(args.ip6, "--ip6", 6, problems)
-    mac = args.mac.lower().replace("-", ":") if args.mac is not None else None
-    if mac is not None:
-        problems += model.mac_problems(mac)
-    if args.ifname is not None:
-        problems += model.interface_problems(args.ifname, "--ifname")
-    if args.name is not None:
-        problems += model.name_problems(args.name, "--name")
-    labels = read_labels(args.label, problems)
-    gw_priority = read_number("--gw-priority", args.gw_priority, problems)
-    dns = read_dns(args.dns, problems)
-    for alias in args.alias:
-        problems += model.host_problems(alias, "--alias")
-    if args.hostname is not None:
-        problems += model.host_problems(args.hostname, "--hostname", model.HOST_NAME_MAX)
-    publish: tuple[ports.PortWish, ...] = ()
-    try:
-        publish = ports.read_specs(args.publish, "--publish", args.sources)
-    except Invalid as error:
-        problems += error.messages
-    if problems:
-        raise Invalid(*problems)
-    return Connection(
-        name=name,
-        namespace=namespace,
-        ip=ip,
-        ip6=ip6,
-        mac=mac,
-        interface=args.ifname,
-        publish=publish,
-        labels=labels,
-        default_route=not args.no_default_route,
-        gw_priority=gw_priority or 0,
-        aliases=tuple(dict.fromkeys(args.alias)),
-        dns=dns,
-        hostname=args.hostname or "",
-    )
-
-
-def _address_of(word: str | None, option: str, family: int, problems: list[str]) -> model.Address | None:
-    """Read the address of an option, if it is given. Adds what is wrong with it to `problems`."""
-    if word is None:
-        return None
-    try:
-        address = addressing.read_address(word)
-    except ValueError as error:
-        problems.append(f"{option}: {error}")
-        return None
-    if address.version != family:
-        problems.append(f"{option}: {word} is an IPv{address.version} address")
-    return address
 
 
 def disconnect_arguments(parser: argparse.ArgumentParser) -> None:
@@ -193,7 +127,7 @@ def run_run(args: argparse.Namespace) -> int:
     if not args.command:
         raise Invalid("no command follows --", hint="mydockernet run NETWORK -- COMMAND…")
     name = args.name or f"run-{os.getpid()}"
-    wish = _connection(args, name, namespaces.own(name))
+    wish = wishes.read_connect(ConnectWords.of(args), name, namespaces.own(name))
     context = context_of(args)
     if is_dry_run(args):
         return print_plan(args, running.preview(context, args.networks, wish, args.command))

@@ -2,22 +2,13 @@
 
 import argparse
 
-from mydockernet import addressing, creation, model, static_routes, transitions
+from mydockernet import creation, model, static_routes, transitions, wishes
 from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, names_of
 from mydockernet.cli.messages import report_all
 from mydockernet.cli.options import example
-from mydockernet.cli.values import (
-    filter_argument,
-    read_dns,
-    read_filters,
-    read_labels,
-    read_number,
-    read_pools,
-    store_of,
-)
-from mydockernet.creation import Wish
-from mydockernet.errors import Invalid
+from mydockernet.cli.values import filter_argument, read_filters, store_of
+from mydockernet.wishes import CreateWords
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,107 +114,8 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_create(args: argparse.Namespace) -> int:
     """Run `create` and return the exit code."""
-    return change(args, [(lambda _: args.name, creation.create(_wish(args), args.ignore))])
-
-
-def _wish(args: argparse.Namespace) -> Wish:
-    """Read the values of create's options. Raises Invalid with everything that is wrong with them."""
-    problems = [*docker_options.apply_keys(args), *model.name_problems(args.name), *model.driver_problems(args.driver)]
-    if args.bridge_name is not None:
-        problems += model.interface_problems(args.bridge_name)
-    if args.parent is not None:
-        problems += model.interface_problems(args.parent, "--parent")
-    mtu = read_number("--mtu", args.mtu, problems)
-    metric = read_number("--metric", args.metric, problems)
-    if args.gateway_mode == model.ISOLATED:
-        args.gateway_mode, args.internal, args.no_gateway = "nat", True, True
-    mode = args.gateway_mode or "nat"
-    mode6 = args.gateway_mode6 or mode
-    problems += dict.fromkeys((*model.gateway_mode_problems(mode), *model.gateway_mode_problems(mode6)))
-    problems += [*model.mtu_problems(mtu), *static_routes.metric_problems(metric)]
-    labels = read_labels(args.label, problems)
-    host_addresses = []
-    for word in args.host_ip:
-        try:
-            host_addresses.append(addressing.read_address(word))
-        except ValueError as error:
-            problems.append(f"--host-ip: {error}")
-    dns = read_dns(args.dns, problems)
-    sizes = {word: size for word in args.subnet if (size := addressing.read_size(word))}
-    subnets: tuple[model.Subnet, ...] = ()
-    try:
-        given = [word for word in args.subnet if word not in sizes]
-        subnets = addressing.read_subnets(given, args.gateway, args.ip_range, args.reserve)
-    except Invalid as error:
-        problems += error.messages
-    pools = read_pools(problems, args.ipv6 or any(size.family == 6 for size in sizes.values()))
-    routes = []
-    for word in args.route:
-        try:
-            routes.append(addressing.read_route(word))
-        except ValueError as error:
-            problems.append(f"--route: {error}")
-    if subnets and not sizes:
-        gateways = [subnet.gateway for subnet in subnets if subnet.gateway]
-        problems += static_routes.route_problems(
-            routes, [subnet.network for subnet in subnets], gateways if args.no_icc else None
-        )
-    problems += _contradictions(args)
-    for word, size in sizes.items():
-        problems += addressing.size_problems(size, word, pools)
-    if problems:
-        raise Invalid(*problems)
-    wish = Wish(
-        name=args.name,
-        driver=args.driver,
-        subnets=subnets,
-        ipv6=args.ipv6,
-        internal=args.internal,
-        icc=not args.no_icc,
-        masquerade=not (args.no_masquerade or args.no_masquerade4),
-        masquerade6=not (args.no_masquerade or args.no_masquerade6),
-        gateway_mode=mode,
-        gateway_mode6=mode6,
-        mtu=mtu,
-        bridge=args.bridge_name,
-        labels=labels,
-        pools=pools,
-        realm=store_of(args).realm,
-        port_security=args.port_security,
-        parent=args.parent,
-        mode=args.mode,
-        host_addresses=tuple(host_addresses),
-        routes=tuple(routes),
-        metric=metric,
-        dns=dns,
-        default_route=not args.no_default_route,
-        has_subnet=not args.no_subnet,
-        has_gateway=not args.no_gateway,
-        sizes=tuple(sizes[word] for word in args.subnet if word in sizes),
-    )
-    if not model.driver_problems(args.driver):
-        problems += creation.refused(wish)
-    if problems:
-        raise Invalid(*problems)
-    return wish
-
-
-def _contradictions(args: argparse.Namespace) -> list[str]:
-    """Return which options contradict --no-subnet or --no-gateway."""
-    named = [word for word in args.subnet if addressing.names_gateway(word)]
-    if args.no_subnet:
-        given = [
-            ("--ipv6", args.ipv6),
-            ("--subnet", args.subnet),
-            ("--gateway", args.gateway),
-            ("--ip-range", args.ip_range),
-        ]
-        given += [("--reserve", args.reserve), ("--route", args.route)]
-        return [f"--no-subnet contradicts {option}" for option, words in given if words]
-    if args.no_gateway:
-        found = [f"--no-gateway contradicts --gateway {word}" for word in args.gateway]
-        return found + [f"--no-gateway contradicts --subnet {word}, which names a gateway" for word in named]
-    return []
+    wish = wishes.read_create(CreateWords.of(args), store_of(args).realm)
+    return change(args, [(lambda _: args.name, creation.create(wish, args.ignore))])
 
 
 def remove_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,10 +2,9 @@
 
 import argparse
 
-from mydockernet import settings
+from mydockernet import settings, wishes
 from mydockernet.cli.change import change, nothing
 from mydockernet.cli.options import example
-from mydockernet.cli.values import read_pools
 from mydockernet.errors import Invalid
 
 
@@ -34,7 +33,7 @@ def run_set(args: argparse.Namespace) -> int:
     if slash:
         return change(args, [(nothing, settings.set_endpoint(network, container, wanted))])
     problems: list[str] = []
-    pools = read_pools(problems, ipv6=True)
+    pools = wishes.read_pools(problems, ipv6=True)
     if problems:
         raise Invalid(*problems)
     return change(args, [(nothing, settings.set_network(network, wanted, pools))])

@@ -8,47 +8,15 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from mydockernet import addressing, model
+from mydockernet import model
 from mydockernet.errors import Invalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from mydockernet.addressing import Pool
     from mydockernet.context import Context
     from mydockernet.record.store import JsonStore
-
-
-def read_labels(words: Iterable[str], problems: list[str]) -> tuple[tuple[str, str], ...]:
-    """Read the values of --label; add what is wrong with them to `problems`."""
-    labels = {}
-    for word in words:
-        key, _, value = word.partition("=")
-        problems += model.label_problems(key, value)
-        labels[key] = value
-    return tuple(sorted(labels.items()))
-
-
-def read_number(option: str, word: str | None, problems: list[str]) -> int | None:
-    """Read a number; add what is wrong with it to `problems`."""
-    try:
-        return None if word is None else int(word)
-    except ValueError:
-        problems.append(f"{option}: {word!r} is not a number")
-        return None
-
-
-def read_dns(words: Iterable[str], problems: list[str]) -> tuple[model.Address, ...]:
-    """Read the values of --dns; add what is wrong with them to `problems`."""
-    found = []
-    for word in words:
-        try:
-            found.append(addressing.read_address(word))
-            problems += model.dns_problems(found[-1])
-        except ValueError as error:
-            problems.append(f"--dns: {error}")
-    return tuple(dict.fromkeys(found))
 
 
 def read_template(text: str) -> Callable[[Sequence[dict[str, Any]], int | None], str] | None:
@@ -147,26 +115,3 @@ def context_of(args: argparse.Namespace) -> Context:
 
     kernel = Kernel(announce=announce) if args.verbose else Kernel()
     return Context(store_of(args), kernel, getattr(args, "lock_timeout", 0.0))
-
-
-def read_pools(problems: list[str], ipv6: bool) -> tuple[Pool, ...]:
-    """Read MYDOCKERNET_POOLS; add what is wrong with it to `problems`. With `ipv6`, there is a pool of that family."""
-    from mydockernet import addressing
-
-    pools = addressing.DEFAULT_POOLS
-    if named := os.environ.get("MYDOCKERNET_POOLS"):
-        try:
-            pools = addressing.read_pools(named)
-        except Invalid as error:
-            problems += error.messages
-    if ipv6 and all(pool.block.version == 4 for pool in pools):
-        return (*pools, addressing.local_pool(_this_host()))
-    return pools
-
-
-def _this_host() -> str:
-    """Return what distinguishes this host from others: its machine-id(5), or its name."""
-    try:
-        return Path("/etc/machine-id").read_text().strip() or os.uname().nodename
-    except OSError:
-        return os.uname().nodename

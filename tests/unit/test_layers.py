@@ -55,6 +55,8 @@ ORDER = [
     "context",
     "transitions",
     "creation",
+    "option_keys",
+    "wishes",
     "settings",
     "actions",
     "running",

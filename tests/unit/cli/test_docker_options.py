@@ -4,6 +4,7 @@ import argparse
 
 import pytest
 
+from mydockernet import option_keys
 from mydockernet.cli import docker_options, networks
 
 
@@ -41,14 +42,14 @@ def parsed(*words):
 )
 def test_an_option_of_docker_or_podman_is_the_same_as_one_of_ours(theirs, ours):
     args = parsed(*theirs.split())
-    assert docker_options.apply_keys(args) == []
+    assert option_keys.apply_keys(args) == []
     args.opt, args.ipam_driver = [], None
     assert args == parsed(*ours.split())
 
 
 def test_what_every_network_is_may_be_asked_for():
     args = parsed("--attachable", "--scope", "local", "--ipam-driver", "host-local", "--disable-dns", "--ipv4")
-    assert docker_options.apply_keys(args) == []
+    assert option_keys.apply_keys(args) == []
 
 
 @pytest.mark.parametrize(
@@ -96,11 +97,11 @@ def test_what_every_network_is_may_be_asked_for():
     ],
 )
 def test_what_can_not_be_done_is_one_clear_line(words, problem):
-    assert docker_options.apply_keys(parsed(*words.split())) == [problem]
+    assert option_keys.apply_keys(parsed(*words.split())) == [problem]
 
 
 def test_an_unknown_key_that_is_near_none_lists_all():
-    (problem,) = docker_options.apply_keys(parsed("-o", "com.example=1"))
+    (problem,) = option_keys.apply_keys(parsed("-o", "com.example=1"))
     assert problem.startswith(
         "--opt: there is no option with the key 'com.example'; use com.docker.network.bridge.name,"
     )
@@ -108,4 +109,4 @@ def test_an_unknown_key_that_is_near_none_lists_all():
 
 
 def test_each_key_sets_an_option_that_there_is():
-    assert {*docker_options.KEYS.values(), *docker_options.CREATE.values()} <= vars(parsed()).keys()
+    assert {*option_keys.KEYS.values(), *docker_options.CREATE.values()} <= vars(parsed()).keys()
