@@ -12,11 +12,7 @@ from mydockernet.addressing import Pool, Size
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, quoted
 from mydockernet.model import (
-    INTERFACE,
     MTU_IPV6,
-    MTU_MAX,
-    MTU_MIN,
-    SYSCTL_NAMES,
     Address,
     Endpoint,
     Intent,
@@ -26,6 +22,7 @@ from mydockernet.model import (
     endpoints,
 )
 from mydockernet.ports import PortWish
+from mydockernet.validation import INTERFACE, MTU_MAX, MTU_MIN, SYSCTL_NAMES
 
 # What the kernel gives a bridge and a veth pair.
 USUAL_MTU = 1500

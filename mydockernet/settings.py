@@ -5,7 +5,7 @@ KEY=VALUE sets a value. A key that can have several values gets one more, and KE
 
 from collections.abc import Callable, Sequence
 
-from mydockernet import addressing, choices, drivers, model, static_routes
+from mydockernet import addressing, choices, drivers, model, static_routes, validation
 from mydockernet.addressing import Pool, Size
 from mydockernet.creation import Wish, refused
 from mydockernet.dialects.fact import Observed
@@ -167,9 +167,9 @@ def _gateway_mode(*families: int) -> "OfNetwork":
     """Return what sets the gateway mode of some address families."""
 
     def change(network: Network, setting: Setting, _: Situation) -> Network:
-        if setting.value == model.ISOLATED:
+        if setting.value == validation.ISOLATED:
             raise Invalid(f"{setting}: whether the host has an address on a network is decided when it is created")
-        _require(setting, model.gateway_mode_problems(setting.value))
+        _require(setting, validation.gateway_mode_problems(setting.value))
         for endpoint in network.endpoints if setting.value == "routed" else ():
             at_host = next((m for m in endpoint.ports if m.host_ip and m.host_ip.version in families), None)
             if at_host:
@@ -182,7 +182,7 @@ def _gateway_mode(*families: int) -> "OfNetwork":
 
 def _mtu(network: Network, setting: Setting, at: Situation) -> Network:
     mtu = _number(setting)
-    _require(setting, model.mtu_problems(mtu))
+    _require(setting, validation.mtu_problems(mtu))
     parent = at.seen.links.get(network.parent)
     if parent and mtu > parent.mtu:
         raise Invalid(f"{setting}: the MTU of {parent.name} is {parent.mtu}")
@@ -191,7 +191,7 @@ def _mtu(network: Network, setting: Setting, at: Situation) -> Network:
 
 def _labels(labels: tuple[tuple[str, str], ...], setting: Setting) -> tuple[tuple[str, str], ...]:
     key, _, value = setting.value.partition("=")
-    _require(setting, model.label_problems(key, value))
+    _require(setting, validation.label_problems(key, value))
     if setting.removes and key not in dict(labels):
         raise NotFound(f"{setting}: there is no label {quoted(key)}")
     rest = {name: text for name, text in labels if name != key}
@@ -320,7 +320,7 @@ def _gw_priority(endpoint: Endpoint, setting: Setting) -> Endpoint:
 
 
 def _alias(endpoint: Endpoint, setting: Setting) -> Endpoint:
-    _require(setting, model.host_problems(setting.value, "--alias"))
+    _require(setting, validation.host_problems(setting.value, "--alias"))
     if setting.removes and setting.value not in endpoint.aliases:
         raise NotFound(f"{setting}: it is no alias of container {quoted(endpoint.name)}")
     others = tuple(alias for alias in endpoint.aliases if alias != setting.value)

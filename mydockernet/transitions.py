@@ -19,11 +19,11 @@ from mydockernet.model import (
     Network,
     PortMapping,
     endpoints,
-    name_problems,
     way_out,
 )
 from mydockernet.plan import Scope
 from mydockernet.ports import PortWish
+from mydockernet.validation import name_problems
 from mydockernet.value import Value, replace
 
 # linux/net/bridge/br_private.h: BR_MAX_PORTS, less port 0, which is never assigned.

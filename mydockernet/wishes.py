@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mydockernet import addressing, creation, model, option_keys, ports, static_routes
+from mydockernet import addressing, creation, model, option_keys, ports, static_routes, validation
 from mydockernet.creation import Wish
 from mydockernet.errors import Invalid
 from mydockernet.transitions import Connection
@@ -91,19 +91,23 @@ class ConnectWords(_Words):
 
 def read_create(words: CreateWords, realm: str) -> Wish:
     """Return the wish that the words of `create` express. Raises Invalid with everything that is wrong with them."""
-    problems = [*option_keys.apply_keys(words), *model.name_problems(words.name), *model.driver_problems(words.driver)]
+    problems = [
+        *option_keys.apply_keys(words),
+        *validation.name_problems(words.name),
+        *validation.driver_problems(words.driver),
+    ]
     if words.bridge_name is not None:
-        problems += model.interface_problems(words.bridge_name)
+        problems += validation.interface_problems(words.bridge_name)
     if words.parent is not None:
-        problems += model.interface_problems(words.parent, "--parent")
+        problems += validation.interface_problems(words.parent, "--parent")
     mtu = read_number("--mtu", words.mtu, problems)
     metric = read_number("--metric", words.metric, problems)
-    if words.gateway_mode == model.ISOLATED:
+    if words.gateway_mode == validation.ISOLATED:
         words.gateway_mode, words.internal, words.no_gateway = "nat", True, True
     mode = words.gateway_mode or "nat"
     mode6 = words.gateway_mode6 or mode
-    problems += dict.fromkeys((*model.gateway_mode_problems(mode), *model.gateway_mode_problems(mode6)))
-    problems += [*model.mtu_problems(mtu), *static_routes.metric_problems(metric)]
+    problems += dict.fromkeys((*validation.gateway_mode_problems(mode), *validation.gateway_mode_problems(mode6)))
+    problems += [*validation.mtu_problems(mtu), *static_routes.metric_problems(metric)]
     labels = read_labels(words.label, problems)
     host_addresses = []
     for word in words.host_ip:
@@ -164,7 +168,7 @@ def read_create(words: CreateWords, realm: str) -> Wish:
         has_gateway=not words.no_gateway,
         sizes=tuple(sizes[word] for word in words.subnet if word in sizes),
     )
-    if not model.driver_problems(words.driver):
+    if not validation.driver_problems(words.driver):
         problems += creation.refused(wish)
     if problems:
         raise Invalid(*problems)
@@ -205,18 +209,18 @@ def read_connect(words: ConnectWords, name: str, namespace: model.Namespace) -> 
     ip6 = _address_of(words.ip6, "--ip6", 6, problems)
     mac = words.mac.lower().replace("-", ":") if words.mac is not None else None
     if mac is not None:
-        problems += model.mac_problems(mac)
+        problems += validation.mac_problems(mac)
     if words.ifname is not None:
-        problems += model.interface_problems(words.ifname, "--ifname")
+        problems += validation.interface_problems(words.ifname, "--ifname")
     if words.name is not None:
-        problems += model.name_problems(words.name, "--name")
+        problems += validation.name_problems(words.name, "--name")
     labels = read_labels(words.label, problems)
     gw_priority = read_number("--gw-priority", words.gw_priority, problems)
     dns = read_dns(words.dns, problems)
     for alias in words.alias:
-        problems += model.host_problems(alias, "--alias")
+        problems += validation.host_problems(alias, "--alias")
     if words.hostname is not None:
-        problems += model.host_problems(words.hostname, "--hostname", model.HOST_NAME_MAX)
+        problems += validation.host_problems(words.hostname, "--hostname", validation.HOST_NAME_MAX)
     publish: tuple[ports.PortWish, ...] = ()
     try:
         publish = ports.read_specs(words.publish, "--publish", words.sources)
@@ -260,7 +264,7 @@ def read_labels(words: Iterable[str], problems: list[str]) -> tuple[tuple[str, s
     labels = {}
     for word in words:
         key, _, value = word.partition("=")
-        problems += model.label_problems(key, value)
+        problems += validation.label_problems(key, value)
         labels[key] = value
     return tuple(sorted(labels.items()))
 
@@ -280,7 +284,7 @@ def read_dns(words: Iterable[str], problems: list[str]) -> tuple[model.Address, 
     for word in words:
         try:
             found.append(addressing.read_address(word))
-            problems += model.dns_problems(found[-1])
+            problems += validation.dns_problems(found[-1])
         except ValueError as error:
             problems.append(f"--dns: {error}")
     return tuple(dict.fromkeys(found))

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mydockernet import creation, model, static_routes, transitions, wishes
+from mydockernet import creation, static_routes, transitions, validation, wishes
 from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, names_of
 from mydockernet.cli.messages import report_all
@@ -19,7 +19,7 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `create`."""
     many: dict[str, Any] = {"action": "append", "default": []}
     parser.add_argument("name", metavar="NAME", help="Name of the network")
-    known = ", ".join(model.DRIVERS)
+    known = ", ".join(validation.DRIVERS)
     parser.add_argument("-d", "--driver", default="bridge", help=f"Driver: {known} (default: bridge)")
     parser.add_argument(
         "--subnet",
@@ -76,8 +76,8 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mtu",
         metavar="N",
-        help=f"MTU in bytes, {model.MTU_MIN} to {model.MTU_MAX} (default: that of the interface of the host's default "
-        "route now, or 1500)",
+        help=f"MTU in bytes, {validation.MTU_MIN} to {validation.MTU_MAX} (default: that of the interface of the "
+        "host's default route now, or 1500)",
     )
     parser.add_argument(
         "--bridge-name", metavar="IF", help="Name of the bridge (default: the network's name, if valid)"

@@ -10,8 +10,9 @@ from io import StringIO
 from mydockernet.dialects import iptables
 from mydockernet.dialects.fact import TAG, Link
 from mydockernet.errors import printable
-from mydockernet.model import ISOLATED, Endpoint, Network, gives_default_route
+from mydockernet.model import Endpoint, Network, gives_default_route
 from mydockernet.reports.survey import OwnedRule, Shown
+from mydockernet.validation import ISOLATED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

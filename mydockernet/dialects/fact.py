@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from ipaddress import ip_interface
 
-from mydockernet.model import NAME, Address, IPNetwork
+from mydockernet.model import Address, IPNetwork
+from mydockernet.validation import NAME
 from mydockernet.value import EMPTY, Value, field, replace
 
 Argv = tuple[str, ...]

@@ -19,6 +19,7 @@ ORDER = [
     "errors",
     "value",
     "static_routes",
+    "validation",
     "model",
     "record.locks",
     "record.network_json",

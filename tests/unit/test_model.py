@@ -6,8 +6,9 @@ import pytest
 
 from mydockernet import addressing
 from mydockernet.errors import Invalid
-from mydockernet.model import endpoints, host_problems, way_out
+from mydockernet.model import endpoints, way_out
 from mydockernet.static_routes import route_problems
+from mydockernet.validation import host_problems
 from mydockernet.value import replace
 from tests.unit.values import endpoint, network, subnet
 
