@@ -1,6 +1,10 @@
 """The record and the kernel that a verb works on."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from mydockernet.kernel.door import Kernel
+from mydockernet.record import DEFAULT_FOLDER
 from mydockernet.record.store import JsonStore
 from mydockernet.value import Value
 
@@ -11,3 +15,9 @@ class Context(Value):
     store: JsonStore
     kernel: Kernel
     lock_timeout: float = 30.0
+
+
+def from_environment(environ: Mapping[str, str], lock_timeout: float = 30.0) -> Context:
+    """Return the record that MYDOCKERNET_STATE_DIR names, or the default one, and the kernel."""
+    folder = environ.get("MYDOCKERNET_STATE_DIR") or DEFAULT_FOLDER
+    return Context(JsonStore(Path(folder)), Kernel(), lock_timeout)

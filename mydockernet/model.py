@@ -212,7 +212,8 @@ class Endpoint(Value):
     end, `veth` is empty and `index` identifies the interface. `mac` is empty if it shares that of the parent. `order`
     numbers the networks of a container from 1. Of those that may provide its default route, the one with the highest
     `gw_priority` does; among equals, the first. `aliases`, `dns` and `hostname` are only on record: other names of the
-    container, its name servers and its host name. Raises Invalid with every problem.
+    container, its name servers and its host name. `engine` is what asked for it, such as podman, and `id` what that
+    calls the container; both are empty if an admin did. Raises Invalid with every problem.
     """
 
     name: str
@@ -230,6 +231,8 @@ class Endpoint(Value):
     aliases: tuple[str, ...] = ()
     dns: tuple[Address, ...] = ()
     hostname: str = ""
+    engine: str = ""
+    id: str = ""
 
     @property
     def cable(self) -> str:
@@ -240,6 +243,11 @@ class Endpoint(Value):
     def families(self) -> tuple[int, ...]:
         """The address families of its addresses: 4, 6 or both."""
         return tuple(sorted({address.version for address in self.addresses}))
+
+    @property
+    def returns(self) -> bool:
+        """Whether its container may return once it is gone. An engine makes another one, and asks again."""
+        return self.namespace.returns and not self.engine
 
     @property
     def detached(self) -> bool:
@@ -269,8 +277,8 @@ class Network(Value):
     distinguishes networks of different state directories; it is empty for the default one. `mac` is the MAC address of
     the bridge or of the host's interface; None if an older version left it to the kernel, which changes it when ports
     come and go. `routes` are added to every container, and `metric` is that of its default route; None leaves it to the
-    kernel. Without `default_route` they have none. `dns`, the name servers of its containers, is only on record. Raises
-    Invalid with every problem.
+    kernel. Without `default_route` they have none. `dns`, the name servers of its containers, is only on record. If an
+    `engine` created it, for its first container, it is removed with the last one. Raises Invalid with every problem.
     """
 
     name: str
@@ -297,6 +305,7 @@ class Network(Value):
     metric: int | None = None
     dns: tuple[Address, ...] = ()
     default_route: bool = True
+    engine: str = ""
 
     @property
     def has_gateway(self) -> bool:

@@ -86,6 +86,8 @@ class Connection(Value):
     aliases: tuple[str, ...] = ()
     dns: tuple[Address, ...] = ()
     hostname: str = ""
+    engine: str = ""
+    id: str = ""
 
 
 def connect(names: Iterable[str], wish: Connection) -> Transition:
@@ -157,6 +159,8 @@ def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observ
             aliases=wish.aliases,
             dns=wish.dns,
             hostname=wish.hostname,
+            engine=wish.engine,
+            id=wish.id,
         )
     if endpoint.interface in used:
         holder = f"container {quoted(endpoint.name)}"
@@ -211,9 +215,15 @@ def disconnect(names: Iterable[str], container: str | Namespace, ignore: bool = 
                 raise
             rest = tuple(e for e in network.endpoints if e != endpoint)
             intent = {**intent, network.name: replace(network, endpoints=rest)}
-        return intent
+        return lasting(intent, names)
 
     return Transition(move)
+
+
+def lasting(intent: Intent, names: Iterable[str]) -> Intent:
+    """Return an intent without those of these networks that an engine created and that have no container left."""
+    over = {name for name in names if name in intent and intent[name].engine and not intent[name].endpoints}
+    return {name: network for name, network in intent.items() if name not in over}
 
 
 def publish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> Transition:
@@ -225,7 +235,7 @@ def publish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> 
         if problems := choices.refused(network.driver, {"--publish": True}):
             raise Invalid(*problems)
         if not namespaces.alive(endpoint.namespace):
-            again = "attaches it again once it is back" if endpoint.namespace.returns else "updates the record"
+            again = "attaches it again once it is back" if endpoint.returns else "updates the record"
             raise Conflict(
                 f"the namespace of container {quoted(endpoint.name)} is gone",
                 hint=f"mydockernet repair {network.name} {again}",
@@ -267,7 +277,8 @@ def repair(scope: Scope) -> Transition:
     """N → N, but containers whose namespace is gone or back are detached, dropped or attached. Raises NotFound."""
 
     def move(intent: Intent, seen: Observed) -> Intent:
-        return {**intent, **{network.name: _current(network) for network in scoped(intent, scope)}}
+        current = {network.name: _current(network) for network in scoped(intent, scope)}
+        return lasting({**intent, **current}, current)
 
     return Transition(move, mends=scope)
 
@@ -281,14 +292,15 @@ def scoped(intent: Intent, scope: Scope) -> tuple[Network, ...]:
 
 def _current(network: Network) -> Network:
     """Return a network with the current namespaces of its containers, without containers that cannot return."""
-    known = ((endpoint, _namespace_now(endpoint.namespace)) for endpoint in network.endpoints)
+    known = ((endpoint, _namespace_now(endpoint)) for endpoint in network.endpoints)
     return replace(network, endpoints=tuple(replace(e, namespace=now) for e, now in known if now))
 
 
-def _namespace_now(namespace: Namespace) -> Namespace | None:
+def _namespace_now(endpoint: Endpoint) -> Namespace | None:
+    namespace = endpoint.namespace
     if namespaces.alive(namespace):
         return namespace
-    return (namespaces.at(namespace.path) or replace(namespace, inode=DETACHED)) if namespace.returns else None
+    return (namespaces.at(namespace.path) or replace(namespace, inode=DETACHED)) if endpoint.returns else None
 
 
 def _places(intent: Intent, namespace: Namespace) -> list[tuple[Network, Endpoint]]:
@@ -310,7 +322,7 @@ def _refuse_clashing_routes(network: Network, container: str, places: Iterable[t
 
 
 def _may_return(endpoint: Endpoint) -> bool:
-    return endpoint.namespace.returns and not namespaces.alive(endpoint.namespace)
+    return endpoint.returns and not namespaces.alive(endpoint.namespace)
 
 
 def _returned(network: Network, endpoint: Endpoint, wish: Connection) -> Endpoint:

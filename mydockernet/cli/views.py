@@ -77,6 +77,7 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "Routes": [str(route) for route in network.routes],
         "Metric": network.metric,
         "DNS": [str(address) for address in network.dns],
+        "Engine": network.engine,
         "Labels": dict(network.labels),
         "Containers": {endpoint.name: _endpoint_record(network, endpoint, shown) for endpoint in network.endpoints},
         "Link": None if link is None else _link_record(link),
@@ -180,6 +181,8 @@ def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict
         "Aliases": list(endpoint.aliases),
         "DNS": [str(address) for address in endpoint.dns],
         "Hostname": endpoint.hostname,
+        "Engine": endpoint.engine,
+        "Id": endpoint.id,
         "Labels": dict(endpoint.labels),
         "Link": None if link is None else _link_record(link),
     }

@@ -65,6 +65,7 @@ def network_to_json(network: Network) -> dict[str, Any]:
                 "metric": network.metric,
                 "dns": [str(address) for address in network.dns],
                 "no_default_route": not network.default_route,
+                "engine": network.engine,
             }
         ),
     }
@@ -117,6 +118,8 @@ def _endpoint_to_json(endpoint: Endpoint) -> dict[str, Any]:
                 "aliases": list(endpoint.aliases),
                 "dns": [str(address) for address in endpoint.dns],
                 "hostname": endpoint.hostname,
+                "engine": endpoint.engine,
+                "id": endpoint.id,
             }
         ),
     }
@@ -167,6 +170,7 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         metric=None if raw.get("metric") is None else _number(raw["metric"]),
         dns=_addresses(raw),
         default_route=not _switch(raw.get("no_default_route", False)),
+        engine=_string(raw.get("engine", "")),
     )
 
 
@@ -202,6 +206,8 @@ def _endpoint_from_json(raw: dict[str, Any]) -> Endpoint:
         aliases=tuple(map(_string, raw.get("aliases", ()))),
         dns=_addresses(raw),
         hostname=_string(raw.get("hostname", "")),
+        engine=_string(raw.get("engine", "")),
+        id=_string(raw.get("id", "")),
     )
 
 

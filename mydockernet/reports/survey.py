@@ -100,7 +100,7 @@ def _show(
 def _container(endpoint: Endpoint, facts: Iterable[Fact], seen: Observed) -> str:
     if namespaces.alive(endpoint.namespace):
         return _holding(facts, seen)
-    return "detached" if endpoint.namespace.returns else "gone"
+    return "detached" if endpoint.returns else "gone"
 
 
 def _stays_away(endpoint: Endpoint) -> bool:

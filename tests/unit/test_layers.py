@@ -17,6 +17,7 @@ LINES = 500
 # The modules in the order of their imports: one may import only such as stand before it.
 ORDER = [
     "errors",
+    "documents",
     "value",
     "static_routes",
     "validation",
@@ -58,6 +59,7 @@ ORDER = [
     "creation",
     "option_keys",
     "wishes",
+    "attachments",
     "settings",
     "actions",
     "running",

@@ -76,6 +76,8 @@ ENDPOINTS = st.builds(
     aliases=st.lists(HOSTS, max_size=2).map(tuple),
     dns=SERVERS,
     hostname=st.just("") | HOSTS,
+    engine=st.sampled_from(["", "podman"]),
+    id=st.just("") | HOSTS,
 )
 ROUTES = [
     StaticRoute(ip_network("10.200.0.0/16"), None, "blackhole", 7),
@@ -95,6 +97,7 @@ NETWORKS = st.builds(
     realm=st.from_regex("[0-9a-f]{0,6}", fullmatch=True),
     dns=SERVERS,
     metric=st.none() | st.integers(1, 2**32 - 1),
+    engine=st.sampled_from(["", "cni"]),
 ).map(lambda net: replace(net, routes=tuple(route for route in ROUTES if route.destination.version in net.families)))
 
 

@@ -1,0 +1,172 @@
+"""What container engines ask for, as transitions: attach a container to networks, detach it, retain those in a list.
+
+An engine knows its containers by an id, and their interfaces by name. It may create a network for its first container:
+such a network is removed with its last one. What an engine left behind when it was killed is removed on the way, since
+it starts its containers anew, in other namespaces.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from mydockernet import choices, creation, model, transitions
+from mydockernet.creation import Wish
+from mydockernet.dialects.fact import Observed
+from mydockernet.errors import Conflict, quoted
+from mydockernet.kernel import namespaces
+from mydockernet.model import Endpoint, Intent, Network
+from mydockernet.ports import PortWish
+from mydockernet.transitions import Connection, Transition
+from mydockernet.validation import name_problems
+from mydockernet.value import Value, replace
+
+
+class Attachment(Value):
+    """A network that an engine wants a container on, and how. `wish` creates it if it does not exist yet."""
+
+    network: str
+    connection: Connection
+    wish: Wish | None = None
+
+
+def attach(engine: str, container: str, wanted: Iterable[Attachment], again: bool = False) -> Transition:
+    """Connect a container to networks, which are created if need be, in one transition.
+
+    With `again`, a container that is there already stays as it is, or is connected anew if it is to be different.
+
+    Of its ports, those are left out that no network of this kind can publish, or that another one of the container
+    does: engines ask every network for all of them. Sockets that listen on them are no obstacle: they are the engine's.
+    Raises what `create` and `connect` raise, and Conflict if the container is there already.
+    """
+    wanted = tuple(wanted)
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        before, intent = intent, _without(intent, lambda endpoint: _left_behind(endpoint, seen))
+        for each in wanted:
+            connection = replace(each.connection, engine=engine, id=container)
+            old = find(intent, engine, container, each.network, connection.interface)
+            if old and not again:
+                raise Conflict(f"container {quoted(old.name)} is already on network {quoted(each.network)}")
+            if old and _as_wished(old, connection):
+                continue
+            intent = _without(intent, (old,).__contains__)
+            if each.wish:
+                intent = _with_network(intent, each.wish, engine, seen)
+            network = transitions.find_network(intent, each.network)
+            connection = replace(
+                connection,
+                name=_free_name(intent, engine, container, connection),
+                publish=tuple(_publishable(intent, network, connection)),
+            )
+            intent = transitions.connect([each.network], connection).move(intent, seen)
+        return transitions.lasting(intent, before)
+
+    return Transition(move, tuple({each.connection.namespace for each in wanted}))
+
+
+def detach(engine: str, container: str, network: str | None = None, interface: str | None = None) -> Transition:
+    """Disconnect a container from a network, or from all; it need not be there. One interface, or all of them."""
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        def leaves(endpoint: Endpoint) -> bool:
+            return _is(endpoint, engine, container) and interface in (None, endpoint.interface)
+
+        names = [*intent] if network is None else [network]
+        return transitions.lasting(_without(intent, leaves, names), names)
+
+    return Transition(move)
+
+
+def retain(engine: str, network: str, valid: Collection[tuple[str, str]]) -> Transition:
+    """Disconnect those containers of an engine from a network whose id and interface are not in this list."""
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        def leaves(endpoint: Endpoint) -> bool:
+            return endpoint.engine == engine and (endpoint.id, endpoint.interface) not in valid
+
+        return transitions.lasting(_without(intent, leaves, [network]), [network])
+
+    return Transition(move)
+
+
+def find(intent: Intent, engine: str, container: str, network: str, interface: str | None = None) -> Endpoint | None:
+    """Return the endpoint of a container on a network, at this interface if one is named."""
+    for _, endpoint in model.endpoints([intent.get(network)]):
+        if _is(endpoint, engine, container) and interface in (None, endpoint.interface):
+            return endpoint
+    return None
+
+
+def _is(endpoint: Endpoint, engine: str, container: str) -> bool:
+    return (endpoint.engine, endpoint.id) == (engine, container)
+
+
+def _without(intent: Intent, leaves: Callable[[Endpoint], bool], names: Iterable[str] | None = None) -> Intent:
+    """Return an intent without some endpoints of these networks, or of all."""
+    changed = dict(intent)
+    for name in intent if names is None else names:
+        network = intent.get(name)
+        if network and any(map(leaves, network.endpoints)):
+            changed[name] = replace(network, endpoints=tuple(e for e in network.endpoints if not leaves(e)))
+    return changed
+
+
+def _left_behind(endpoint: Endpoint, seen: Observed) -> bool:
+    """Whether an engine's container is gone without a word: its namespace, and its veth pair with it."""
+    return bool(endpoint.engine) and endpoint.veth not in seen.links and not namespaces.alive(endpoint.namespace)
+
+
+def _with_network(intent: Intent, wish: Wish, engine: str, seen: Observed) -> Intent:
+    """Return an intent with the network of a wish. Raises what `create` raises."""
+    old = intent.get(wish.name)
+    if old and old.engine and not old.endpoints:
+        # All of its containers were left behind: it is over, too.
+        lines = tuple(route for route in seen.routes if route.dev not in model.doors(old))
+        links = {name: link for name, link in seen.links.items() if name != old.bridge}
+        seen, intent = replace(seen, routes=lines, links=links), {n: net for n, net in intent.items() if net != old}
+    known = wish.name in intent
+    intent = creation.create(wish, ignore=True).move(intent, seen)
+    return intent if known else {**intent, wish.name: replace(intent[wish.name], engine=engine)}
+
+
+def _as_wished(endpoint: Endpoint, wish: Connection) -> bool:
+    """Whether an endpoint is what a connection asks for; what that leaves open matches anything."""
+    return (
+        endpoint.namespace == wish.namespace
+        and all(address in endpoint.addresses for address in (wish.ip, wish.ip6) if address)
+        and wish.mac in (None, endpoint.mac)
+        and wish.interface in (None, endpoint.interface)
+        and wish.aliases == endpoint.aliases
+        and all(any(p.means(mapping, endpoint.families) for mapping in endpoint.ports) for p in wish.publish)
+    )
+
+
+def _free_name(intent: Intent, engine: str, container: str, wish: Connection) -> str:
+    """Return the name that the engine gives the container, or a part of its id: the first that is valid and free."""
+    names = (wish.name, f"{wish.name}-{wish.interface}", container[:12], container[:64], f"{engine}-{container[:50]}")
+    return next(
+        (
+            name
+            for name in names
+            if not name_problems(name)
+            and all(
+                _is(other, engine, container) for _, other in model.endpoints(intent.values()) if other.name == name
+            )
+        ),
+        names[-1],
+    )
+
+
+def _publishable(intent: Intent, network: Network, connection: Connection) -> Iterator[PortWish]:
+    """Yield the ports that this network can publish and no other network of the container does."""
+    if not network.leads_out or choices.refused(network.driver, {"--publish": True}):
+        return
+    published = [
+        (mapping, endpoint.families)
+        for _, endpoint in model.endpoints(intent.values())
+        if _is(endpoint, connection.engine, connection.id)
+        for mapping in endpoint.ports
+    ]
+    for wish in connection.publish:
+        if wish.host_ip and wish.host_ip.version not in network.families:
+            continue
+        if not any(wish.means(mapping, families) for mapping, families in published):
+            yield wish
