@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from mydockernet import choices, creation, model, transitions
 from mydockernet.creation import Wish
 from mydockernet.dialects.fact import Observed
-from mydockernet.errors import Conflict, quoted
+from mydockernet.errors import Conflict, Invalid, quoted
 from mydockernet.kernel import namespaces
-from mydockernet.model import Endpoint, Intent, Network
+from mydockernet.model import Endpoint, Intent, Network, PortMapping
 from mydockernet.ports import PortWish
 from mydockernet.transitions import Connection, Transition
 from mydockernet.validation import name_problems
@@ -27,14 +27,17 @@ class Attachment(Value):
     wish: Wish | None = None
 
 
-def attach(engine: str, container: str, wanted: Iterable[Attachment], again: bool = False) -> Transition:
+def attach(
+    engine: str, container: str, wanted: Iterable[Attachment], again: bool = False, every_port: bool = False
+) -> Transition:
     """Connect a container to networks, which are created if need be, in one transition.
 
     With `again`, a container that is there already stays as it is, or is connected anew if it is to be different.
 
-    Of its ports, those are left out that no network of this kind can publish, or that another one of the container
-    does: engines ask every network for all of them. Sockets that listen on them are no obstacle: they are the engine's.
-    Raises what `create` and `connect` raise, and Conflict if the container is there already.
+    Of its ports, a network leaves out those that it cannot publish, and those that another one of the container
+    publishes: engines ask each network for all of them. With `every_port`, one of the networks must publish it. Sockets
+    that listen on them are no obstacle: they are the engine's own. Raises what `create` and `connect` raise, Conflict
+    if the container is there already, and Invalid for a port that is not published.
     """
     wanted = tuple(wanted)
 
@@ -45,9 +48,10 @@ def attach(engine: str, container: str, wanted: Iterable[Attachment], again: boo
             old = find(intent, engine, container, each.network, connection.interface)
             if old and not again:
                 raise Conflict(f"container {quoted(old.name)} is already on network {quoted(each.network)}")
-            if old and _as_wished(old, connection):
+            if old and _as_wished(intent, intent[each.network], old, connection):
                 continue
-            intent = _without(intent, (old,).__contains__)
+            if old:
+                intent, seen = _without(intent, (old,).__contains__), _unplugged(seen, old)
             if each.wish:
                 intent = _with_network(intent, each.wish, engine, seen)
             network = transitions.find_network(intent, each.network)
@@ -57,6 +61,8 @@ def attach(engine: str, container: str, wanted: Iterable[Attachment], again: boo
                 publish=tuple(_publishable(intent, network, connection)),
             )
             intent = transitions.connect([each.network], connection).move(intent, seen)
+        if every_port and (missing := [*_unpublished(intent, wanted, engine, container)]):
+            raise Invalid(*(f"{word}: none of the container's networks can publish it" for word in missing))
         return transitions.lasting(intent, before)
 
     return Transition(move, tuple({each.connection.namespace for each in wanted}))
@@ -119,15 +125,25 @@ def _with_network(intent: Intent, wish: Wish, engine: str, seen: Observed) -> In
     old = intent.get(wish.name)
     if old and old.engine and not old.endpoints:
         # All of its containers were left behind: it is over, too.
-        lines = tuple(route for route in seen.routes if route.dev not in model.doors(old))
-        links = {name: link for name, link in seen.links.items() if name != old.bridge}
-        seen, intent = replace(seen, routes=lines, links=links), {n: net for n, net in intent.items() if net != old}
+        seen, intent = _less(seen, old.bridge), {name: net for name, net in intent.items() if net != old}
     known = wish.name in intent
     intent = creation.create(wish, ignore=True).move(intent, seen)
     return intent if known else {**intent, wish.name: replace(intent[wish.name], engine=engine)}
 
 
-def _as_wished(endpoint: Endpoint, wish: Connection) -> bool:
+def _unplugged(seen: Observed, endpoint: Endpoint) -> Observed:
+    """Return an observation as it will be once an endpoint is disconnected."""
+    path = endpoint.namespace.path
+    return replace(_less(seen, endpoint.veth), inside={**seen.inside, path: _less(seen.at(path), endpoint.interface)})
+
+
+def _less(seen: Observed, dev: str) -> Observed:
+    """Return an observation without an interface and its routes."""
+    links = {name: link for name, link in seen.links.items() if name != dev}
+    return replace(seen, links=links, routes=tuple(route for route in seen.routes if route.dev != dev))
+
+
+def _as_wished(intent: Intent, network: Network, endpoint: Endpoint, wish: Connection) -> bool:
     """Whether an endpoint is what a connection asks for; what that leaves open matches anything."""
     return (
         endpoint.namespace == wish.namespace
@@ -135,7 +151,8 @@ def _as_wished(endpoint: Endpoint, wish: Connection) -> bool:
         and wish.mac in (None, endpoint.mac)
         and wish.interface in (None, endpoint.interface)
         and wish.aliases == endpoint.aliases
-        and all(any(p.means(mapping, endpoint.families) for mapping in endpoint.ports) for p in wish.publish)
+        and all(any(p.means(mapping, endpoint.families) for p in wish.publish) for mapping in endpoint.ports)
+        and not any(_publishable(intent, network, wish))
     )
 
 
@@ -155,16 +172,29 @@ def _free_name(intent: Intent, engine: str, container: str, wish: Connection) ->
     )
 
 
+def _published(intent: Intent, engine: str, container: str) -> list[tuple[PortMapping, tuple[int, ...]]]:
+    """Return the ports that a container publishes on its networks, each with the address families that it has there."""
+    return [
+        (mapping, endpoint.families)
+        for _, endpoint in model.endpoints(intent.values())
+        if _is(endpoint, engine, container)
+        for mapping in endpoint.ports
+    ]
+
+
+def _unpublished(intent: Intent, wanted: Iterable[Attachment], engine: str, container: str) -> Iterator[str]:
+    """Yield the ports, as they were asked for, that a container publishes on none of its networks."""
+    published = _published(intent, engine, container)
+    for wish in dict.fromkeys(wish for each in wanted for wish in each.connection.publish):
+        if not any(wish.means(mapping, families) for mapping, families in published):
+            yield wish.word
+
+
 def _publishable(intent: Intent, network: Network, connection: Connection) -> Iterator[PortWish]:
     """Yield the ports that this network can publish and no other network of the container does."""
     if not network.leads_out or choices.refused(network.driver, {"--publish": True}):
         return
-    published = [
-        (mapping, endpoint.families)
-        for _, endpoint in model.endpoints(intent.values())
-        if _is(endpoint, connection.engine, connection.id)
-        for mapping in endpoint.ports
-    ]
+    published = _published(intent, connection.engine, connection.id)
     for wish in connection.publish:
         if wish.host_ip and wish.host_ip.version not in network.families:
             continue

@@ -6,12 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from mydockernet import __version__
 from mydockernet.cli.messages import report
 from mydockernet.cli.options import changing_options, common_options, help_option
 from mydockernet.errors import Invalid, MydockernetError
+from mydockernet.process import leave, open_streams
 from mydockernet.value import Value
 
 TYPE_CHECKING = False
@@ -57,17 +57,9 @@ class Verb(Value):
 
 
 def program() -> NoReturn:
-    """Run the command line and end the process. Python's own way out would free each object first, for some 10 ms."""
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # The caller closed it. Opened in this order, each gets its own number.
-            setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w"))  # noqa: SIM115 (it stays open)
-    code = main()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        code = code or MydockernetError.exit_code
-    os._exit(code)
+    """Run the command line and end the process."""
+    open_streams()
+    leave(main())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

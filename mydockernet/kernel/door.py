@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 SYSCTLS = Path("/proc/sys")
-SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+ALWAYS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin")
 NOT_FOUND = 127
 CAP_NET_ADMIN = 12  # capabilities(7)
 
@@ -55,12 +55,12 @@ Spawn = Callable[[Command], Completed]
 
 
 def environment() -> Mapping[str, str]:
-    """Return the environment of commands: messages in English, and a PATH that includes the sbin directories."""
+    """Return the environment of commands: messages in English, and a PATH that includes the system's directories."""
     path = [*filter(None, os.environ.get("PATH", "").split(os.pathsep))]
     return {
         **os.environ,
         "LC_ALL": "C",
-        "PATH": os.pathsep.join([*path, *(s for s in SBIN if s not in path)]),
+        "PATH": os.pathsep.join([*path, *(folder for folder in ALWAYS if folder not in path)]),
     }
 
 

@@ -8,7 +8,7 @@ from mydockernet import attachments, ports
 from mydockernet.attachments import Attachment, attach, detach, find, retain
 from mydockernet.creation import Wish
 from mydockernet.dialects.fact import Link, Observed
-from mydockernet.errors import Conflict, NotFound
+from mydockernet.errors import Conflict, Invalid, NotFound
 from mydockernet.kernel import namespaces
 from mydockernet.model import Namespace
 from mydockernet.transitions import Connection
@@ -78,6 +78,11 @@ def test_the_same_again_is_refused_unless_it_is_expected():
     assert attached(wanted(), before=made, seen=seen, again=True) == made
     moved = attached(wanted(ip=ip_address("10.1.0.9")), before=made, seen=seen, again=True)
     assert [str(e.addresses[0]) for e in moved["web"].endpoints] == ["10.1.0.9"]
+    (port,) = ports.read_specs(["8080:80"], "-p")
+    more = attached(wanted(publish=(port,)), before=made, seen=seen, again=True)
+    assert [str(m) for m in more["web"].endpoints[0].ports] == ["8080:80/tcp"]
+    assert attached(wanted(publish=(port,)), before=more, seen=seen, again=True) == more
+    assert attached(wanted(), before=more, seen=seen, again=True)["web"].endpoints[0].ports == ()
 
 
 def test_what_an_engine_left_behind_goes_when_it_asks_for_anything(gone):
@@ -141,6 +146,14 @@ def test_each_port_is_published_once_by_a_network_that_can():
     made = attached(*many, seen=seen)
     published = {name: [str(m) for e in net.endpoints for m in e.ports] for name, net in made.items()}
     assert published == {"inner": [], "web": ["8080:80/tcp"], "db": ["[2001:db8::1]:9090:90/tcp"]}
+
+
+def test_a_port_that_no_network_can_publish_is_refused_if_all_are_required():
+    (port,) = ports.read_specs(["8080:80"], "-p")
+    inner = wanted(wish=replace(WISH, internal=True), publish=(port,))
+    assert attached(inner)["web"].endpoints[0].ports == ()
+    with pytest.raises(Invalid, match="8080:80: none of the container's networks can publish it"):
+        attached(inner, every_port=True)
 
 
 def test_one_interface_leaves_or_all_that_a_list_does_not_have():

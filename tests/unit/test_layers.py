@@ -17,6 +17,7 @@ LINES = 500
 # The modules in the order of their imports: one may import only such as stand before it.
 ORDER = [
     "errors",
+    "process",
     "documents",
     "value",
     "static_routes",
@@ -63,6 +64,7 @@ ORDER = [
     "settings",
     "actions",
     "running",
+    "fronts.oci_hook",
     "packets.packet",
     "packets.netfilter",
     "packets.nft",

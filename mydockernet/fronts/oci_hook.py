@@ -1,0 +1,92 @@
+"""The hook of OCI runtimes: connects a container whose annotations ask for networks, and disconnects it at its end.
+
+    mydockernet.networks    web,db:ip=10.1.0.9:ifname=eth7    NETWORK[:KEY=VALUE…],… with ip, ip6, mac, ifname
+    mydockernet.publish     8080:80,127.0.0.1:53:53/udp       as --publish of connect, by the first network that can
+    mydockernet.name        c1                                its name in mydockernet, instead of its id
+
+Runtimes run it at createRuntime and at poststop, and write the state of the container to its stdin (OCI runtime
+specification, runtime.md "State" and config.md "POSIX-platform Hooks"). The state tells which of the two it is: at
+poststop, the container is stopped. A container is found by its id, as its process is gone then.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+
+from mydockernet import actions, attachments, documents, process, wishes
+from mydockernet.attachments import Attachment
+from mydockernet.context import from_environment
+from mydockernet.errors import Invalid, MydockernetError, printable, quoted
+from mydockernet.kernel import namespaces
+from mydockernet.transitions import Transition
+from mydockernet.wishes import ConnectWords
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+ENGINE = "oci"
+PREFIX = "mydockernet."
+KNOWN = ("networks", "publish", "name")
+OPTIONS = ("ip", "ip6", "mac", "ifname")
+# What a runtime waits for is a container that somebody waits for.
+LOCK_TIMEOUT = 120.0  # seconds
+
+
+def program() -> NoReturn:
+    """Run the hook and end the process."""
+    process.open_streams()
+    process.leave(main(sys.stdin.buffer.read(), os.environ))
+
+
+def main(state: bytes, environ: Mapping[str, str]) -> int:
+    """Connect or disconnect the container of a state, and return the exit code. Errors go to stderr."""
+    try:
+        transition = _wanted(state)
+        if transition:
+            actions.perform(from_environment(environ, LOCK_TIMEOUT), transition)
+        return 0
+    except MydockernetError as error:
+        for message in error.messages:
+            print(f"mydockernet: error: {printable(' '.join(message.split()))}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"mydockernet: error: {error}", file=sys.stderr)
+        return 1
+
+
+def _wanted(raw: bytes) -> Transition | None:
+    """Return what a state asks for; None if it asks for nothing. Raises Invalid."""
+    state = documents.parse(raw)
+    container, status, pid = state.text("id"), state.text("status"), state.number("pid")
+    asked = dict(state.pairs("annotations"))
+    state.check()
+    networks = asked.get(f"{PREFIX}networks")
+    if not networks:
+        return None
+    if not container:
+        raise Invalid("the state of the container has no id")
+    if status == "stopped" or not pid:
+        return attachments.detach(ENGINE, container)
+    unknown = [key for key in asked if key.startswith(PREFIX) and key.removeprefix(PREFIX) not in KNOWN]
+    if unknown:
+        known = ", ".join(PREFIX + key for key in KNOWN)
+        raise Invalid(*(f"there is no annotation {quoted(key)}: use {known}" for key in unknown))
+    publish = [word for word in asked.get(f"{PREFIX}publish", "").split(",") if word]
+    name = asked.get(f"{PREFIX}name", "")
+    wanted = [_attachment(word, publish, name, pid) for word in networks.split(",")]
+    return attachments.attach(ENGINE, container, wanted, again=True, every_port=True)
+
+
+def _attachment(word: str, publish: list[str], name: str, pid: int) -> Attachment:
+    """Read one of the networks of an annotation. Raises Invalid."""
+    network, *options = re.split(rf":(?=(?:{'|'.join(OPTIONS)})=)", word)
+    if ":" in network:
+        raise Invalid(f"{PREFIX}networks: {quoted(word)} is not NETWORK[:KEY=VALUE…] with {', '.join(OPTIONS)}")
+    pairs = [option.partition("=")[::2] for option in options]
+    words = ConnectWords(networks=(network,), publish=publish, name=name or None, **dict(pairs))
+    _, namespace = namespaces.find(str(namespaces.PROC / str(pid) / "ns/net"))
+    return Attachment(network, wishes.read_connect(words, name, namespace))
