@@ -51,7 +51,8 @@ def attach(
             if old and _as_wished(intent, intent[each.network], old, connection):
                 continue
             if old:
-                intent, seen = _without(intent, (old,).__contains__), _unplugged(seen, old)
+                # The name of its veth stays taken, so that another pair takes its place.
+                intent, seen = _without(intent, (old,).__contains__), seen.without(old.namespace.path, old.interface)
             if each.wish:
                 intent = _with_network(intent, each.wish, engine, seen)
             network = transitions.find_network(intent, each.network)
@@ -125,22 +126,10 @@ def _with_network(intent: Intent, wish: Wish, engine: str, seen: Observed) -> In
     old = intent.get(wish.name)
     if old and old.engine and not old.endpoints:
         # All of its containers were left behind: it is over, too.
-        seen, intent = _less(seen, old.bridge), {name: net for name, net in intent.items() if net != old}
+        seen, intent = seen.without("", old.bridge), {name: net for name, net in intent.items() if net != old}
     known = wish.name in intent
     intent = creation.create(wish, ignore=True).move(intent, seen)
     return intent if known else {**intent, wish.name: replace(intent[wish.name], engine=engine)}
-
-
-def _unplugged(seen: Observed, endpoint: Endpoint) -> Observed:
-    """Return an observation as it will be once an endpoint is disconnected."""
-    path = endpoint.namespace.path
-    return replace(_less(seen, endpoint.veth), inside={**seen.inside, path: _less(seen.at(path), endpoint.interface)})
-
-
-def _less(seen: Observed, dev: str) -> Observed:
-    """Return an observation without an interface and its routes."""
-    links = {name: link for name, link in seen.links.items() if name != dev}
-    return replace(seen, links=links, routes=tuple(route for route in seen.routes if route.dev != dev))
 
 
 def _as_wished(intent: Intent, network: Network, endpoint: Endpoint, wish: Connection) -> bool:

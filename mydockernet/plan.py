@@ -300,12 +300,16 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
     had, want = tuple(had), tuple(dict.fromkeys(want))
     known, slots = set(had), {fact.slot() for fact in had} - {""}
     new = (fact for fact in want if not (fact in known or fact.slot() in slots) or not fact.holds(seen))
-    obstacles = list(filter(None, (fact.obstacle(seen) for fact in new)))
+    goes = [fact for fact in reversed(_going(had, want)) if fact.remains(seen)]
+    then = seen
+    for fact in goes:
+        for place in fact.frees():
+            then = then.without(*place)
+    obstacles = list(filter(None, (fact.obstacle(then) for fact in new)))
     if obstacles:
         raise Conflict(
             *obstacles, hint="mydockernet does not take over what it did not create: rename it, or use another name"
         )
-    goes = [fact for fact in reversed(_going(had, want)) if fact.remains(seen)]
     remade = {fact.makes() for fact in want if not fact.holds(seen)} - {""}
     missing = [fact for fact in want if not fact.holds(seen) or fact.within() in remade]
     return (

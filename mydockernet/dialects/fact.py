@@ -201,6 +201,13 @@ class Observed(Value):
         """Return the observation of a namespace by path: empty if it was not observed, that of the host for no path."""
         return self.inside.get(netns, NOTHING) if netns else self
 
+    def without(self, netns: str, dev: str) -> "Observed":
+        """Return the observation without an interface of a namespace, or of the host, and without its routes."""
+        there = self.at(netns)
+        links = {name: link for name, link in there.links.items() if name != dev}
+        there = replace(there, links=links, routes=tuple(route for route in there.routes if route.dev != dev))
+        return replace(self, inside={**self.inside, netns: there}) if netns else there
+
     def with_sysctls(self, values: Mapping[str, str | None]) -> "Observed":
         """Return the same observation with the values of some sysctls (None: the key does not exist)."""
         return replace(self, sysctls={**self.sysctls, **values})
@@ -251,6 +258,10 @@ class Fact(Value, ABC):
     def obstacle(self, seen: Observed) -> str:
         """Return a message about something of another program that is in its place; empty if there is nothing."""
         return ""
+
+    def frees(self) -> tuple[tuple[str, str], ...]:
+        """Return the interfaces that `undo` deletes: the path of the namespace, empty for the host, and the name."""
+        return ()
 
     def within(self) -> str:
         """Return the interface whose deletion deletes this as well, so that no `undo` is needed; empty for none."""

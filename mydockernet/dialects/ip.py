@@ -156,6 +156,9 @@ class Veth(Fact):
             return f"interface {quoted(self.peer)} already exists in container {quoted(self.endpoint)}"
         return ""
 
+    def frees(self) -> tuple[tuple[str, str], ...]:
+        return (("", self.name), (self.peer_netns, self.peer))
+
     def makes(self) -> str:
         return self.name
 

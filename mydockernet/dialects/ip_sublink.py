@@ -59,6 +59,9 @@ class Sublink(Fact):
             return ""
         return f"interface {quoted(self.name)} already exists{f' in {self.netns}' if self.netns else ''}"
 
+    def frees(self) -> tuple[tuple[str, str], ...]:
+        return ((self.netns, self.name),)
+
     def makes(self) -> str:
         return self.cable or self.name
 
