@@ -129,7 +129,7 @@ def _run(words: list[str]) -> int:
     common_options(parser, default=argparse.SUPPRESS)
     if verb.changes:
         changing_options(parser)
-    name = ALIASES.get(given.verb, given.verb)
+    name = ALIASES.get(given.verb, given.verb).replace("-", "_")
     room = __import__(f"mydockernet.cli.{verb.module}", fromlist=[name])
     getattr(room, f"{name}_arguments")(parser)
     rest, given.command = given.rest, []
@@ -175,6 +175,8 @@ VERBS = {
     "who": Verb("questions", "Show what owns an address, a port, an interface or a rule", changes=False),
     "explain": Verb("questions", "Trace a packet and name the rule that drops it, with a fix", changes=False),
     "doctor": Verb("questions", "Check the host for common problems, and suggest fixes", changes=False),
+    "engines": Verb("engines", "Install the plugins by which container engines use mydockernet"),
+    "oci-hook": Verb("engines", "Connect the container whose state a runtime writes to stdin", changes=False),
 }
 ALIASES = {"ls": "list", "rm": "remove"}
 VERBS |= {alias: VERBS[name] for alias, name in ALIASES.items()}

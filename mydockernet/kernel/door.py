@@ -154,7 +154,7 @@ def fold(steps: Iterable[Step]) -> Iterator[Batch]:
     for (index, _, prefix), group in groupby(steps, kind):
         neighbors = tuple(group)
         if index < 0 or len(neighbors) == 1:
-            yield from (Batch(step.do, "", (), (step,)) for step in neighbors)
+            yield from (Batch(step.do, step.stdin, (), (step,)) for step in neighbors)
         else:
             argv, text, lines = FOLDERS[index].batch([_split(step.do)[1] for step in neighbors])
             yield Batch((*prefix, *argv), text, lines, neighbors)

@@ -35,6 +35,8 @@ CONTRACT = {
     "who": "",
     "explain": "--format",
     "doctor": "--format",
+    "engines": "--root --dry-run",
+    "oci-hook": "",
 }
 
 
@@ -75,7 +77,7 @@ def test_the_example_of_a_verb_works_as_it_stands(bare_host, verb):
     text = bare_host.mydockernet(f"{verb} --help").stdout
     (block,) = re.findall(r"^example:\n((?:  .+\n)+)", text, re.MULTILINE)
     lines = [line.strip() for line in block.splitlines()]
-    assert lines[-1].startswith(f"mydockernet {verb}")
+    assert f"mydockernet {verb}" in lines[-1]
     # Whether the host has problems is not up to the example.
     done = bare_host.sh("\n".join(lines), check=verb != "doctor")
     assert done.returncode in (0, 5)
@@ -164,10 +166,10 @@ def test_a_verb_that_destroys_something_is_never_guessed(capsys, word):
 def test_readme_has_each_verb_and_no_option_that_there_is_not(capsys):
     table = re.findall(r"^\| `(.+?) *\|", (ROOT / "README.md").read_text(), re.MULTILINE)
     rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `")]
-    verbs = {word for cell in table for word in re.findall(r"[a-z]+", cell) if word in cli.VERBS}
+    verbs = {word for cell in table for word in re.findall(r"[a-z-]+", cell) if word in cli.VERBS}
     assert verbs == set(cli.VERBS)
     for row in rows:
-        first = next(word for word in re.findall(r"[a-z]+", row) if word in cli.VERBS)
+        first = next(word for word in re.findall(r"[a-z-]+", row) if word in cli.VERBS)
         with pytest.raises(SystemExit):
             cli.main([first, "--help"])
         text = capsys.readouterr().out

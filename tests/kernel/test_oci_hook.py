@@ -1,6 +1,7 @@
 """The hook of OCI runtimes: what annotations ask for is there before the process starts, and gone after its end."""
 
 import json
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from mydockernet.fronts import oci_hook
 from tests.kernel.test_recipes import OUTSIDE
 
-BOX = """
+# A cgroup of this name is the machine's, whatever host the test is on.
+BOX = f"box{os.getpid()}"
+BUNDLE = """
 mkdir -p /run/box/rootfs/bin && cd /run/box && cp "$(command -v busybox)" rootfs/bin/busybox
 runc spec
 """
@@ -24,7 +27,7 @@ SERVE = ["busybox", "httpd", "-f", "-p", "80", "-h", "/bin"]
 
 def boxed(host, args=SERVE, **annotations):
     """Describe a container for runc, with these annotations and the hook."""
-    host.sh(f"test -d /run/box || {{ {BOX} }}")
+    host.sh(f"test -d /run/box || {{ {BUNDLE} }}")
     said = {f"mydockernet.{key}": value for key, value in annotations.items()}
     values = {"args": args, "annotations": said, "hook": host.sh("command -v mydockernet-oci-hook").stdout.strip()}
     given = [word for key, value in values.items() for word in ("--argjson", key, json.dumps(value))]
@@ -64,7 +67,8 @@ def pid(host):
 def networks(host):
     host.mydockernet("create web --subnet 10.1.0.0/24")
     host.mydockernet("create db --subnet 10.2.0.0/24 --subnet fd00:2::/64")
-    return host
+    yield host
+    host.sh(f"test ! -d /run/box || runc --root /run/runc delete --force {BOX} 2>/dev/null", check=False)
 
 
 def ps(host):
@@ -78,26 +82,28 @@ def test_a_container_of_runc_is_reached_as_its_annotations_say_and_leaves_nothin
     host.mydockernet("create web --subnet 10.1.0.0/24")
     before = host.everything()
     boxed(host, networks="web:ip=10.1.0.9:mac=02:42:00:00:00:09:ifname=net0", publish="8081:80", name="server")
-    runc(host, "run --detach box")
+    runc(host, f"run --detach {BOX}")
     assert ps(host) == ["server web 10.1.0.9 8081:80/tcp"]
-    assert host.sh("runc --root /run/runc exec box /bin/busybox ip address show net0").stdout.count("10.1.0.9/24") == 1
-    ask = "nsenter --net=/run/netns/outside curl -s --retry 9 --retry-connrefused -o /run/got http://192.0.2.1:8081/busybox"
-    host.sh(f"{ask}; cmp /run/got $(command -v busybox)")
+    assert (
+        host.sh(f"runc --root /run/runc exec {BOX} /bin/busybox ip address show net0").stdout.count("10.1.0.9/24") == 1
+    )
+    ask = "nsenter --net=/run/netns/outside curl -s --retry 9 --retry-connrefused -o /run/got"
+    host.sh(f"{ask} http://192.0.2.1:8081/busybox; cmp /run/got $(command -v busybox)")
     assert host.mydockernet("check").stdout == ""
-    runc(host, "delete --force box")
+    runc(host, f"delete --force {BOX}")
     assert host.everything() == before
 
 
 def test_the_network_is_there_before_the_process_starts(networks):
     boxed(networks, ["busybox", "ip", "address", "show", "eth0"], networks="web")
-    assert "10.1.0.2/24" in networks.sh("cd /run/box; runc --root /run/runc run box </dev/null").stdout
+    assert "10.1.0.2/24" in networks.sh(f"cd /run/box; runc --root /run/runc run {BOX} </dev/null").stdout
     assert ps(networks) == []
 
 
 def test_a_container_whose_annotations_are_wrong_does_not_start_and_leaves_nothing(networks):
     before = networks.everything()
     boxed(networks, networks="nowhere")
-    failed = runc(networks, "run --detach box", check=False)
+    failed = runc(networks, f"run --detach {BOX}", check=False)
     assert failed.returncode == 7
     assert 'network \\"nowhere\\" not found' in failed.stdout
     assert networks.everything() == before
@@ -107,13 +113,13 @@ def test_what_a_killed_runtime_left_is_not_in_the_way_of_its_next_start(networks
     boxed(networks, networks="web:ip=10.1.0.9,db", publish="8081:80")
     before = networks.snapshot()
     for _ in range(2):
-        runc(networks, "run --detach box")
-        networks.sh("kill -9 $(runc --root /run/runc state box | jq .pid); sleep 0.3; rm -rf /run/runc/box")
-    assert "container box is gone" in networks.mydockernet("check", check=False).stdout
-    runc(networks, "run --detach box")
+        runc(networks, f"run --detach {BOX}")
+        networks.sh(f"kill -9 $(runc --root /run/runc state {BOX} | jq .pid); sleep 0.3; rm -rf /run/runc/{BOX}")
+    assert f"container {BOX} is gone" in networks.mydockernet("check", check=False).stdout
+    runc(networks, f"run --detach {BOX}")
     assert networks.mydockernet("check").stdout == ""
-    assert ps(networks)[1] == "box web 10.1.0.9 8081:80/tcp"
-    runc(networks, "delete --force box")
+    assert ps(networks)[1] == f"{BOX} web 10.1.0.9 8081:80/tcp"
+    runc(networks, f"delete --force {BOX}")
     assert networks.snapshot() == before
 
 

@@ -64,6 +64,7 @@ ORDER = [
     "settings",
     "actions",
     "running",
+    "engines",
     "fronts.oci_hook",
     "packets.packet",
     "packets.netfilter",
@@ -90,6 +91,7 @@ ORDER = [
     "cli.setting",
     "cli.upkeep",
     "cli.questions",
+    "cli.engines",
     "cli.main",
     "__main__",
 ]
@@ -101,7 +103,7 @@ SIBLINGS = (
     f"dialects.ip_sublink {OTHER_DIALECTS}",
     "drivers.bridge drivers.ptp drivers.macvlan drivers.ipvlan",
     "reports.who reports.survey reports.doctor",
-    "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.questions",
+    "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.questions cli.engines",
 )
 # Who alone may import them; and only in functions, as they take long to load.
 ONLY_FOR = {"sh": ["kernel.load_sh"], "rich": ["cli.views"]}
