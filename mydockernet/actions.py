@@ -294,6 +294,8 @@ def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -
     if sights.frames and goal.mends is None:
         seen = kernel.observe_frames(seen, lenient)
     seen = kernel.observe_sysctls(seen, sights.sysctls, lenient)
+    if goal.mends is not None:  # Otherwise it is enough to know that there is one.
+        seen = kernel.observe_rates(seen, sights.shaped, lenient)
     if goal.mends is None:
         return Facing(goal.target, had, want, seen, cables.lost_elsewhere(goal.begun, goal.target, want, seen), {})
     # A problem in one container must not stop the repair of the others.

@@ -140,6 +140,7 @@ def _as_wished(intent: Intent, network: Network, endpoint: Endpoint, wish: Conne
         and wish.mac in (None, endpoint.mac)
         and wish.interface in (None, endpoint.interface)
         and wish.aliases == endpoint.aliases
+        and (wish.ingress, wish.egress) == (endpoint.ingress, endpoint.egress)
         and all(any(p.means(mapping, endpoint.families) for p in wish.publish) for mapping in endpoint.ports)
         and not any(_publishable(intent, network, wish))
     )

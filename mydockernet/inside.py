@@ -6,7 +6,7 @@
 from collections.abc import Collection, Iterator
 
 from mydockernet import ruleset
-from mydockernet.dialects import ip, ip_route, ip_sublink
+from mydockernet.dialects import ip, ip_route, ip_sublink, tc
 from mydockernet.dialects.fact import GROUP, GROUP_APART, GROUP_INTERNAL, Fact
 from mydockernet.dialects.sysctl import Sysctl
 from mydockernet.model import MTU_IPV6, Endpoint, Network, Subnet, gives_default_route, placed, way_out
@@ -141,6 +141,17 @@ def container_facts(
     yield from _static_routes(network, endpoint, "main")
     if len(places) > 1:
         yield from _source_routing(network, endpoint, on_link, by_gateway)
+
+
+def rate_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
+    """Yield the limits on how fast a container receives and sends: each is one of the interface that sends."""
+    cable = endpoint.cable
+    if endpoint.ingress:
+        why = f"Send to {endpoint.name} no faster than {endpoint.ingress} per second."
+        yield tc.Shaper(endpoint.veth, endpoint.ingress, why, cable=cable)
+    if endpoint.egress:
+        why = f"Let {endpoint.name} send no faster than {endpoint.egress} per second."
+        yield tc.Shaper(endpoint.interface, endpoint.egress, why, netns=endpoint.namespace.path, cable=cable)
 
 
 def _source_routing(network: Network, endpoint: Endpoint, on_link: bool, by_gateway: bool) -> Iterator[Fact]:

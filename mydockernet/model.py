@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from mydockernet.errors import Invalid, quoted
+from mydockernet.rates import Limit
 from mydockernet.static_routes import StaticRoute, metric_problems, route_problems
 from mydockernet.validation import (
     HOST_NAME_MAX,
@@ -213,7 +214,8 @@ class Endpoint(Value):
     numbers the networks of a container from 1. Of those that may provide its default route, the one with the highest
     `gw_priority` does; among equals, the first. `aliases`, `dns` and `hostname` are only on record: other names of the
     container, its name servers and its host name. `engine` is what asked for it, such as podman, and `id` what that
-    calls the container; both are empty if an admin did. Raises Invalid with every problem.
+    calls the container; both are empty if an admin did. `ingress` limits what it receives, `egress` what it sends.
+    Raises Invalid with every problem.
     """
 
     name: str
@@ -233,6 +235,8 @@ class Endpoint(Value):
     hostname: str = ""
     engine: str = ""
     id: str = ""
+    ingress: Limit | None = None
+    egress: Limit | None = None
 
     @property
     def cable(self) -> str:

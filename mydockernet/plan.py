@@ -139,6 +139,7 @@ def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
         *(fact for network in networks for fact in _driver(network).network_start(network)),
         *(fact for place in cables for fact in _driver(place[0]).cable_start(*place)),
         *(fact for places in reachable for fact in _inside(places)),
+        *(fact for place in cables for fact in inside.rate_facts(*place)),
     )
 
 
@@ -196,6 +197,7 @@ def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
                 inside.container_mtu(network, endpoint),
                 *inside.container_switches(network, endpoint, places),
                 *driver.container_facts(network, endpoint, places),
+                *inside.rate_facts(network, endpoint),
             )
     return owned
 
@@ -328,7 +330,8 @@ class Sights(Value):
     """What a plan must observe besides the links and the IPv4 rules of the host.
 
     `namespaces` by path, those of them with routing rules for IPv6 (`lookups6`), `sysctls` as (namespace, key), and
-    whether the rules of ip6tables (`ipv6`) and of ebtables (`frames`) are needed.
+    whether the rules of ip6tables (`ipv6`) and of ebtables (`frames`) are needed. `shaped` are the namespaces, and the
+    host as an empty path, whose interfaces have rates.
     """
 
     namespaces: frozenset[str]
@@ -336,6 +339,7 @@ class Sights(Value):
     sysctls: frozenset[tuple[str, str]]
     ipv6: bool
     frames: bool
+    shaped: frozenset[str]
 
 
 def to_look_at(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> Sights:
@@ -352,6 +356,7 @@ def to_look_at(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> Sig
         frozenset(read),
         any(family(fact) == 6 for fact in every),
         any(fact.frames() for fact in every),
+        frozenset(fact.netns for fact in every if fact.shaped()),
     )
 
 

@@ -23,6 +23,7 @@ from mydockernet.model import (
 )
 from mydockernet.plan import Scope
 from mydockernet.ports import PortWish
+from mydockernet.rates import Limit
 from mydockernet.validation import name_problems
 from mydockernet.value import Value, replace
 
@@ -88,6 +89,8 @@ class Connection(Value):
     hostname: str = ""
     engine: str = ""
     id: str = ""
+    ingress: Limit | None = None
+    egress: Limit | None = None
 
 
 def connect(names: Iterable[str], wish: Connection) -> Transition:
@@ -107,7 +110,8 @@ def connect(names: Iterable[str], wish: Connection) -> Transition:
 
 def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observed) -> Intent:
     network = find_network(intent, network_name)
-    if problems := choices.refused(network.driver, {"--publish": bool(wish.publish), "--mac": wish.mac is not None}):
+    given = {"--publish": bool(wish.publish), "--mac": wish.mac is not None, "--ingress-rate": wish.ingress is not None}
+    if problems := choices.refused(network.driver, given):
         raise Invalid(*problems)
     inside = seen.at(wish.namespace.path)
     places = _places(intent, wish.namespace)
@@ -161,6 +165,8 @@ def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observ
             hostname=wish.hostname,
             engine=wish.engine,
             id=wish.id,
+            ingress=wish.ingress,
+            egress=wish.egress,
         )
     if endpoint.interface in used:
         holder = f"container {quoted(endpoint.name)}"
@@ -336,6 +342,8 @@ def _returned(network: Network, endpoint: Endpoint, wish: Connection) -> Endpoin
             ("--ifname", wish.interface in (None, endpoint.interface)),
             ("--publish", all(any(p.means(m, endpoint.families) for m in endpoint.ports) for p in wish.publish)),
             ("--gw-priority", wish.gw_priority in (0, endpoint.gw_priority)),
+            ("--ingress-rate", wish.ingress in (None, endpoint.ingress)),
+            ("--egress-rate", wish.egress in (None, endpoint.egress)),
         )
         if not same
     ]

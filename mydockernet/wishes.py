@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mydockernet import addressing, creation, model, option_keys, ports, static_routes, validation
+from mydockernet import addressing, creation, model, option_keys, ports, rates, static_routes, validation
 from mydockernet.creation import Wish
 from mydockernet.errors import Invalid
 from mydockernet.transitions import Connection
@@ -87,6 +87,8 @@ class ConnectWords(_Words):
     alias: Sequence[str] = ()
     dns: Sequence[str] = ()
     hostname: str | None = None
+    ingress_rate: str | None = None
+    egress_rate: str | None = None
 
 
 def read_create(words: CreateWords, realm: str) -> Wish:
@@ -221,6 +223,8 @@ def read_connect(words: ConnectWords, name: str, namespace: model.Namespace) -> 
         problems += validation.host_problems(alias, "--alias")
     if words.hostname is not None:
         problems += validation.host_problems(words.hostname, "--hostname", validation.HOST_NAME_MAX)
+    ingress = _limit_of(words.ingress_rate, "--ingress-rate", problems)
+    egress = _limit_of(words.egress_rate, "--egress-rate", problems)
     publish: tuple[ports.PortWish, ...] = ()
     try:
         publish = ports.read_specs(words.publish, "--publish", words.sources)
@@ -242,7 +246,18 @@ def read_connect(words: ConnectWords, name: str, namespace: model.Namespace) -> 
         aliases=tuple(dict.fromkeys(words.alias)),
         dns=dns,
         hostname=words.hostname or "",
+        ingress=ingress,
+        egress=egress,
     )
+
+
+def _limit_of(word: str | None, option: str, problems: list[str]) -> rates.Limit | None:
+    """Read the rate of an option, if it is given. Adds what is wrong with it to `problems`."""
+    try:
+        return None if word is None else rates.read_limit(word)
+    except ValueError as error:
+        problems.append(f"{option}: {error}")
+        return None
 
 
 def _address_of(word: str | None, option: str, family: int, problems: list[str]) -> model.Address | None:

@@ -181,6 +181,8 @@ def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict
         "Aliases": list(endpoint.aliases),
         "DNS": [str(address) for address in endpoint.dns],
         "Hostname": endpoint.hostname,
+        "IngressRate": endpoint.ingress and str(endpoint.ingress),
+        "EgressRate": endpoint.egress and str(endpoint.egress),
         "Engine": endpoint.engine,
         "Id": endpoint.id,
         "Labels": dict(endpoint.labels),

@@ -79,6 +79,7 @@ class Link(Value):
 
     `advertised`: the kernel gave it an address or a default route that a router advertises (IPv6).
     `lower` is the interface below it, or the other end of a veth pair: its name, or its index in another namespace.
+    `queue` is the kind of its root qdisc (tc(8)).
     """
 
     name: str
@@ -95,6 +96,7 @@ class Link(Value):
     index: int = 0
     lower: str = ""
     mode: str = ""
+    queue: str = ""
 
 
 class Route(Value):
@@ -170,7 +172,8 @@ class Observed(Value):
     nftables about bridged frames; None if they were not observed. `neighbors` are the permanent ones, as interface,
     address and MAC address. `inside` has the same for the
     namespaces of containers, by path. `frames` are the rules of ebtables by chain. `other` has the chains of the other
-    variant of iptables, if it has any, and `variant` is the program that changes them.
+    variant of iptables, if it has any, and `variant` is the program that changes them. `rates` are those of interfaces
+    with a token bucket filter, in bytes per second; None if they were not observed.
     """
 
     links: Mapping[str, Link] = EMPTY
@@ -181,6 +184,7 @@ class Observed(Value):
     ipv6: bool = True
     sockets: tuple[Socket, ...] = ()
     conntrack: bool = False
+    rates: Mapping[str, int] | None = None
     frames: Mapping[str, tuple[frozenset[tuple[str, str]], ...]] = EMPTY
     bridged: str | None = None
     neighbors: frozenset[tuple[str, str, str]] = frozenset()
@@ -291,6 +295,36 @@ class Fact(Value, ABC):
         """Whether `holds` must observe the rules of nftables about bridged frames."""
         return False
 
+    def shaped(self) -> bool:
+        """Whether `holds` can observe the rate of an interface."""
+        return False
+
     def frames(self) -> bool:
         """Whether `holds` must observe the rules of ebtables."""
         return False
+
+
+class Attribute(Fact):
+    """An attribute of an interface, which disappears with it.
+
+    `cable` is the host's end of the veth pair if the interface is inside a container.
+    """
+
+    dev: str
+    cable: str = field(default="", kw_only=True)
+
+    def within(self) -> str:
+        return self.cable or self.dev
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return ()
+
+    @property
+    def _name(self) -> str:
+        return f"{self.dev}{place(self.netns)}"
+
+    def _link(self, seen: Observed) -> Link | None:
+        return seen.at(self.netns).links.get(self.dev)
+
+    def _inside(self, *argv: str) -> Argv:
+        return inside(self.netns, argv)

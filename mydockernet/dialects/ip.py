@@ -10,11 +10,11 @@ from mydockernet.dialects.fact import (
     GROUPS,
     TAG,
     Argv,
+    Attribute,
     Fact,
     Link,
     Observed,
     Step,
-    inside,
     marked,
     place,
     tag,
@@ -173,32 +173,6 @@ class Veth(Fact):
         return belongs(seen.links.get(self.name), self.owner)
 
 
-class Attribute(Fact):
-    """An attribute of an interface, which disappears with it.
-
-    `cable` is the host's end of the veth pair if the interface is inside a container.
-    """
-
-    dev: str
-    cable: str = field(default="", kw_only=True)
-
-    def within(self) -> str:
-        return self.cable or self.dev
-
-    def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return ()
-
-    @property
-    def _name(self) -> str:
-        return f"{self.dev}{place(self.netns)}"
-
-    def _link(self, seen: Observed) -> Link | None:
-        return seen.at(self.netns).links.get(self.dev)
-
-    def _ip(self, *words: str) -> Argv:
-        return inside(self.netns, ("ip", *words))
-
-
 class Alias(Attribute):
     """The alias of an interface: the mark of its owner."""
 
@@ -216,7 +190,7 @@ class Alias(Attribute):
         return (
             Step(
                 "Mark the interface with its owner. mydockernet only ever deletes what carries such a mark.",
-                self._ip("link", "set", "dev", self.dev, "alias", tag(self.owner)),
+                self._inside("ip", "link", "set", "dev", self.dev, "alias", tag(self.owner)),
             ),
         )
 
@@ -242,7 +216,7 @@ class LinkGroup(Attribute):
         if self._link(seen) is None:
             return ()  # It is created in its group.
         why = f"Put {self.dev} back into its link group, which the filter rules match."
-        return (Step(why, self._ip("link", "set", "dev", self.dev, "group", self.group)),)
+        return (Step(why, self._inside("ip", "link", "set", "dev", self.dev, "group", self.group)),)
 
 
 class Mtu(Attribute):
@@ -274,7 +248,7 @@ class Mtu(Attribute):
         return f"MTU of {self._name}"
 
     def _set(self, mtu: int) -> Argv:
-        return self._ip("link", "set", "dev", self.dev, "mtu", str(mtu))
+        return self._inside("ip", "link", "set", "dev", self.dev, "mtu", str(mtu))
 
 
 class StrayLink(Fact):
@@ -331,11 +305,11 @@ class HardwareAddress(Attribute):
             return ()
         if self.made_with:
             why = f"Restore the MAC address of {self.dev}: containers have it in their ARP tables as their gateway's."
-            return (Step(why, self._ip("link", "set", "dev", self.dev, "address", self.mac)),)
+            return (Step(why, self._inside("ip", "link", "set", "dev", self.dev, "address", self.mac)),)
         return (
             Step(
                 "Set the MAC address, so that ARP entries of other containers stay valid when it reconnects.",
-                self._ip("link", "set", "dev", self.dev, "address", self.mac),
+                self._inside("ip", "link", "set", "dev", self.dev, "address", self.mac),
             ),
         )
 
@@ -361,7 +335,7 @@ class Master(Attribute):
         return (
             Step(
                 f"Attach the host's end to bridge {self.bridge}.",
-                self._ip("link", "set", "dev", self.dev, "master", self.bridge),
+                self._inside("ip", "link", "set", "dev", self.dev, "master", self.bridge),
             ),
         )
 
@@ -397,7 +371,9 @@ class PortFlag(Attribute):
         if on == self.default and self._link(seen) is None:
             return ()
         why = self.why if on != self.default else f"Reset {self.flag} of {self.dev} to the kernel's default."
-        argv = self._ip("link", "set", "dev", self.dev, "type", "bridge_slave", self.flag, "on" if on else "off")
+        argv = self._inside(
+            "ip", "link", "set", "dev", self.dev, "type", "bridge_slave", self.flag, "on" if on else "off"
+        )
         return (Step(why, argv),)
 
     def wanted(self, seen: Observed) -> bool:
@@ -442,13 +418,13 @@ class InterfaceAddress(Attribute):
     def do(self, seen: Observed) -> tuple[Step, ...]:
         # Duplicate address detection would delay the first packet by a second or two.
         now = ("nodad",) if ":" in self.address else ()
-        return (Step(self.why, self._ip("address", "add", self.address, "dev", self.dev, *now)),)
+        return (Step(self.why, self._inside("ip", "address", "add", self.address, "dev", self.dev, *now)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         return (
             Step(
                 f"Delete the address {self.address} of {self.dev}.",
-                self._ip("address", "delete", self.address, "dev", self.dev),
+                self._inside("ip", "address", "delete", self.address, "dev", self.dev),
             ),
         )
 
@@ -471,12 +447,12 @@ class Up(Attribute):
         return link is not None and link.up
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(self.why, self._ip("link", "set", "dev", self.dev, "up")),)
+        return (Step(self.why, self._inside("ip", "link", "set", "dev", self.dev, "up")),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         if self.dev == "lo":
             return ()  # Other users of the namespace may need it.
-        return (Step(f"Disable {self.dev}.", self._ip("link", "set", "dev", self.dev, "down")),)
+        return (Step(f"Disable {self.dev}.", self._inside("ip", "link", "set", "dev", self.dev, "down")),)
 
 
 def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:

@@ -111,6 +111,7 @@ def _link(raw: dict) -> Link:  # type: ignore[type-arg]
         advertised=any("mngtmpaddr" in a for a in raw.get("addr_info", ())),
         index=int(raw.get("ifindex", 0)),
         lower=str(raw.get("link") or raw.get("link_index", "")),
+        queue=str(raw.get("qdisc", "")),
         mode=str(details.get("info_data", {}).get("mode", "")),
     )
 

@@ -5,8 +5,7 @@ Formats: ip-route(8), ip-rule(8), ip-neighbour(8).
 
 from collections.abc import Iterable, Iterator
 
-from mydockernet.dialects.fact import PROTOCOL, Argv, Fact, Lookup, Observed, Route, Step, inside, place
-from mydockernet.dialects.ip import Attribute
+from mydockernet.dialects.fact import PROTOCOL, Argv, Attribute, Fact, Lookup, Observed, Route, Step, inside, place
 
 # What `ip -6 route` shows as the metric of a route that was added without one (IP6_RT_PRIO_USER).
 IPV6_METRIC = 1024
@@ -30,16 +29,18 @@ class DefaultRoute(Attribute):
         wrong = (
             Step(
                 f"Delete the default route through {self.dev} that has another metric.",
-                self._ip("route", "delete", *self._way, *_metric(str(route.metric or ""))),
+                self._inside("ip", "route", "delete", *self._way, *_metric(str(route.metric or ""))),
                 optional=True,  # If the interface is created again, it is gone with the old one.
             )
             for route in self._similar(seen)
             if not _has_metric(route, self.metric)
         )
-        return (*wrong, Step(why, self._ip("route", "add", *self._words)))
+        return (*wrong, Step(why, self._inside("ip", "route", "add", *self._words)))
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(f"Delete the default route through {self.dev}.", self._ip("route", "delete", *self._words)),)
+        return (
+            Step(f"Delete the default route through {self.dev}.", self._inside("ip", "route", "delete", *self._words)),
+        )
 
     def _similar(self, seen: Observed) -> tuple[Route, ...]:
         """Return the default routes through this gateway and interface, whatever their metric."""
@@ -74,12 +75,12 @@ class StaticRoute(Attribute):
         why = f"Route to {self.destination} through {self.gateway}, {_given(self.table)}."
         return (
             *_make_room(self.netns, (route for route in self._there(seen) if not self._is(route))),
-            Step(why, self._ip("route", "add", *self._words)),
+            Step(why, self._inside("ip", "route", "add", *self._words)),
         )
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         why = f"Delete the route to {self.destination}{_end('', self.table)}."
-        return (Step(why, self._ip("route", "delete", *self._words)),)
+        return (Step(why, self._inside("ip", "route", "delete", *self._words)),)
 
     def _there(self, seen: Observed) -> tuple[Route, ...]:
         return _own_routes(seen.at(self.netns), self.destination, self.metric, self.table)
@@ -185,10 +186,10 @@ class PlainRoute(Attribute):
         return any(_main(r) == (self.destination, self.gateway, self.dev) for r in seen.at(self.netns).routes)
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(self.why, self._ip("route", "add", *self._words)),)
+        return (Step(self.why, self._inside("ip", "route", "add", *self._words)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(f"Delete the route to {self.destination}.", self._ip("route", "delete", *self._words)),)
+        return (Step(f"Delete the route to {self.destination}.", self._inside("ip", "route", "delete", *self._words)),)
 
     def obstacle(self, seen: Observed) -> str:
         return _taken(self.destination, seen.at(self.netns), self.netns)
@@ -295,10 +296,10 @@ class TableRoute(Attribute):
             if self.destination.endswith("/0")
             else f"In table {self.table}, route to the containers of that network through {self.dev}."
         )
-        return (Step(why, self._ip("route", "add", *self._words)),)
+        return (Step(why, self._inside("ip", "route", "add", *self._words)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return (Step(f"Delete a route of table {self.table}.", self._ip("route", "delete", *self._words)),)
+        return (Step(f"Delete a route of table {self.table}.", self._inside("ip", "route", "delete", *self._words)),)
 
     @property
     def _words(self) -> Argv:
@@ -363,8 +364,8 @@ class Neighbor(Attribute):
     def do(self, seen: Observed) -> tuple[Step, ...]:
         why = f"Fix the MAC address of {self.endpoint}: no other container can then claim {self.address}."
         entry = (self.address, "lladdr", self.mac, "dev", self.dev, "nud", "permanent")
-        return (Step(why, self._ip("neighbor", "replace", *entry)),)
+        return (Step(why, self._inside("ip", "neighbor", "replace", *entry)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         why = f"Forget the MAC address of {self.endpoint}."
-        return (Step(why, self._ip("neighbor", "delete", self.address, "dev", self.dev)),)
+        return (Step(why, self._inside("ip", "neighbor", "delete", self.address, "dev", self.dev)),)

@@ -25,6 +25,7 @@ REFUSED = {
     "--no-masquerade6": parent.OWN_SOURCE,
     "--port-security": parent.DIRECT,
     "--publish": parent.OWN_ADDRESSES,
+    "--ingress-rate": "no interface of the host sends to its containers",
     "--mac": "its containers share the MAC address of the parent",
     "--host-ip": "only macvlan gives the host an interface of its own",
 }

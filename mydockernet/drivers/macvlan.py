@@ -28,6 +28,7 @@ REFUSED = {
     "--no-masquerade6": parent.OWN_SOURCE,
     "--port-security": parent.DIRECT,
     "--publish": parent.OWN_ADDRESSES,
+    "--ingress-rate": "no interface of the host sends to its containers",
 }
 
 

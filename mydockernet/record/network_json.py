@@ -15,6 +15,7 @@ from mydockernet.model import (
     Reservation,
     Subnet,
 )
+from mydockernet.rates import Limit
 from mydockernet.static_routes import StaticRoute
 
 TYPE_CHECKING = False
@@ -120,6 +121,8 @@ def _endpoint_to_json(endpoint: Endpoint) -> dict[str, Any]:
                 "hostname": endpoint.hostname,
                 "engine": endpoint.engine,
                 "id": endpoint.id,
+                "ingress": _limit_to_json(endpoint.ingress),
+                "egress": _limit_to_json(endpoint.egress),
             }
         ),
     }
@@ -208,7 +211,17 @@ def _endpoint_from_json(raw: dict[str, Any]) -> Endpoint:
         hostname=_string(raw.get("hostname", "")),
         engine=_string(raw.get("engine", "")),
         id=_string(raw.get("id", "")),
+        ingress=_limit(raw.get("ingress")),
+        egress=_limit(raw.get("egress")),
     )
+
+
+def _limit_to_json(limit: Limit | None) -> dict[str, int] | None:
+    return None if limit is None else {"rate": limit.rate, "burst": limit.burst}
+
+
+def _limit(raw: dict[str, Any] | None) -> Limit | None:
+    return None if raw is None else Limit(_number(raw["rate"]), _number(raw["burst"]))
 
 
 def _addresses(raw: dict[str, Any]) -> tuple[Address, ...]:

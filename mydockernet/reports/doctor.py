@@ -15,7 +15,7 @@ from mydockernet.dialects import iptables, sysctl
 from mydockernet.dialects.fact import BRIDGE_CALLS, FORWARDING, Chain, Observed, Route, Rule
 from mydockernet.dialects.sysctl import RouterAdvertisements
 from mydockernet.errors import MydockernetError
-from mydockernet.kernel.door import environment
+from mydockernet.kernel.spawn import environment
 from mydockernet.model import Address, Intent, Network
 from mydockernet.packets import hops, netfilter, nft
 from mydockernet.packets.hooks import Sight, Verdict

@@ -59,6 +59,7 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
     every = [*shared, *(fact for group in owned.values() for fact in group)]
     sights = plan.to_look_at((), every, seen)
     seen = context.kernel.observe_sysctls(seen, sights.sysctls, lenient=True)
+    seen = context.kernel.observe_rates(seen, sights.shaped, lenient=True)
     if sights.ipv6:
         seen = context.kernel.observe_rules6(seen, lenient=True)
     if sights.frames:

@@ -21,13 +21,13 @@ CONTRACT = {
     "remove": "--force --ignore --dry-run",
     "prune": "--filter --dry-run",
     "connect": "--ip --ip6 --mac --ifname --publish --from --label --no-default-route --gw-priority --name "
-    "--alias --dns --hostname --dry-run",
+    "--alias --dns --hostname --ingress-rate --egress-rate --dry-run",
     "disconnect": "--force --dry-run",
     "publish": "--from --dry-run",
     "unpublish": "--dry-run",
     "port": "",
     "run": "--ip --ip6 --mac --ifname --publish --from --label --no-default-route --gw-priority --name "
-    "--alias --dns --hostname --dry-run",
+    "--alias --dns --hostname --ingress-rate --egress-rate --dry-run",
     "set": "--dry-run",
     "check": "--format",
     "repair": "--dry-run",

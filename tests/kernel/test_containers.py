@@ -26,7 +26,7 @@ PLANS = {
         WEB,
         "connect web c1 --ip 10.1.0.77 --mac 02:00:00:00:00:07 --ifname lan0 -p 8080:80 "
         "-p 127.0.0.1:5000-5002:53-55/udp --no-default-route --name db --label a=b "
-        "--alias www --dns 10.1.0.9 --hostname www.example.org",
+        "--alias www --dns 10.1.0.9 --hostname www.example.org --ingress-rate 10mbit --egress-rate 1.5mbit,64kbit",
     ),
     "connect without icc": (WEB + "mydockernet create b --no-icc --mtu 1400 --subnet 10.2.0.0/24", "connect b c1"),
     "connect, internal": (WEB + "mydockernet create b --internal --subnet 10.2.0.0/24", "connect b c1"),
@@ -256,6 +256,8 @@ def test_a_bridge_with_all_its_ports_taken_says_so(host):
 
 INVALID = [
     ("connect nope c1", 3, 'network "nope" not found'),
+    ("connect web c1 --ingress-rate 1x", 2, "--ingress-rate: '1x' is not a rate such as 10mbit"),
+    ("connect web c1 --egress-rate 1mbit,", 2, "--egress-rate: '' is not a rate such as 10mbit"),
     ("connect web nope", 3, 'container "nope" not found'),
     ("connect web 999999999", 3, "no network namespace at /proc/999999999/ns/net"),
     ("connect web /etc/passwd", 2, "CONTAINER: /etc/passwd is not a network namespace"),

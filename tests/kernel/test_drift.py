@@ -21,7 +21,7 @@ mydockernet create dual --subnet 10.3.0.0/24 --subnet fd00:3::/64
 mydockernet create six --subnet fd00:4::/64 --no-icc
 mydockernet create web --subnet 10.1.0.0/24 --mtu 1400 --no-icc --metric 50 --route 10.7.0.0/16,prohibit,7
 mydockernet create b --subnet 10.2.0.0/24 --route 10.9.0.0/16,10.2.0.9
-mydockernet connect web c1 -p 8080:80 -p 127.0.0.1:81:81/udp
+mydockernet connect web c1 -p 8080:80 -p 127.0.0.1:81:81/udp --ingress-rate 10mbit --egress-rate 1mbit
 mydockernet connect b c1
 mydockernet connect web c2
 mydockernet connect dual c2 -p 8083:80
@@ -30,6 +30,9 @@ ip -br link show master web | grep -o '^c1-[^@]*' > /run/veth
 """
 VETH = "$(cat /run/veth)"
 LOSSES = {
+    "a rate": (f"tc qdisc del dev {VETH} root", "web: rate of c1-"),
+    "another rate": (f"tc qdisc replace dev {VETH} root tbf rate 1mbit burst 9k latency 9ms", "web: rate of c1-"),
+    "a container's rate": ("ip netns exec c1 tc qdisc del dev eth0 root", "web: rate of eth0 in /run/netns/c1 is not"),
     "a bridge": ("ip link del web", "web: missing bridge: web"),
     "a veth": (f"ip link del {VETH}", "web: missing veth pair: c1-"),
     "a far end's name": (

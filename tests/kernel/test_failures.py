@@ -51,7 +51,7 @@ VERBS = {
     ),
     "create without a subnet": ("true", "create web --no-subnet"),
     "connect without a subnet": (CONTAINERS + "mydockernet create n --no-subnet", "connect n c1"),
-    "connect to two at once": (CONTAINERS + "mydockernet create b", "connect b,web c1"),
+    "connect to two at once": (CONTAINERS + "mydockernet create b", "connect b,web c1 --ingress-rate 9mbit"),
     "disconnect from two at once": (
         CONTAINERS + "mydockernet create b; mydockernet connect b,web c1",
         "disconnect web,b c1",

@@ -6,7 +6,8 @@ import pytest
 import sh
 from hypothesis import settings
 
-from mydockernet.kernel.door import NOT_FOUND, Completed, Kernel, environment
+from mydockernet.kernel.door import Kernel
+from mydockernet.kernel.spawn import NOT_FOUND, Completed, environment
 
 settings.register_profile("unit", deadline=None)  # The machine may be busy.
 settings.load_profile("unit")

@@ -21,6 +21,7 @@ ORDER = [
     "documents",
     "value",
     "static_routes",
+    "rates",
     "validation",
     "model",
     "record.locks",
@@ -38,6 +39,7 @@ ORDER = [
     "dialects.ebtables",
     "dialects.nftables",
     "dialects.sysctl",
+    "dialects.tc",
     "ruleset",
     "variants",
     "inside",
@@ -52,6 +54,7 @@ ORDER = [
     "kernel.load_sh",
     "kernel.namespaces",
     "kernel.handles",
+    "kernel.spawn",
     "kernel.door",
     "dry_run",
     "record.store",
@@ -95,7 +98,9 @@ ORDER = [
     "cli.main",
     "__main__",
 ]
-OTHER_DIALECTS = "dialects.ip_json dialects.ss dialects.iptables dialects.ebtables dialects.nftables dialects.sysctl"
+OTHER_DIALECTS = (
+    "dialects.ip_json dialects.ss dialects.iptables dialects.ebtables dialects.nftables dialects.sysctl dialects.tc"
+)
 # Siblings: none of these knows another one of its line. What all dialects speak of is in dialects.fact.
 SIBLINGS = (
     f"dialects.ip {OTHER_DIALECTS}",

@@ -4,15 +4,15 @@ import os
 
 import pytest
 
-from mydockernet.kernel import door
-from mydockernet.kernel.door import Command, Completed
+from mydockernet.kernel import spawn as production
+from mydockernet.kernel.spawn import Command, Completed
 
 BIG = "one line of many, äöü\n" * 100_000
 
 
 @pytest.fixture(params=["of production", "of the tests"])
 def run(request, spawn):
-    chosen = door.spawn if request.param == "of production" else spawn
+    chosen = production.spawn if request.param == "of production" else spawn
     return lambda *argv, stdin="": chosen(Command(argv, stdin))
 
 

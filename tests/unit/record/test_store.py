@@ -23,6 +23,7 @@ from mydockernet.model import (
     Reservation,
     Subnet,
 )
+from mydockernet.rates import Limit
 from mydockernet.record.network_json import network_from_json, network_to_json
 from mydockernet.record.store import DEFAULT_FOLDER, JsonStore
 from mydockernet.static_routes import StaticRoute
@@ -78,6 +79,8 @@ ENDPOINTS = st.builds(
     hostname=st.just("") | HOSTS,
     engine=st.sampled_from(["", "podman"]),
     id=st.just("") | HOSTS,
+    ingress=st.none() | st.just(Limit(10**7, 262_144)),
+    egress=st.none() | st.just(Limit(8, 8)),
 )
 ROUTES = [
     StaticRoute(ip_network("10.200.0.0/16"), None, "blackhole", 7),
