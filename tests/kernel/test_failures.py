@@ -109,7 +109,7 @@ def test_a_command_that_fails_is_named_and_nothing_is_changed(host, verb):
             assert done.returncode == 1, (at, done)
             assert "failed with status 9: no such luck" in done.stderr
             assert done.stderr.startswith(
-                tuple(f"mydockernet: error: {p}" for p in ("ip", "sysctl", "nsenter", "nft", "ss", "ebtables"))
+                tuple(f"mydockernet: error: {p}" for p in ("ip", "sysctl", "nsenter", "nft", "ss", "tc", "ebtables"))
             )
             assert host.everything() == before, at
 
