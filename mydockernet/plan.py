@@ -314,10 +314,22 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
         )
     remade = {fact.makes() for fact in want if not fact.holds(seen)} - {""}
     missing = [fact for fact in want if not fact.holds(seen) or fact.within() in remade]
-    return (
-        *(step for fact in goes for step in fact.undo(seen)),
-        *(step for fact in missing for step in fact.do(seen)),
-    )
+    undo, do = (step for fact in goes for step in fact.undo(seen)), (step for fact in missing for step in fact.do(seen))
+    return tuple(_flows_last((*undo, *do)))
+
+
+def _flows_last(steps: Iterable[Step]) -> Iterator[Step]:
+    """Yield steps with those that end flows behind the rules around them, so that one process changes all of these."""
+    held: list[Step] = []
+    for step in steps:
+        if step.do[0] == iptables.CONNTRACK:
+            held.append(step)
+            continue
+        if held and step.do[0] not in iptables.PROGRAMS.values():
+            yield from held
+            held.clear()
+        yield step
+    yield from held
 
 
 def back(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Step, ...]:

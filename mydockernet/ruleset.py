@@ -36,7 +36,7 @@ A network without a gateway has these instead of the rules that are one per netw
 from collections.abc import Iterable, Iterator
 
 from mydockernet.dialects.fact import GROUP, GROUP_APART, GROUP_INTERNAL, SHARED, Argv, Chain, Fact
-from mydockernet.dialects.iptables import EarlyOrder, EarlyRule, Order, OwnChain, OwnRule, PortRule
+from mydockernet.dialects.iptables import CONNTRACK, EarlyOrder, EarlyRule, Order, OwnChain, OwnRule, PortRule
 from mydockernet.model import Address, IPNetwork, PortMapping, bracketed
 from mydockernet.value import Value
 
@@ -257,7 +257,7 @@ def _not_shut_in() -> Argv:
 
 def _forget(family: int, *of_flow: str) -> Argv:
     """Return the command that ends connections."""
-    return ("conntrack", "-D", *of_flow, *(("-f", "ipv6") if family == 6 else ()))
+    return (CONNTRACK, "-D", *of_flow, *(("-f", "ipv6") if family == 6 else ()))
 
 
 def _early(owner: str, family: int, match: Argv, what: str, flows: tuple[Argv, ...] = ()) -> Iterator[Fact]:

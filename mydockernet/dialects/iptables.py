@@ -23,6 +23,7 @@ from mydockernet.errors import Failed, quoted
 from mydockernet.value import replace
 
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
+CONNTRACK = "conntrack"  # conntrack(8) ends the flows that rules let in.
 OWN = "MYDOCKERNET-"
 
 Spec = frozenset[tuple[bool, str, str]]

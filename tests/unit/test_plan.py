@@ -207,6 +207,16 @@ def test_where_conntrack_is_installed_flows_are_forgotten():
     ]
 
 
+def test_the_rules_of_many_ports_stand_together_and_their_flows_end_after_that():
+    net = network("web", "10.1.0.0/24", endpoint(ports=(mapping(), mapping(8081, 81))))
+    first = [step.do[0] for step in steps({}, intent(net), Observed(conntrack=True))]
+    assert first.count("conntrack") == 2
+    at = first.index("conntrack")
+    assert first[at - 1] == "iptables"
+    assert first[at : at + 2] == ["conntrack"] * 2
+    assert "iptables" not in first[at:]
+
+
 def test_a_second_network_of_a_container():
     first = network("a", "10.1.0.0/24", endpoint())
     second = network("b", "10.2.0.0/24", endpoint(address="10.2.0.2", interface="eth1", order=2))

@@ -117,7 +117,8 @@ def test_folding_loses_no_step_and_keeps_the_order(plan):
             assert batch.stdin.count("\n") == len(batch.steps) == len(batch.lines)
 
 
-def test_a_plan_runs_as_it_was_folded_and_is_announced_step_by_step(calls, spawn):
+def test_a_plan_runs_as_it_was_folded_and_is_announced_step_by_step(calls, spawn, monkeypatch, tmp_path):
+    monkeypatch.setattr("mydockernet.kernel.door.SYSCTLS", tmp_path)
     announced, moments = [], []
     calls(*IP_BATCH)
     calls("conntrack", "-D", returncode=1, stderr="0 flow entries have been deleted")
@@ -135,6 +136,18 @@ def test_a_plan_runs_as_it_was_folded_and_is_announced_step_by_step(calls, spawn
     ]
     assert announced == [step.do for step in plan]
     assert moments == [0, 2, 3]
+
+
+def test_flows_are_not_ended_where_there_are_none(calls, spawn, monkeypatch, tmp_path):
+    (tmp_path / "net/netfilter").mkdir(parents=True)
+    monkeypatch.setattr("mydockernet.kernel.door.SYSCTLS", tmp_path)
+    calls("conntrack", "-D")
+    calls("conntrack", "-D")
+    for count, ran in (("0\n", 0), ("1\n", 1), (None, 2)):
+        path = tmp_path / "net/netfilter/nf_conntrack_count"
+        path.write_text(count) if count else path.unlink()
+        Kernel(spawn).apply(steps("conntrack -D", optional=True))
+        assert len(calls.ran) == ran
 
 
 def test_what_is_told_to_stop_stops_before_the_next_command(calls, kernel):
