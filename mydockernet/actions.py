@@ -118,20 +118,20 @@ def perform(context: Context, transition: Transition) -> Outcome:
     context.kernel.require_rights()
     timeout = context.lock_timeout
     with context.store.lock(timeout), context.kernel.lock(timeout), _signals() as stop_if_told:
-        recover(context)
+        recovered = recover(context)
         before = context.store.load()
         transition = _resolved(transition)
         seen = _look(context.kernel, transition)
         change = plan.difference(before, transition.move(before, seen))
         if not change and transition.mends is None:
-            return Outcome(change)
+            return Outcome(change, recovered)
         goal = _goal((before,), change.done(before), transition.mends)
         facing = _facing(goal, seen, context.kernel)
         steps = plan.plan(*facing.sides)
         if not change and not steps:
-            return Outcome(change, left=facing.left)
+            return Outcome(change, recovered, left=facing.left)
         mended = drift.find(before, goal.target, *facing.sides) if transition.mends else ()
-        notes = tuple(note for place in change.left for note in _missing(*place, seen))
+        notes = (*recovered, *(note for place in change.left for note in _missing(*place, seen)))
         stop_if_told()
         try:
             context.store.write_journal(change.before, change.after)
@@ -200,16 +200,25 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
     return Preview(steps, tuple(notes), (*errors, *facing.left), back, record)
 
 
-def recover(context: Context) -> None:
-    """Roll back the change that a killed process left in the journal, unless it was complete."""
+def recover(context: Context) -> tuple[str, ...]:
+    """Roll back the change that a killed process left in the journal, unless it was complete.
+
+    A container in which something keeps failing is left to `repair`, as it must not block all others. Returns notes on
+    these.
+    """
     pending = context.store.journal()
     if pending is None:
-        return
+        return ()
     change = Change(*pending)
     stored = context.store.load()
+    left: tuple[LeftOut, ...] = ()
     if change.done(stored) != stored:
-        _roll_back(context, change)
+        try:
+            _roll_back(context, change)
+        except MydockernetError:
+            left = _roll_back(context, change, Scope(tuple(change.before), context.store.realm)).left
     context.store.clear_journal()
+    return tuple(str(error) for error in left)
 
 
 def audit(context: Context, scope: Scope) -> Audit:
@@ -396,13 +405,15 @@ def _missing(network: Network, endpoint: Endpoint, seen: Observed) -> Iterator[s
         yield f"the bridge of network {quoted(network.name)} was already gone: {network.bridge}"
 
 
-def _roll_back(context: Context, change: Change) -> None:
+def _roll_back(context: Context, change: Change, mends: Scope | None = None) -> Facing:
+    """Roll back a change. With `mends`, as a repair: what fails in one container is left out of what is returned."""
     stored = context.store.load()
     before, after = change.undone(stored), change.done(stored)
-    goal = Goal((before, after), before, change.concern)
-    _reach(goal, _facing(goal, context.kernel.observe(), context.kernel), context.kernel)
+    goal = Goal((before, after), before, change.concern, mends)
+    reached = _reach(goal, _facing(goal, context.kernel.observe(), context.kernel), context.kernel)
     if before != stored:
         context.store.save(change.before)
+    return reached
 
 
 def _roll_back_after(failure: BaseException, context: Context, change: Change, last: Sequence[Step]) -> None:

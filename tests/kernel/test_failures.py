@@ -2,6 +2,8 @@
 
 import os
 
+import shutil
+
 import pytest
 
 ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1"))
@@ -175,6 +177,26 @@ def test_what_can_not_be_taken_back_is_told_and_finished_by_the_next_verb(host):
     assert done.stderr.count("\n") == 3
     assert "/var/lib/mydockernet/journal.json" in host.state()
     host.mydockernet("rm --ignore nothing")
+    assert host.everything() == before
+
+
+def test_a_container_that_cannot_be_brought_back_does_not_block_the_others(host):
+    host.set_up(CONTAINERS + "mydockernet connect web c1; mydockernet connect web c2")
+    before = host.everything()
+    deleted = '"$real" "$@"; case "$*" in *"link delete"*) kill -9 $PPID;; esac; exit 0'
+    host.mydockernet("disconnect web c1", env=host.break_programs(deleted, "$((n + 1))"), check=False)
+    assert "/var/lib/mydockernet/journal.json" in host.state()
+    # From now on, nothing can be changed in c1.
+    env = host.break_programs("true", 1000)
+    inode = host.sh("stat -Lc %i /run/netns/c1").stdout.strip()
+    check = f'test "$(stat -Lc %i ${{1#--net=}})" != {inode} || {{ echo "no such luck" >&2; exit 9; }}'
+    host.run("tee", "/run/fake/nsenter", stdin=f'#!/bin/sh\n{check}\nexec {shutil.which("nsenter")} "$@"\n')
+    done = host.mydockernet("create other --subnet 10.7.0.0/24", env=env)
+    assert "note: web: cannot repair container c1" in done.stderr, done.stderr
+    assert "/var/lib/mydockernet/journal.json" not in host.state()
+    assert "c1" in host.mydockernet("check", check=False).stdout
+    host.mydockernet("rm other")
+    host.mydockernet("repair")
     assert host.everything() == before
 
 
