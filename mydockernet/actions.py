@@ -318,15 +318,17 @@ def _bridged(
 ) -> tuple[tuple[Fact, ...], tuple[Fact, ...], Observed]:
     """Return the facts, and the observation with the rules of nftables about bridged frames.
 
-    They are read only to mend them, or if it is unknown which of several intents the kernel has: nft takes a process,
-    and their commands have the same result whatever is there. Without nft there are no such facts; doctor tells it.
+    They are read only to mend them, if it is unknown which of several intents the kernel has, or if it has no bridge
+    that they are for, as after a reboot: nft takes a process, and their commands have the same result whatever is
+    there. Without nft there are no such facts; doctor tells it.
     """
     if not kernel.has(nftables.READ[0]):
         had, want = (tuple(fact for fact in facts if not fact.bridged()) for facts in (had, want))
     needed = {last or plan.keeps_out_ipv6(intent) for intent in goal.begun}
     if not any(fact.bridged() for fact in (*had, *want)):
         return had, want, seen
-    if goal.mends is None and len(needed) == 1:
+    stands = any(network.bridge in seen.links for intent in goal.begun for network in intent.values())
+    if goal.mends is None and (needed == {False} or (needed == {True} and stands)):
         return had, want, replace(seen, bridged=nftables.THERE if needed.pop() else "")
     return had, want, kernel.observe_bridged(seen)
 

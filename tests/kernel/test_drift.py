@@ -345,6 +345,18 @@ def test_after_a_reboot_the_networks_are_there_again(new_host):
     assert new.mydockernet("repair --dry-run").stdout == NOTHING
 
 
+def test_after_a_reboot_any_verb_keeps_ipv6_out_of_networks_without_it(new_host):
+    """Also without a repair before it: the record has a network of this kind, but the kernel lacks the rule."""
+    old, new = new_host(), new_host()
+    old.mydockernet("create web")
+    new.sh("tar -x -C /", stdin=old.sh("tar -c -C / var/lib/mydockernet").stdout)
+    new.mydockernet("create other")
+    table = old.run("nft", "list", "table", "bridge", "mydockernet").stdout
+    assert new.run("nft", "list", "table", "bridge", "mydockernet").stdout == table
+    new.mydockernet("remove other web")
+    assert new.run("nft", "list", "table", "bridge", "mydockernet", check=False).returncode == 1
+
+
 def containers(host):
     """What is in the five containers of the lab."""
     inside = host.snapshot()["inside"]
