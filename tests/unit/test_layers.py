@@ -69,6 +69,8 @@ ORDER = [
     "running",
     "engines",
     "fronts.oci_hook",
+    "fronts.podman_networks",
+    "fronts.netavark",
     "packets.packet",
     "packets.netfilter",
     "packets.nft",
@@ -108,6 +110,8 @@ SIBLINGS = (
     f"dialects.ip_sublink {OTHER_DIALECTS}",
     "drivers.bridge drivers.ptp drivers.macvlan drivers.ipvlan",
     "reports.who reports.survey reports.doctor",
+    "fronts.oci_hook fronts.netavark",
+    "fronts.oci_hook fronts.podman_networks",
     "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.questions cli.engines",
 )
 # Who alone may import them; and only in functions, as they take long to load.
