@@ -9,11 +9,7 @@ from tests.engines.conftest import EngineHost
 from tests.kernel.lab import PEER
 
 NEEDS = ("podman>=5", "netavark", "runc", "busybox")
-PLUGIN = "/usr/local/libexec/netavark/mydockernet"
-INSTALL = f"""
-mkdir -p {PLUGIN.rpartition("/")[0]}
-ln -s $(command -v mydockernet-netavark) {PLUGIN}
-"""
+PLUGINS = "/usr/local/libexec/netavark"
 # What the driver of podman's own is without --driver.
 OURS = "--driver mydockernet"
 OUTSIDE = """
@@ -35,7 +31,8 @@ class PodmanHost(EngineHost):
     def __init__(self, outside=True):
         super().__init__()
         self.listeners = []
-        self.sh(INSTALL + OUTSIDE * outside + "mkdir -m 0700 /var/lib/mydockernet /var/lib/containers")
+        self.sh(OUTSIDE * outside + "mkdir -m 0700 /var/lib/mydockernet /var/lib/containers")
+        self.mydockernet("engines install netavark")
 
     def reboot(self):
         """Return what this host is after a reboot: another one, with the files that outlive it. This one ends."""

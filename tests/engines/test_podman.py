@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.engines.podman import NEEDS, OURS, PodmanHost
+from tests.engines.podman import NEEDS, OURS, PLUGINS, PodmanHost
 
 pytestmark = pytest.mark.engine(*NEEDS)
 
@@ -367,3 +367,54 @@ def test_a_failing_setup_changes_nothing_and_says_why(host):
     assert 'plugin "mydockernet" failed' in said
     assert "10.5.0.0/24 overlaps" in said
     assert host.everything() == before
+
+
+DOCKER = "docker -H unix:///run/dk/sock"
+DOCKERD = (
+    "mkdir -p /run/dk; exec dockerd --data-root /run/dk/data --exec-root /run/dk/exec --pidfile /run/dk/pid "
+    "-H unix:///run/dk/sock --group root --storage-driver vfs --default-ulimit nofile=1024:1024"
+)
+FETCH = "curl -sS --retry 9 --retry-connrefused --retry-delay 1 --max-time 9"
+
+
+@pytest.mark.long
+@pytest.mark.engine("dockerd", "docker")
+def test_docker_beside_it_is_undisturbed(host):
+    host.start("dockerd", DOCKERD, f"{DOCKER} version")
+    host.sh(f"tar -C {host.rootfs} -c . | {DOCKER} import - busybox")
+    host.sh(f"{DOCKER} run -d --name theirs -p 9090:80 busybox httpd -f -h /")
+    docker = host.sh(f"{FETCH} http://192.0.2.1:9090/hello").stdout
+    host.network("n1")
+    host.start_container("c1", "--network n1 -p 8080:80")
+    try:
+        for port in (8080, 9090):
+            assert host.sh(f"ip netns exec outside {FETCH} http://192.0.2.1:{port}/hello").stdout == docker == "hello\n"
+        host.podman("rm -f -t 0 c1")
+        assert nothing_is_left(host)
+        assert host.sh(f"ip netns exec outside {FETCH} http://192.0.2.1:9090/hello").stdout == "hello\n"
+    finally:
+        host.sh(f"{DOCKER} rm -f theirs")
+        host.stop("dockerd")
+
+
+@pytest.mark.engine("netavark")
+def test_netavark_by_itself(host):
+    """As podman calls it. It cannot tear down without a namespace; the container's next one takes its place."""
+    host.sh("ip netns add c9; ip netns add again; mkdir /run/nv")
+    asked = {
+        "container_id": "0123456789abcdef" * 4,
+        "container_name": "c9",
+        "port_mappings": [{"container_port": 80, "host_ip": "", "host_port": 7070, "protocol": "tcp", "range": 1}],
+        "networks": {"n1": {"interface_name": "eth0", "static_ips": ["10.5.0.9"]}},
+        "network_info": {"n1": host.network("n1", "--subnet 10.5.0.0/24")},
+    }
+    call = ("netavark", "--config", "/run/nv", "--plugin-directory", PLUGINS)
+    answer = json.loads(host.run(*call, "setup", "/run/netns/c9", stdin=json.dumps(asked)).stdout)
+    assert answer["n1"]["interfaces"]["eth0"]["subnets"] == [{"ipnet": "10.5.0.9/24", "gateway": "10.5.0.1"}]
+    assert ps(host) == ["n1 c9"]
+    host.sh("ip netns del c9")
+    assert host.run(*call, "teardown", "/run/netns/c9", stdin=json.dumps(asked), check=False).returncode == 1
+    assert json.loads(host.run(*call, "setup", "/run/netns/again", stdin=json.dumps(asked)).stdout) == answer
+    assert ps(host) == ["n1 c9"]
+    host.run(*call, "teardown", "/run/netns/again", stdin=json.dumps(asked))
+    assert nothing_is_left(host)
