@@ -69,15 +69,25 @@ def attach(
     return Transition(move, tuple({each.connection.namespace for each in wanted}))
 
 
-def detach(engine: str, container: str, network: str | None = None, interface: str | None = None) -> Transition:
-    """Disconnect a container from a network, or from all; it need not be there. One interface, or all of them."""
+def detach(
+    engine: str, container: str, network: str | None = None, interface: str | None = None, keep_ports: bool = False
+) -> Transition:
+    """Disconnect a container from a network, or from all; it need not be there. One interface, or all of them.
+
+    With `keep_ports`, another network of the container publishes the ports that this one did, if there is one that can.
+    """
 
     def move(intent: Intent, seen: Observed) -> Intent:
         def leaves(endpoint: Endpoint) -> bool:
             return _is(endpoint, engine, container) and interface in (None, endpoint.interface)
 
         names = [*intent] if network is None else [network]
-        return transitions.lasting(_without(intent, leaves, names), names)
+        after = _without(intent, leaves, names)
+        if keep_ports:
+            left = (intent[name] for name in names if name in intent)
+            for mapping in (m for _, endpoint in model.endpoints(left) if leaves(endpoint) for m in endpoint.ports):
+                after = _published_elsewhere(after, engine, container, mapping)
+        return transitions.lasting(after, names)
 
     return Transition(move)
 
@@ -190,3 +200,14 @@ def _publishable(intent: Intent, network: Network, connection: Connection) -> It
             continue
         if not any(wish.means(mapping, families) for mapping, families in published):
             yield wish
+
+
+def _published_elsewhere(intent: Intent, engine: str, container: str, mapping: PortMapping) -> Intent:
+    """Return an intent in which the first network of a container that can publish a port does so, if there is one."""
+    places = [(n, e) for n, e in model.attached(intent.values()) if _is(e, engine, container)]
+    for network, endpoint in sorted(places, key=lambda place: place[1].order):
+        able = network.leads_out and not choices.refused(network.driver, {"--publish": True})
+        translates = any(network.translates(endpoint, mapping, family) for family in endpoint.families)
+        if able and translates and namespaces.alive(endpoint.namespace):
+            return transitions.with_ports(intent, network, endpoint, (*endpoint.ports, mapping))
+    return intent

@@ -247,7 +247,7 @@ def publish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -> 
                 hint=f"mydockernet repair {network.name} {again}",
             )
         added = choices.port_mappings(network, endpoint, wishes, intent, seen)
-        return _with_ports(intent, network, endpoint, (*endpoint.ports, *added))
+        return with_ports(intent, network, endpoint, (*endpoint.ports, *added))
 
     return Transition(move, sockets=True, ports=ports.asked_for(wishes))
 
@@ -274,7 +274,7 @@ def unpublish(network_name: str, container: str, wishes: tuple[PortWish, ...]) -
         if unknown:
             shows = f"mydockernet port {network.name} {endpoint.name} shows its published ports"
             raise NotFound(*unknown, hint=f"published: {', '.join(near)}" if near else shows)
-        return _with_ports(intent, network, endpoint, tuple(kept))
+        return with_ports(intent, network, endpoint, tuple(kept))
 
     return Transition(move)
 
@@ -396,6 +396,7 @@ def plugged(endpoint: Endpoint, seen: Observed) -> bool:
     return (not endpoint.veth or endpoint.veth in seen.links) and namespaces.alive(endpoint.namespace)
 
 
-def _with_ports(intent: Intent, network: Network, endpoint: Endpoint, mappings: tuple[PortMapping, ...]) -> Intent:
+def with_ports(intent: Intent, network: Network, endpoint: Endpoint, mappings: tuple[PortMapping, ...]) -> Intent:
+    """Return an intent in which an endpoint of a network has these ports instead of its own."""
     changed = tuple(replace(e, ports=mappings) if e == endpoint else e for e in network.endpoints)
     return {**intent, network.name: replace(network, endpoints=changed)}

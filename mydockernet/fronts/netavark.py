@@ -150,7 +150,7 @@ def _teardown(fields: Fields, place: Context) -> None:
     container, network = _needed(fields, "container_id"), _needed(fields.fields("network"), "name")
     interface = fields.fields("network_options").text("interface_name")
     fields.check()
-    actions.perform(place, attachments.detach(ENGINE, container, network, interface or None))
+    actions.perform(place, attachments.detach(ENGINE, container, network, interface or None, keep_ports=True))
 
 
 def _create_words(network: Fields) -> CreateWords:

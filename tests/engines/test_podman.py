@@ -226,15 +226,18 @@ def test_connect_and_disconnect(host):
     assert ps(host) == ["x c1", "y c1"]
     assert host.status("c1")["y"]["IPAddress"] == "10.2.0.77"
     assert "10.2.0.77/24" in host.sh("ip -n c1 -o address show eth1").stdout
+    host.listen("c1", 80, address="10.2.0.77")
     host.podman("network disconnect x c1")
     assert ps(host) == ["y c1"]
+    # Its ports stay published, as on podman's own networks.
+    assert host.ask("outside", "192.0.2.1", 8080) == "c1 192.0.2.2"
     assert host.run("ip", "link", "show", "x", check=False).returncode == 1
     host.podman("network connect x c1")
     assert ps(host) == ["x c1", "y c1"]
-    # At this address only: else its answers over udp would go out by the network of its default route, which is now y.
+    # At this address only: else answers over udp leave by the network of the default route, which is now y.
     host.listen("c1", 80, address=host.status("c1")["x"]["IPAddress"])
-    assert host.ask("outside", "192.0.2.1", 8080) == "c1 192.0.2.2"
     host.podman("network disconnect y c1")
+    assert host.ask("outside", "192.0.2.1", 8080) == "c1 192.0.2.2"
     host.podman("rm -f -t 0 c1")
     assert nothing_is_left(host)
 

@@ -333,6 +333,18 @@ def test_ports_that_another_network_publishes_already(plugin):
     assert ps(plugin) == ["db c1 10.6.0.9", "web c1 10.5.0.2 8080:80/tcp"]
 
 
+def test_ports_of_a_network_that_the_container_leaves_are_published_by_another(plugin):
+    other = network(name="db", subnets=[{"subnet": "10.6.0.0/24"}])
+    options = {"ports": [port(8080, 80), port(8081, 81, host_ip="127.0.0.1")], "static_ips": None}
+    plugin.setup(**options)
+    plugin.setup(network=other, interface_name="eth1", **options)
+    plugin.teardown(**options)
+    assert ps(plugin) == ["db c1 10.6.0.2 8080:80/tcp 127.0.0.1:8081:81/tcp"]
+    assert plugin.host.mydockernet("check").stdout == ""
+    plugin.teardown(network=other, interface_name="eth1", **options)
+    assert plugin.host.mydockernet("ls -q").stdout == ""
+
+
 @pytest.mark.parametrize("changes", [{"internal": True}, {"subnets": ..., "ipam_options": {"driver": "none"}}])
 def test_ports_are_left_to_networks_that_can_publish_them(plugin, changes):
     plugin.setup(network=network(**changes), ports=[port(8080, 80)], static_ips=None)

@@ -168,6 +168,25 @@ def test_one_interface_leaves_or_all_that_a_list_does_not_have():
     assert retain("podman", "web", {(ID, "eth1")}).move(made, Observed()) == {}
 
 
+def test_the_ports_of_a_network_that_it_leaves_stay_published_on_another_if_they_are_to_be_kept(gone):
+    (port,) = ports.read_specs(["8080:80"], "-p")
+    made = attached(
+        wanted(publish=(port,)),
+        wanted("inner", Wish("inner", subnets=(subnet("10.3.0.0/24"),), internal=True), interface="eth1"),
+        wanted("db", Wish("db", subnets=(subnet("10.2.0.0/24"),)), interface="eth2"),
+    )
+
+    def left(**options):
+        after = detach("podman", ID, "web", "eth0", **options).move(made, Observed())
+        return {name: [str(mapping) for e in net.endpoints for mapping in e.ports] for name, net in after.items()}
+
+    assert left() == {"inner": [], "db": []}
+    assert left(keep_ports=True) == {"inner": [], "db": ["8080:80/tcp"]}
+    assert detach("podman", ID, keep_ports=True).move(made, Observed()) == {}
+    gone.add(made["db"].endpoints[0].namespace.path)
+    assert left(keep_ports=True) == {"inner": [], "db": []}
+
+
 def test_the_sockets_of_the_engine_are_not_asked_for():
     assert not attach("podman", ID, [wanted()]).sockets
     assert attachments.attach("podman", ID, [wanted(), wanted()]).namespaces == (wanted().connection.namespace,)
