@@ -12,10 +12,13 @@ PAGES = ["README.md", "docs/recipes.md"]
 END = "@@"
 
 
-def session(page):
-    """The commands of a page's console blocks, each with its output; `> ` goes on with a command."""
+def session(page, words="[ a-z0-9]*"):
+    """The commands of a page's console blocks, each with its output; `> ` goes on with a command.
+
+    Those with these words behind `console`, that is, or with any.
+    """
     found = []
-    for block in re.findall(r"```console[ a-z0-9]*\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
+    for block in re.findall(rf"```console{words}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
         for line in block.splitlines():
             if line.startswith("$ "):
                 found.append((line[2:], []))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.cli.test_readme import matches, session
 from tests.engines.podman import NEEDS, OURS, PLUGINS, PodmanHost
 
 pytestmark = pytest.mark.engine(*NEEDS)
@@ -306,6 +307,35 @@ def test_after_a_reboot(host):
         again.close()
 
 
+def test_repair_after_a_reboot_drops_the_containers_of_podman(host):
+    """podman starts them in other namespaces, and asks again."""
+    host.network("n1")
+    host.start_container("c1", "--network n1", SLEEP)
+    again = host.reboot()
+    try:
+        assert "c1" in again.mydockernet("repair").stdout
+        assert nothing_is_left(again)
+        again.podman("start c1")
+        assert ps(again) == ["n1 c1"]
+    finally:
+        again.close()
+
+
+def test_many_at_once(host):
+    host.network("n1", "--subnet 10.5.0.0/24")
+    host.network("n2", "--subnet 10.6.0.0/24 -o driver=ptp")
+    many = 8
+    run = f"podman run -d --name c$n --network n1 --network n2 -p 80$n:80 --rootfs {host.rootfs} busybox {SLEEP}"
+    numbers = " ".join(map(str, range(10, 10 + many)))
+    wait = "for job in $(jobs -p); do wait $job; done"
+    host.sh(f"for n in {numbers}; do {run} & done; mydockernet create mine; {wait}")
+    assert len(ps(host)) == 2 * many
+    assert len({host.status(f"c{n}")["n1"]["IPAddress"] for n in range(10, 10 + many)}) == many
+    assert host.mydockernet("check").stdout == ""
+    host.sh(f"for n in {numbers}; do podman rm -f -t 0 c$n & done; mydockernet rm mine; {wait}")
+    assert nothing_is_left(host)
+
+
 def test_podman_system_reset_leaves_nothing(host):
     host.network("n1")
     host.network("n2", "-o driver=ptp --ipv6")
@@ -332,6 +362,14 @@ def test_a_network_that_podman_created_again_is_a_new_one(host):
 
 
 # beside the command line
+
+
+def test_what_the_documentation_shows_is_what_happens(host):
+    host.mydockernet("engines uninstall netavark")
+    for command, shown in session("docs/engines.md", " podman"):
+        # It shows an image, which would have to be fetched.
+        said = host.sh(command.replace(" busybox httpd", f" --rootfs {host.rootfs} busybox httpd"))
+        assert matches(said.stdout, shown), (command, said)
 
 
 def test_the_verbs_show_and_mend_podmans_containers(host):

@@ -406,6 +406,18 @@ def test_a_command_that_fails_is_undone(plugin, at):
     plugin.setup(ports=[port(8080, 80)])
 
 
+@pytest.mark.parametrize("at", [2, 5, 8])
+def test_a_setup_that_is_killed_is_undone_by_the_next_call(plugin, at):
+    before = plugin.host.snapshot()
+    env = plugin.host.break_programs("kill -9 $PPID; sleep 5", at)
+    given = json.dumps(container(ports=[port(8080, 80)]))
+    done = plugin.host.run("mydockernet-netavark", "setup", "/run/netns/c1", stdin=given, check=False, env=env)
+    assert done.returncode == -9
+    plugin.teardown()
+    assert plugin.host.snapshot() == before
+    assert not any("/networks/" in path for path in plugin.host.state())
+
+
 @pytest.mark.parametrize(
     "words",
     [("remove",), ("setup",), ("teardown",), ("setup", "a", "b"), ("create", "x"), ("--help",), ("info", "x")],
