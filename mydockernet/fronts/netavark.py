@@ -19,7 +19,7 @@ from mydockernet import __version__, actions, attachments, creation, documents, 
 from mydockernet.attachments import Attachment
 from mydockernet.context import Context, from_environment
 from mydockernet.documents import Fields
-from mydockernet.errors import Invalid, MydockernetError, printable, quoted
+from mydockernet.errors import Conflict, Invalid, MydockernetError, printable, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.model import Endpoint, Network, Subnet
 from mydockernet.wishes import ConnectWords, CreateWords
@@ -139,10 +139,14 @@ def _setup(fields: Fields, place: Context, path: str) -> dict[str, Any]:
     connection = wishes.read_connect(connect_words, called or name, namespace)
     wanted = attachments.attach(ENGINE, container, [Attachment(wish.name, connection, wish)], again=True)
     outcome = actions.perform(place, wanted)
-    intent = {name: network for name, network in outcome.change.after.items() if network} or place.store.load()
-    network = intent[wish.name]
-    endpoint = attachments.find(intent, ENGINE, container, wish.name, connection.interface)
-    return _status(network, endpoint) if endpoint else {}
+    # Nothing changed if it was attached already.
+    network = outcome.change.after.get(wish.name) or place.store.load().get(wish.name)
+    endpoint = network and attachments.find({wish.name: network}, ENGINE, container, wish.name, connection.interface)
+    if not (network and endpoint):
+        raise Conflict(
+            f"container {quoted(connection.name)} was disconnected from network {quoted(wish.name)} meanwhile"
+        )
+    return _status(network, endpoint)
 
 
 def _teardown(fields: Fields, place: Context) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 
 import pytest
 
@@ -323,6 +324,20 @@ def test_setup_may_come_again(plugin):
     assert plugin.setup(ports=[port(8080, 80)]) == first
     assert ps(plugin) == ["web c1 10.5.0.2 8080:80/tcp"]
     assert plugin.host.mydockernet("check").stdout == ""
+
+
+def test_setup_again_drops_what_was_left_behind_elsewhere(plugin):
+    first = plugin.setup(1)
+    other = network(name="db", subnets=[{"subnet": "10.6.0.0/24"}])
+    plugin.setup(2, network=other, static_ips=None)
+    plugin.host.sh("ip netns del c2")
+    for _ in range(50):
+        if "c2-" not in plugin.host.sh("ip -o link").stdout:
+            break
+        time.sleep(0.1)
+    assert plugin.setup(1) == first
+    assert ps(plugin) == ["web c1 10.5.0.2"]
+    assert plugin.host.mydockernet("ls -q").stdout == "web\n"
 
 
 def test_ports_that_another_network_publishes_already(plugin):
