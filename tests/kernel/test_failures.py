@@ -1,7 +1,6 @@
 """Whatever fails, and whenever: all is as it was before, or as it is after. Never between."""
 
 import os
-
 import shutil
 
 import pytest
