@@ -60,7 +60,7 @@ def places(front: str) -> tuple[Place, ...]:
         "oci-hook": (
             Place(HOOK, _program("oci_hook"), "The hook of runc, crun and others.", program=True),
             Place(
-                "/etc/containers/oci/hooks.d/mydockernet.json",
+                "/usr/share/containers/oci/hooks.d/mydockernet.json",
                 _json(HOOKS_D),
                 "Lets podman and CRI-O run the hook for each container with the annotation mydockernet.networks.",
             ),

@@ -21,13 +21,13 @@ HAVE = "`scripts/debian13 python3 -m pytest tests/engines` has it"
 PATHS = ("/usr/sbin", "/sbin", "/usr/lib/podman")
 
 # What an engine writes to lies in a tmpfs, or in an overlay that keeps what is installed there: /etc/containers and
-# /etc/cni, /opt/cni, /usr/local/libexec. podman's locks are in /dev/shm.
+# /etc/cni, /opt/cni, /usr/local/libexec, /usr/share/containers. podman's locks are in /dev/shm.
 SET_UP = """
 mount -t proc proc /proc
 mount -t tmpfs -o mode=0755 engines /run && mkdir /run/netns /run/lock /run/cgroup
 mount -t tmpfs -o mode=0755 engines /var/lib
 mount -t tmpfs -o mode=1777 engines /dev/shm
-for place in /etc /opt /usr/local; do
+for place in /etc /opt /usr/local /usr/share; do
     mkdir -p /run/over$place/upper /run/over$place/work
     mount -t overlay -o lowerdir=$place,upperdir=/run/over$place/upper,workdir=/run/over$place/work engines $place
 done
