@@ -72,7 +72,10 @@ def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
 
 
 class Connection(Value):
-    """The arguments of `connect`; what is empty or None is left open."""
+    """The arguments of `connect`; what is empty or None is left open.
+
+    If it `yields`, it leaves the default route to another program that the container has one of.
+    """
 
     name: str
     namespace: Namespace
@@ -83,6 +86,7 @@ class Connection(Value):
     publish: tuple[PortWish, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     default_route: bool = True
+    yields: bool = False
     gw_priority: int = 0
     aliases: tuple[str, ...] = ()
     dns: tuple[Address, ...] = ()
@@ -176,6 +180,9 @@ def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observ
         if not (foreign.default and foreign.table == "main" and network.metric in (None, foreign.metric)):
             continue
         if way_out(places, foreign.family) or not way_out([(network, endpoint)], foreign.family):
+            continue
+        if wish.yields:
+            endpoint = replace(endpoint, default_route=False)
             continue
         raise Conflict(
             f"container {quoted(endpoint.name)} already has a default route: {foreign.line}",

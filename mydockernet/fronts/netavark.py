@@ -22,6 +22,7 @@ from mydockernet.documents import Fields
 from mydockernet.errors import Conflict, Invalid, MydockernetError, printable, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.model import Endpoint, Network, Subnet
+from mydockernet.value import replace
 from mydockernet.wishes import ConnectWords, CreateWords
 
 TYPE_CHECKING = False
@@ -136,7 +137,8 @@ def _setup(fields: Fields, place: Context, path: str) -> dict[str, Any]:
     fields.check()
     wish = wishes.read_create(create_words, place.store.realm)
     name, namespace = namespaces.find(path if "/" in path else f"./{path}")
-    connection = wishes.read_connect(connect_words, called or name, namespace)
+    # It may be on networks of podman's own, too.
+    connection = replace(wishes.read_connect(connect_words, called or name, namespace), yields=True)
     wanted = attachments.attach(ENGINE, container, [Attachment(wish.name, connection, wish)], again=True)
     outcome = actions.perform(place, wanted)
     # Nothing changed if it was attached already.
@@ -231,7 +233,9 @@ def _port_words(port: Fields) -> list[str]:
     at = "" if not host_ip else f"[{host_ip}]:" if ":" in host_ip else f"{host_ip}:"
     host, inside = (_needed_number(port, key) for key in ("host_port", "container_port"))
     protocols = (port.text("protocol") or "tcp").split(",")
-    return [f"{at}{host}-{host + span - 1}:{inside}-{inside + span - 1}/{protocol}" for protocol in protocols]
+    if span != 1:
+        return [f"{at}{host}-{host + span - 1}:{inside}-{inside + span - 1}/{protocol}" for protocol in protocols]
+    return [f"{at}{host}:{inside}/{protocol}" for protocol in protocols]
 
 
 def _subnet(subnet: Subnet, ranges: Mapping[str, Any]) -> dict[str, Any]:

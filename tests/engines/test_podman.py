@@ -219,6 +219,23 @@ def test_a_container_on_two_networks(host):
     assert nothing_is_left(host)
 
 
+def test_a_container_on_a_network_of_podmans_own_as_well(host):
+    """Whichever is first has its default route."""
+    host.podman("network create --subnet 10.89.0.0/24 theirs")
+    host.network("n1", "--subnet 10.5.0.0/24")
+    host.network("z1", "--subnet 10.6.0.0/24")
+    host.start_container("c1", "--network theirs --network n1 --network z1 -p 8080:80", SLEEP)
+    host.start_container("c2", "--network n1", SLEEP)
+    host.listen("c1", 80)
+    host.listen("outside", 81)
+    assert host.ask("c1", "192.0.2.2", 81) == "outside 192.0.2.1"
+    assert host.ask("c2", "10.5.0.2", 80) == "c1 10.5.0.3"
+    assert host.ask("outside", "192.0.2.1", 8080)[0] == "c1 192.0.2.2"
+    assert host.mydockernet("check").stdout == ""
+    host.podman("rm -f -t 0 c1 c2")
+    assert nothing_is_left(host)
+
+
 def test_connect_and_disconnect(host):
     host.network("x", "--subnet 10.1.0.0/24")
     host.network("y", "--subnet 10.2.0.0/24")

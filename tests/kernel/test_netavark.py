@@ -282,6 +282,17 @@ def test_a_network_without_addresses(plugin):
     assert interface["mac_address"] in plugin.host.sh("ip -n c1 link show eth0").stdout
 
 
+def test_a_default_route_of_another_program_stays(plugin):
+    plugin.host.sh("ip -n c1 link add dev other type bridge; ip -n c1 link set dev other up")
+    plugin.host.sh("ip -n c1 address add 10.7.0.2/24 dev other; ip -n c1 route add default via 10.7.0.1")
+    plugin.setup()
+    routes = plugin.host.sh("ip -n c1 route show default").stdout.splitlines()
+    assert [route.strip() for route in routes] == ["default via 10.7.0.1 dev other"]
+    assert plugin.host.mydockernet("check").stdout == ""
+    plugin.teardown()
+    assert "default via 10.7.0.1" in plugin.host.sh("ip -n c1 route").stdout
+
+
 def test_the_network_lasts_from_the_first_to_the_last_container(plugin):
     plugin.setup(1)
     plugin.setup(2)
