@@ -100,11 +100,11 @@ class EngineHost(Host):
         )
         if self.holder.stdout.readline() != "ready\n":
             pytest.fail(f"this machine can't make a host for engines: {self.holder.stderr.read()}")
-        first = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}/children").read_text().split()[0]
+        self.first = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}/children").read_text().split()[0]
         # nsenter forks because of the PIDs: the child ends with it all the same.
         ends = ("setpriv", "--pdeathsig", "KILL")
-        self.enter = ("nsenter", "-t", first, "-m", "-n", "-p", "--", *ends, "--")
-        self.root = Path(f"/proc/{first}/root")
+        self.enter = ("nsenter", "-t", self.first, "-m", "-n", "-p", "--", *ends, "--")
+        self.root = Path(f"/proc/{self.first}/root")
         self.sh(CANARY)
 
     def close(self):
@@ -113,15 +113,14 @@ class EngineHost(Host):
         cgroups = self._cgroups_of_containers()
         self.holder.kill()
         self.holder.communicate()
-        for path in sorted(cgroups, key=lambda path: len(path.parts), reverse=True):
-            for _ in range(100):
-                with contextlib.suppress(FileNotFoundError):
-                    try:
-                        path.rmdir()
-                    except OSError:  # Its processes are still ending.
-                        time.sleep(0.02)
-                        continue
+        for _ in range(500):
+            if not Path(f"/proc/{self.first}").exists():
                 break
+            time.sleep(0.02)
+        for path in sorted(cgroups, key=lambda path: len(path.parts), reverse=True):
+            # Others may have processes in it as well: all conmons on the machine are in one.
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
     def _cgroups_of_containers(self):
         """The cgroups of what still runs, other than those of the host itself."""
