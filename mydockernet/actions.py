@@ -327,7 +327,7 @@ def _bridged(
     needed = {last or plan.keeps_out_ipv6(intent) for intent in goal.begun}
     if not any(fact.bridged() for fact in (*had, *want)):
         return had, want, seen
-    stands = any(network.bridge in seen.links for intent in goal.begun for network in intent.values())
+    stands = last or any(network.bridge in seen.links for intent in goal.begun for network in intent.values())
     if goal.mends is None and (needed == {False} or (needed == {True} and stands)):
         return had, want, replace(seen, bridged=nftables.THERE if needed.pop() else "")
     return had, want, kernel.observe_bridged(seen)
