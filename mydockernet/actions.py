@@ -105,7 +105,7 @@ class Facing(Value):
         """An error for each container that a repair cannot repair."""
         return tuple(
             LeftOut(f"{network}: {what}", hint=f"fix the cause, then run mydockernet repair {network}")
-            for network, what in cables.told(self.obstructed, self.target)
+            for network, _, what in cables.told(self.obstructed, self.target)
         )
 
 
@@ -235,7 +235,7 @@ def audit(context: Context, scope: Scope) -> Audit:
         target = repair(scope).move(intent, seen)
         facing = _facing(_goal((intent,), target, None if errors else scope), seen, context.kernel, True)
     unfinished = Change(*pending).after if pending else ()
-    blocked = tuple(Drift(name, "blocked", what) for name, what in cables.told(facing.obstructed, target))
+    blocked = tuple(Drift(name, "blocked", what, c) for name, c, what in cables.told(facing.obstructed, target))
     found = (*drift.find(intent, target, facing.had, facing.want, facing.seen, unfinished), *blocked)
     unread = facing.seen.unread
     if context.kernel.may_change():

@@ -68,10 +68,10 @@ def at_fault(argv: Argv, target: Intent, want: Iterable[Fact], seen: Observed) -
     return exactly or frozenset(cable for cable, path in cables.items() if argv[:2] == inside(path, ())[:2])
 
 
-def told(left: Mapping[str, str], target: Intent) -> tuple[tuple[str, str], ...]:
-    """Return (network, message) for each cable that is left alone."""
+def told(left: Mapping[str, str], target: Intent) -> tuple[tuple[str, str, str], ...]:
+    """Return (network, container, message) for each cable that is left alone."""
     return tuple(
-        (network.name, f"cannot repair container {endpoint.name}: {left[endpoint.cable]}")
+        (network.name, endpoint.name, f"cannot repair container {endpoint.name}: {left[endpoint.cable]}")
         for network, endpoint in model.endpoints(target.values())
         if endpoint.cable in left
     )

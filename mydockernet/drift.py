@@ -15,12 +15,14 @@ class Drift(Value):
     """One difference, and the network that it belongs to: NAME, NAME@REALM or @shared.
 
     `state` is missing, misplaced, left over or unfinished. For a container it is gone (repair drops it from the
-    record), detached (repair detaches it, or attaches it again) or blocked (repair cannot repair it).
+    record), detached (repair detaches it, or attaches it again) or blocked (repair cannot repair it). `container` is
+    empty if it is about the network itself, or what all networks share.
     """
 
     owner: str
     state: str
     what: str
+    container: str = ""
 
     def __str__(self) -> str:
         return f"{self.owner}: {self.what}"
@@ -48,22 +50,24 @@ def find(
 
 def _gone(intent: Intent, target: Intent) -> Iterator[Drift]:
     for network, endpoint in plan.difference(intent, target).left:
-        yield Drift(network.name, "gone", f"container {endpoint.name} is gone: {endpoint.namespace.path}")
+        what = f"container {endpoint.name} is gone: {endpoint.namespace.path}"
+        yield Drift(network.name, "gone", what, endpoint.name)
     known = {(net.name, e.name): e.namespace for net, e in model.endpoints(intent.values())}
     for network, endpoint in model.endpoints(target.values()):
         if known.get((network.name, endpoint.name), endpoint.namespace) == endpoint.namespace:
             continue
         why = "is detached: no namespace" if endpoint.detached else "has a new namespace"
-        yield Drift(network.name, "detached", f"container {endpoint.name} {why} at {endpoint.namespace.path}")
+        what = f"container {endpoint.name} {why} at {endpoint.namespace.path}"
+        yield Drift(network.name, "detached", what, endpoint.name)
 
 
 def _missing(target: Intent, want: Collection[Fact], seen: Observed) -> Iterator[Drift]:
-    owners = {fact: name for (name, _), group in plan.facts_by_owner(target).items() for fact in group}
+    owners = {fact: place for place, group in plan.facts_by_owner(target).items() for fact in group}
     for fact in want:
         if plan.told(fact, seen) and not fact.holds(seen):
             state = "left over" if isinstance(fact, Absent) else "misplaced" if isinstance(fact, Order) else "missing"
-            owner = fact.owner if isinstance(fact, Absent) else owners.get(fact, SHARED)
-            yield Drift(owner, state, fact.difference)
+            owner, container = (fact.owner, "") if isinstance(fact, Absent) else owners.get(fact, (SHARED, ""))
+            yield Drift(owner, state, fact.difference, container)
 
 
 def _left_over(intent: Intent, had: Collection[Fact], want: Collection[Fact], seen: Observed) -> Iterator[Drift]:
