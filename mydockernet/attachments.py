@@ -104,6 +104,21 @@ def retain(engine: str, network: str, valid: Collection[tuple[str, str]]) -> Tra
     return Transition(move)
 
 
+def room(network: str, wish: Wish | None = None) -> Transition:
+    """N → N, if another container would have room on a network. Raises what `attach` raises if it would not."""
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        before, intent = intent, _without(intent, lambda endpoint: _left_behind(endpoint, seen))
+        if wish:
+            intent = _with_network(intent, wish, "", seen)
+        found = transitions.find_network(intent, network)
+        choices.addresses(found, {4: None, 6: None}, seen)
+        transitions.require_port(found, seen)
+        return before
+
+    return Transition(move)
+
+
 def find(intent: Intent, engine: str, container: str, network: str, interface: str | None = None) -> Endpoint | None:
     """Return the endpoint of a container on a network, at this interface if one is named."""
     for _, endpoint in model.endpoints([intent.get(network)]):

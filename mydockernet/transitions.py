@@ -133,8 +133,7 @@ def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observ
             if gone
             else f"mydockernet inspect {network.name} shows its containers",
         )
-    if network.bridge and sum(link.master == network.bridge for link in seen.links.values()) >= MAX_PORTS:
-        raise Conflict(f"network {quoted(network.name)} is full: a bridge has {MAX_PORTS} ports")
+    require_port(network, seen)
     # A detached endpoint will return with its interface and its order.
     away = [e for _, e in endpoints(intent.values()) if e.detached and e.namespace.path == wish.namespace.path]
     mine = [*(endpoint for _, endpoint in places), *(e for e in away if e != there)]
@@ -196,6 +195,12 @@ def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observ
     subnets = tuple(replace(s, last=next((a for a in chosen if a in s.network), s.last)) for s in network.subnets)
     grown = replace(network, subnets=subnets, endpoints=(*network.endpoints, endpoint))
     return {**intent, network.name: grown}
+
+
+def require_port(network: Network, seen: Observed) -> None:
+    """Raise Conflict if the bridge of a network has no port left."""
+    if network.bridge and sum(link.master == network.bridge for link in seen.links.values()) >= MAX_PORTS:
+        raise Conflict(f"network {quoted(network.name)} is full: a bridge has {MAX_PORTS} ports")
 
 
 def connect_word(names: Iterable[str], wish: Connection, word: str) -> Transition:

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from mydockernet import attachments, ports
-from mydockernet.attachments import Attachment, attach, detach, find, retain
+from mydockernet.attachments import Attachment, attach, detach, find, retain, room
 from mydockernet.creation import Wish
 from mydockernet.dialects.fact import Link, Observed
 from mydockernet.errors import Conflict, Invalid, NotFound
@@ -190,3 +190,32 @@ def test_the_ports_of_a_network_that_it_leaves_stay_published_on_another_if_they
 def test_the_sockets_of_the_engine_are_not_asked_for():
     assert not attach("podman", ID, [wanted()]).sockets
     assert attachments.attach("podman", ID, [wanted(), wanted()]).namespaces == (wanted().connection.namespace,)
+
+
+def test_a_network_has_room_while_another_container_would_get_an_address(gone):
+    small = intent(network(text="10.1.0.0/29"))
+    assert room("web").move(small, Observed()) == small
+    for number in range(5):
+        assert room("web").move(small, Observed())
+        one = wanted(wish=None, netns=f"/run/netns/n{number}", container=f"n{number}")
+        small = attached(one, before=small, seen=linked(*small["web"].endpoints), container=f"id{number}")
+    everything = linked(*small["web"].endpoints)
+    with pytest.raises(Conflict, match="all 5 addresses"):
+        room("web").move(small, everything)
+    # What an engine left behind takes no room.
+    gone.add("/run/netns/n0")
+    assert room("web").move(small, linked(*small["web"].endpoints[1:])) == small
+
+
+def test_a_network_that_does_not_exist_has_room_if_it_could_be_created():
+    assert room("web", WISH).move({}, Observed()) == {}
+    with pytest.raises(Conflict, match="overlaps"):
+        room("web", WISH).move(intent(network("other")), Observed())
+    with pytest.raises(NotFound):
+        room("web").move({}, Observed())
+
+
+def test_a_bridge_without_a_free_port_has_no_room():
+    ports = Observed(links={f"v{n}": Link(f"v{n}", master="web") for n in range(1023)})
+    with pytest.raises(Conflict, match="full"):
+        room("web").move(intent(network()), ports)
