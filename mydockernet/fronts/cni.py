@@ -195,8 +195,7 @@ def _status(call: Call) -> None:
     asked = _attachment(_request(call), None, Namespace(""), where)
     try:
         where.kernel.require_rights()
-        for failed in actions.preview(where, [attachments.room(asked.network, asked.wish)]).errors:
-            raise failed
+        attachments.room(asked.network, asked.wish).move(where.store.load(), where.kernel.observe())
     except MydockernetError as error:
         raise cni_format.told(error, cni_format.UNAVAILABLE, "ADD cannot succeed now") from None
 

@@ -1,13 +1,14 @@
 """A CNI runtime in short: what libcni passes to plugins, in which order it calls them, and what it keeps."""
 
 import json
-import shutil
+import os
 
 
 class Refused(Exception):
     """A plugin failed; it printed an error object."""
 
     def __init__(self, done):
+        assert done.stdout, done
         said = json.loads(done.stdout)
         self.code, self.msg, self.details = said["code"], said["msg"], said.get("details", "")
         self.version = said.get("cniVersion")  # Older plugins leave it out.
@@ -67,7 +68,8 @@ class Runtime:
         if attachment:
             container, ifname = attachment
             env |= {"CNI_CONTAINERID": container, "CNI_IFNAME": ifname, "CNI_NETNS": netns, "CNI_ARGS": args}
-        program = shutil.which(plugin["type"], path=self.path)
+        places = [f"{folder}/{plugin['type']}" for folder in self.path.split(":")]
+        program = next(place for place in places if os.path.lexists(self.host.root / place.lstrip("/")))
         done = self.host.run(program, stdin=json.dumps(config), env=env, check=False)
         if done.returncode:
             raise Refused(done)

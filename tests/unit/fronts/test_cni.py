@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mydockernet import actions, attachments
-from mydockernet.actions import Outcome, Preview
+from mydockernet.actions import Outcome
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import (
     CommandFailed,
@@ -51,7 +51,7 @@ def asked(monkeypatch, tmp_path):
         return Outcome(change)
 
     monkeypatch.setattr(actions, "perform", perform)
-    monkeypatch.setattr(actions, "preview", lambda context, wanted: Preview((), (), ()))
+    monkeypatch.setattr(Kernel, "observe", lambda kernel: Observed())
     monkeypatch.setattr(Kernel, "require_rights", lambda kernel: None)
     monkeypatch.setattr(namespaces, "find", lambda word: ("c1", Namespace(word, "4:1")))
     monkeypatch.setattr(namespaces, "alive", lambda namespace: True)
@@ -310,8 +310,12 @@ def test_the_code_of_each_error(asked, monkeypatch, command, error, code):
 
 def test_status_is_50_whatever_is_in_the_way(asked, monkeypatch):
     assert call("STATUS") == (0, None)
-    monkeypatch.setattr(actions, "preview", lambda context, wanted: Preview((), (), (Conflict("full"),)))
-    assert refusal("STATUS") == (50, "ADD cannot succeed now: full")
+
+    def observe(kernel):
+        raise CommandFailed(["ip"], 9, "x")
+
+    monkeypatch.setattr(Kernel, "observe", observe)
+    assert refusal("STATUS") == (50, "ADD cannot succeed now: ip: failed with status 9: x")
 
     def no_rights(kernel):
         raise NotPermitted("no rights")
