@@ -47,7 +47,8 @@ events_logger = "none"
 runtime = "runc"
 END
 echo ready
-exec sleep infinity
+# As the first process, bash collects those that have lost their parent.
+while :; do sleep 1000 & wait $! || :; done
 """
 
 
@@ -107,6 +108,8 @@ class EngineHost(Host):
         self.sh(CANARY)
 
     def close(self):
+        if self.holder.poll() is not None:
+            return
         cgroups = self._cgroups_of_containers()
         self.holder.kill()
         self.holder.communicate()
