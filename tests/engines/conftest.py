@@ -1,7 +1,7 @@
 """Hosts on which real container engines run, and the parts that their tests share.
 
-`scripts/debian13 python3 -m pytest tests/engines` has the engines; elsewhere the tests are skipped, or fail if
-MYDOCKERNET_TEST_ENGINES is 1, as .ci/run sets it.
+`scripts/debian13 python3 -m pytest tests/engines` has the engines, and `scripts/setup beside` unpacks older ones;
+elsewhere the tests are skipped, or fail if MYDOCKERNET_TEST_ENGINES is 1, as .ci/run sets it.
 """
 
 import contextlib
@@ -17,8 +17,10 @@ import pytest
 
 from tests.conftest import CANARY, ROOT, Host
 
-HAVE = "`scripts/debian13 python3 -m pytest tests/engines` has it"
-PATHS = ("/usr/sbin", "/sbin", "/usr/lib/podman")
+HAVE = "`scripts/debian13 python3 -m pytest tests/engines` has it, or `scripts/setup beside` unpacks it"
+BESIDE = ROOT / ".venv/beside"
+PATHS = ("/usr/sbin", "/sbin", "/usr/lib/podman", f"{BESIDE}/usr/bin", f"{BESIDE}/usr/sbin")
+LIBRARIES = f"{BESIDE}/usr/lib/x86_64-linux-gnu:{BESIDE}/lib/x86_64-linux-gnu"
 
 # What an engine writes to lies in a tmpfs, or in an overlay that keeps what is installed there: /etc/containers and
 # /etc/cni, /opt/cni, /usr/local/libexec. podman's locks are in /dev/shm.
@@ -72,7 +74,8 @@ def _is_here(need):
     found = shutil.which(program, path=os.pathsep.join((os.environ["PATH"], *PATHS)))
     if found is None or sign is None:
         return found is not None
-    said = subprocess.run([found, "--version"], capture_output=True, text=True).stdout
+    env = {**os.environ, "LD_LIBRARY_PATH": LIBRARIES}
+    said = subprocess.run([found, "--version"], capture_output=True, text=True, env=env).stdout
     version = int(re.search(r"\d+", said).group())
     return version < int(bound) if sign == "<" else version >= int(bound)
 
@@ -89,6 +92,7 @@ class EngineHost(Host):
         flags = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("MYDOCKERNET_")}
         self.env["PATH"] = os.pathsep.join((f"{ROOT / '.venv/bin'}", self.env["PATH"], *PATHS))
+        self.env["LD_LIBRARY_PATH"] = LIBRARIES
         # podman warns at each start where the machine has the first version of cgroups.
         self.env["PODMAN_IGNORE_CGROUPSV1_WARNING"] = "1"
         self.holder = subprocess.Popen(
