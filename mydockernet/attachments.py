@@ -5,6 +5,7 @@ such a network is removed with its last one. What an engine left behind when it 
 it starts its containers anew, in other namespaces.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from mydockernet import choices, creation, model, transitions
@@ -17,6 +18,8 @@ from mydockernet.ports import PortWish
 from mydockernet.transitions import Connection, Transition
 from mydockernet.validation import name_problems
 from mydockernet.value import Value, replace
+
+HASH = re.compile("[0-9a-f]{16,}")
 
 
 class Attachment(Value):
@@ -172,8 +175,12 @@ def _as_wished(intent: Intent, network: Network, endpoint: Endpoint, wish: Conne
 
 
 def _free_name(intent: Intent, engine: str, container: str, wish: Connection) -> str:
-    """Return the name that the engine gives the container, or a part of its id: the first that is valid and free."""
-    names = (wish.name, f"{wish.name}-{wish.interface}", container[:12], container[:64], f"{engine}-{container[:50]}")
+    """Return the name that the engine gives the container, or its id: the first that is valid and free.
+
+    Of an id that is a hash, as docker and podman have it, the first 12 digits are enough.
+    """
+    short = container[:12] if HASH.fullmatch(container) else container[:64]
+    names = (wish.name, f"{wish.name}-{wish.interface}", short, container[:64], f"{engine}-{container[:50]}")
     return next(
         (
             name

@@ -130,6 +130,11 @@ def test_the_name_is_that_of_the_engine_if_it_is_valid_and_free(asked, taken, na
     assert made["web"].endpoints[-1].name == name
 
 
+def test_an_id_that_is_a_name_is_used_as_a_whole():
+    made = attached(wanted(container=""), container="default-web_server.1")
+    assert made["web"].endpoints[0].name == "default-web_server.1"
+
+
 def test_the_same_container_has_the_same_name_on_all_its_networks():
     made = attached(wanted(), wanted("db", Wish("db", subnets=(subnet("10.2.0.0/24"),)), interface="eth1"))
     assert [e.name for name in ("web", "db") for e in made[name].endpoints] == ["c1", "c1"]
