@@ -63,3 +63,17 @@ def run_oci_hook(args: argparse.Namespace) -> int:
     from mydockernet.fronts import oci_hook
 
     return oci_hook.main(sys.stdin.buffer.read(), os.environ)
+
+
+def cni_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `cni`, which are in the environment."""
+    example(parser, "echo '{}' | CNI_COMMAND=VERSION mydockernet cni")
+
+
+def run_cni(args: argparse.Namespace) -> int:
+    """Run `cni` and return the exit code."""
+    from mydockernet.fronts import cni
+
+    code, text = cni.main(os.environ, sys.stdin.buffer.read)
+    sys.stdout.write(text)
+    return code

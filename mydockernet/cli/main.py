@@ -176,6 +176,7 @@ VERBS = {
     "explain": Verb("questions", "Trace a packet and name the rule that drops it, with a fix", changes=False),
     "doctor": Verb("questions", "Check the host for common problems, and suggest fixes", changes=False),
     "engines": Verb("engines", "Install the plugins by which container engines use mydockernet"),
+    "cni": Verb("engines", "Run the command that CNI_COMMAND names, for a container", changes=False),
     "oci-hook": Verb("engines", "Connect the container whose state a runtime writes to stdin", changes=False),
 }
 ALIASES = {"ls": "list", "rm": "remove"}

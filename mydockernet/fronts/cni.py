@@ -229,7 +229,7 @@ def _command(name: str, environ: Mapping[str, str]) -> Command:
     """Return a command, if the environment has what it needs. Raises CNIError."""
     command = COMMANDS.get(name)
     if command is None:
-        raise CNIError(cni_format.ENVIRONMENT, f"unknown CNI_COMMAND: {name}")
+        raise CNIError(cni_format.ENVIRONMENT, f"unknown CNI_COMMAND: {quoted(name)}")
     if missing := [variable for variable in command.needs if not environ.get(variable)]:
         raise CNIError(cni_format.ENVIRONMENT, f"required variables are missing: {', '.join(missing)}")
     if not command.needs:
@@ -312,4 +312,8 @@ def _previous(call: Call) -> Fields:
         previous.objects(key)
     previous.fields("dns")
     call.config.check()
+    try:
+        json.dumps(previous.values, allow_nan=False)
+    except (RecursionError, ValueError):
+        raise Invalid("prevResult cannot be printed again") from None
     return previous

@@ -82,10 +82,11 @@ IPAM_TYPES = {
 }
 # Capabilities; the last two change nothing here.
 CAPABILITIES = (
-    *("portMappings", "ips", "mac", "dns", "aliases", "ipRanges"),
+    *("portMappings", "ips", "mac", "bandwidth", "dns", "aliases", "ipRanges"),
     *("cgroupPath", "io.kubernetes.cri.pod-annotations"),
 )
 PORT = ("hostPort", "containerPort", "protocol", "hostIP")
+BANDWIDTH = ("ingressRate", "ingressBurst", "egressRate", "egressBurst")
 RUNTIME_DNS = {"servers": "nameservers", "searches": "search", "options": "options"}
 # CNI_ARGS; the last ones mean something to runtimes only.
 ARGS = (
@@ -122,11 +123,12 @@ def read(config: Fields, args: Mapping[str, str]) -> Request:
     create = None if "network" in config else reading.network()
     connect = reading.container(args)
     if create is None:
-        for key in config.unknown((*RESERVED, *JOINING)):
-            if key in DESCRIBING:
-                config.refuse(key, f"it describes a network, but {quoted(config.text('network'))} must exist already")
-            else:
-                reading.refuse_unknown(Fields({key: config.values[key]}, "", []), ())
+        reading.refuse_unknown(config, (*RESERVED, *JOINING, *DESCRIBING))
+        why = f"it describes a network, but {quoted(config.text('network'))} must exist already"
+        for fields, keys in ((config, DESCRIBING), (config.fields("runtimeConfig"), ("ipRanges",))):
+            for key in keys:
+                if key in fields:
+                    fields.refuse(key, why)
     reading.finish()
     return Request(network_name(config), create, connect, reading.dns)
 
@@ -162,6 +164,7 @@ class _Reading:
         self.runtime = config.fields("runtimeConfig")
         self.dns: dict[str, Any] = {}
         self.unsupported: list[str] = []
+        self.routes_out = False
 
     def finish(self) -> None:
         """Raise CNIError for what is unsupported, or Invalid for what is wrong otherwise."""
@@ -171,7 +174,10 @@ class _Reading:
 
     def refuse(self, fields: Fields, key: str, why: str) -> None:
         """Note a key that is unsupported. The specification wants its value in the message."""
-        value = json.dumps(fields.values[key])
+        try:
+            value = json.dumps(fields.values[key])
+        except RecursionError:
+            value = "…"
         shown = value if len(value) <= LONGEST else f"{value[:LONGEST]}…"
         self.unsupported.append(f"{printable(fields.place(key))}: {shown}: {why}")
 
@@ -210,17 +216,19 @@ class _Reading:
         has_gateway = config.switch("isGateway", default=not has_defaults or driver != "bridge")
         if not (has_gateway or gives_route):
             words["no_gateway"] = True
-        if has_defaults:
-            self._ipam(config.fields("ipam"), words, gives_route)
+        self._ipam(config.fields("ipam"), words)
+        if has_defaults and not gives_route and not self.routes_out:
+            words["no_default_route"] = True
 
-    def _ipam(self, ipam: Fields, words: dict[str, Any], gives_route: bool) -> None:
+    def _ipam(self, ipam: Fields, words: dict[str, Any]) -> None:
         self.refuse_unknown(ipam, IPAM)
         kind = ipam.text("type")
         if kind not in ("", "host-local"):
             self.refuse(ipam, "type", IPAM_TYPES.get(kind, "only host-local is known"))
         blocks = self._blocks(ipam)
         if not blocks:
-            words["no_subnet"] = not (words.get("subnet") or words.get("ipv6"))
+            if "ipam" in self.config and not (words.get("subnet") or words.get("ipv6")):
+                words["no_subnet"] = True
             return
         named = {network: next((b.gateway for b in some if b.gateway), None) for network, some in blocks.items()}
         gateways = [gateway or _first(network) for network, gateway in named.items()]
@@ -233,8 +241,7 @@ class _Reading:
             _extend(words, "reserve", (f"gateway={gateway}" for gateway in gateways))
         else:
             _extend(words, "gateway", (str(gateway) for gateway in named.values() if gateway))
-        if not (self._routes(ipam, words, gateways) or gives_route):
-            words["no_default_route"] = True
+        self._routes(ipam, words, gateways)
 
     def _blocks(self, ipam: Fields) -> dict[IPNetwork, list[_Block]]:
         """Return the ranges by their subnet. One set may have several, of which a container gets one address."""
@@ -262,9 +269,8 @@ class _Reading:
                 blocks.setdefault(block.network, []).append(block)
         return blocks
 
-    def _routes(self, ipam: Fields, words: dict[str, Any], gateways: Sequence[Address]) -> bool:
-        """Read the routes of `ipam`; returns whether one of them is a default route."""
-        default = False
+    def _routes(self, ipam: Fields, words: dict[str, Any], gateways: Sequence[Address]) -> None:
+        """Read the routes of `ipam`, and note whether one of them is a default route."""
         for route in ipam.objects("routes"):
             self.refuse_unknown(route, ("dst", "gw", "priority"))
             destination, named = _network(route, "dst"), _address(route, "gw")
@@ -275,14 +281,13 @@ class _Reading:
             if destination.prefixlen:
                 _extend(words, "route", [f"{destination},{named or own}" + (f",{metric}" if metric else "")])
                 continue
-            default = True
+            self.routes_out = True
             if words.get("no_gateway"):
                 self.refuse(route, "dst", "a default route needs isGateway or isDefaultGateway")
             if named not in (None, own):
                 self.refuse(route, "gw", f"the default route leads to the gateway, {own}")
             if metric:
                 words["metric"] = str(metric)
-        return default
 
     def container(self, args: Mapping[str, str]) -> ConnectWords:
         """Return the words of `connect`. Capabilities win over `args`, and those over CNI_ARGS."""
@@ -296,6 +301,7 @@ class _Reading:
         words |= self._ips([ip for text in ips for ip in text.split(",")])
         if mac := runtime.text("mac") or given.text("mac") or args.get("MAC"):
             words["mac"] = mac
+        words |= self._rates()
         words["alias"] = self._aliases()
         words["publish"] = [*self._ports(runtime), *self._ports(config)]
         words["no_default_route"] = config.switch("noDefaultRoute")
@@ -324,6 +330,18 @@ class _Reading:
             if key in words:
                 self.runtime.refuse("ips", f"{text}: a container has one address of each address family")
             words[key] = word
+        return words
+
+    def _rates(self) -> dict[str, str]:
+        """Return the limits of a container as words: a rate in bits per second, and perhaps a burst in bits."""
+        given, words = _folded(self.runtime.fields("bandwidth"), BANDWIDTH), {}
+        self.refuse_unknown(given, BANDWIDTH)
+        for way in ("ingress", "egress"):
+            rate, burst = given.number(f"{way}Rate"), given.number(f"{way}Burst")
+            if burst and not rate:
+                given.refuse(f"{way}Burst", f"it needs {way}Rate")
+            if rate:
+                words[f"{way}_rate"] = f"{rate},{burst}" if burst else str(rate)
         return words
 
     def _aliases(self) -> list[str]:

@@ -68,6 +68,8 @@ KEYS = {
     "--ifname": "CNI_IFNAME",
     "--publish": "portMappings",
     "--alias": "aliases",
+    "--ingress-rate": "bandwidth",
+    "--egress-rate": "bandwidth",
     **{f"--{key}": key for key in ("reserve", "ipv6", "internal", "mtu", "parent", "mode", "metric", "dns", "mac")},
 }
 

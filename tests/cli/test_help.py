@@ -36,6 +36,7 @@ CONTRACT = {
     "explain": "--format",
     "doctor": "--format",
     "engines": "--root --dry-run",
+    "cni": "",
     "oci-hook": "",
 }
 

@@ -16,7 +16,7 @@ from tests.kernel.test_reachability import BOTH, matrix
 
 OURS = "/run/cni/bin"
 INSTALL = f"mkdir -p {OURS}; ln -s {ROOT}/.venv/bin/mydockernet-cni {OURS}/mydockernet"
-CAPABILITIES = dict.fromkeys(("portMappings", "ips", "mac", "dns", "aliases", "ipRanges"), True)
+CAPABILITIES = dict.fromkeys(("portMappings", "ips", "mac", "bandwidth", "dns", "aliases", "ipRanges"), True)
 WEB = {"subnets": ["10.1.0.0/24"]}
 # As people have it for bridge, host-local and portmap: only the type is another.
 BRIDGE = {key: value for key, value in THEIRS["plugins"][0].items() if key != "type"}
@@ -108,6 +108,46 @@ def test_a_network_of_the_admin_stays(runtime):
     cni.delete("id1")
     assert cni.host.snapshot() == before
     cni.host.mydockernet("rm lan")
+
+
+def test_every_capability(runtime):
+    cni = runtime({"ipam": {"type": "host-local", "routes": [{"dst": "0.0.0.0/0"}]}, "isGateway": True})
+    host = cni.host
+    before = host.everything()
+    result = cni.add(
+        "id1",
+        "c1",
+        portMappings=[*PORTS, {**PORTS[0], "hostIP": "fd00::1"}],
+        ips=["10.1.0.77/24"],
+        mac="02:00:00:00:00:77",
+        bandwidth={"ingressRate": 8000000, "ingressBurst": 800000, "egressRate": 4000000, "egressBurst": 800000},
+        dns={"servers": ["10.1.0.1"], "searches": ["a.b"]},
+        aliases=["db"],
+        ipRanges=[[{"subnet": "10.1.0.0/24", "rangeStart": "10.1.0.50", "rangeEnd": "10.1.0.60"}]],
+    )
+    assert (result["ips"][0]["address"], result["interfaces"][-1]["mac"]) == ("10.1.0.77/24", "02:00:00:00:00:77")
+    assert result["dns"] == {"nameservers": ["10.1.0.1"], "search": ["a.b"]}
+    (found,) = json.loads(host.mydockernet("inspect web").stdout)
+    one = found["Containers"]["id1"]
+    # The container has no address of IPv6 that the second port could lead to.
+    assert (one["Aliases"], one["DNS"], one["Ports"]) == (["db"], ["10.1.0.1"], ["8080:80/tcp"])
+    assert "rate 8Mbit" in host.sh(f"tc qdisc show dev {result['interfaces'][1]['name']}").stdout
+    assert "rate 4Mbit" in host.sh("tc -n c1 qdisc show dev eth0").stdout
+    assert (
+        cni.add(
+            "id2",
+            "c2",
+            **{"ipRanges": [[{"subnet": "10.1.0.0/24", "rangeStart": "10.1.0.50", "rangeEnd": "10.1.0.60"}]]},
+        )["ips"][0]["address"]
+        == "10.1.0.50/24"
+    )
+    cni.check("id1")
+    host.sh("tc -n c1 qdisc delete dev eth0 root")
+    with refused(101, "rate"):
+        cni.check("id1")
+    cni.delete("id1")
+    cni.delete("id2")
+    assert host.everything() == before
 
 
 def test_a_network_without_a_bridge_has_one_interface_less(runtime):

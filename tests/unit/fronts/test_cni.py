@@ -196,7 +196,7 @@ def test_an_interface_with_a_long_name(asked):
 
 
 def test_an_unknown_command():
-    assert refusal("UPDATE") == (4, "unknown CNI_COMMAND: UPDATE: ")
+    assert refusal("UPDATE") == (4, 'unknown CNI_COMMAND: "UPDATE": ')
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -424,3 +424,19 @@ def test_hostile_configurations_are_refused_in_the_format_of_cni(asked, command)
             assert len(asked) <= (said["code"] == 100)
 
     any_of_them()
+
+
+@pytest.mark.parametrize("depth", [*range(100, 1100, 50), 10000])
+@pytest.mark.parametrize("key", ["foo", "prevResult"])
+def test_what_is_deep_is_refused_before_anything_is_done_or_printed_again(asked, depth, key):
+    value = "{" + '"a":{' * depth + "}" * depth + "}"
+    code, said = call("ADD", f'{{"cniVersion":"1.1.0","name":"web","{key}":{value}}}'.encode())
+    assert (len(asked), code) in ((0, 1), (1, 0))
+    assert code == 0 or said["code"] in (2, 6, 7)
+
+
+@pytest.mark.parametrize("value", ["1e999", "-1e999"])
+def test_what_is_infinite_is_not_printed_again(asked, value):
+    raw = f'{{"cniVersion":"1.1.0","name":"web","prevResult":{{"a":{value}}}}}'.encode()
+    assert refusal("ADD", raw)[0] == 7
+    assert not asked

@@ -91,7 +91,7 @@ DESCRIBED = {
             "reserve": ["gateway=10.1.0.1"],
         },
     ),
-    "no ipam": ({**BRIDGE, "ipam": {}}, {"bridge_name": "cni0", "no_subnet": True}),
+    "no ipam": ({**BRIDGE, "ipam": {}}, {"bridge_name": "cni0", "no_subnet": True, "no_default_route": True}),
     "all words of bridge": (
         {
             **BRIDGE,
@@ -168,6 +168,10 @@ DESCRIBED = {
         },
         {"bridge_name": "cni0", "subnet": ["10.1.0.0/24"], "gateway": ["10.1.0.9"]},
     ),
+    "ranges of the runtime, and own words": (
+        {"mtu": 1400, "runtimeConfig": {"ipRanges": [[{"subnet": "10.1.0.0/24", "rangeEnd": "10.1.0.9"}]]}},
+        {"mtu": "1400", "subnet": ["10.1.0.0/24"], "ip_range": ["10.1.0.1-10.1.0.9"]},
+    ),
     "macvlan": (
         {"driver": "macvlan", "master": "eth1", "mode": "private", "linkInContainer": False, "ipam": IPAM},
         {"driver": "macvlan", "parent": "eth1", "mode": "private", "subnet": ["10.1.0.0/24"]},
@@ -192,6 +196,8 @@ def test_a_configuration_names_a_network():
     assert (request.network, request.create, request.dns) == ("lan", None, {"domain": "a.b"})
     with pytest.raises(Invalid, match='subnets: it describes a network, but "lan" must exist already'):
         read({"network": "lan", "subnets": ["10.1.0.0/24"]})
+    with pytest.raises(Invalid, match=r"runtimeConfig\.ipRanges: it describes a network"):
+        read({"network": "lan", "runtimeConfig": {"ipRanges": [[{"subnet": "10.1.0.0/24"}]]}})
     with pytest.raises(CNIError, match="foo: 1: there is no such key"):
         read({"network": "lan", "foo": 1})
 
@@ -249,6 +255,16 @@ JOINS = {
         {},
         {"dns": ["10.1.0.1"]},
     ),
+    "bandwidth": (
+        {"runtimeConfig": {"bandwidth": {"ingressRate": 1000000, "ingressBurst": 800000, "egressRate": 2000000}}},
+        {},
+        {"ingress_rate": "1000000,800000", "egress_rate": "2000000"},
+    ),
+    "bandwidth as containerd has it": (
+        {"runtimeConfig": {"bandwidth": {"IngressRate": 8000, "IngressBurst": 4294967295, "EgressRate": 0}}},
+        {},
+        {"ingress_rate": "8000,4294967295"},
+    ),
     "what changes nothing": (
         {"runtimeConfig": {"cgroupPath": "/x", "io.kubernetes.cri.pod-annotations": {"a": "b"}}, "args": {"other": 1}},
         {},
@@ -290,10 +306,7 @@ REFUSED = {
         'ipam.routes[0].gw: "10.1.0.7": the default route leads to the gateway, 10.1.0.1',
     ),
     "a default route without a gateway": ({"ipam": IPAM}, "a default route needs isGateway or isDefaultGateway"),
-    "bandwidth": (
-        {"runtimeConfig": {"bandwidth": {"ingressRate": 1}}},
-        'runtimeConfig.bandwidth: {"ingressRate": 1}: mydockernet does not have this capability',
-    ),
+    "a capability": ({"runtimeConfig": {"deviceID": "x"}}, 'deviceID: "x": mydockernet does not have this capability'),
     "a word of portmap": (
         {"runtimeConfig": {"portMappings": [{**PORTS[0], "snat": True}]}},
         "portMappings[0].snat: true",
@@ -330,6 +343,10 @@ WRONG = {
     "two addresses of one family": (
         {"runtimeConfig": {"ips": ["10.1.0.5", "10.1.0.6"]}},
         "runtimeConfig.ips: 10.1.0.6: a container has one address of each address family",
+    ),
+    "a burst without a rate": (
+        {"runtimeConfig": {"bandwidth": {"egressBurst": 8}}},
+        "runtimeConfig.bandwidth.egressBurst: it needs egressRate",
     ),
     "types": ({"mtu": "1400", "icc": 1, "subnets": "10.1.0.0/24"}, "mtu: it must be a number; "),
     "objects": ({"ipam": [], "labels": {"a": 1}, "dns": ""}, "ipam: it must be an object"),
