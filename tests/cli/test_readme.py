@@ -19,6 +19,10 @@ def session(page, words="[ a-z0-9]*"):
     """
     found = []
     for block in re.findall(rf"```console{words}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
+def session(page, kind="[ a-z0-9]*"):
+    """The commands of a page's console blocks, each with its output; `> ` goes on with a command."""
+    found = []
+    for block in re.findall(rf"```console{kind}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
         for line in block.splitlines():
             if line.startswith("$ "):
                 found.append((line[2:], []))
@@ -40,11 +44,17 @@ def matches(said, shown):
 def test_what_a_page_shows_is_what_happens(bare_host, page):
     commands = session(page)
     assert len(commands) > 8
+    shown(bare_host, commands)
+
+
+def shown(host, commands):
+    """Run the commands of a session; each must print what is shown."""
+    assert commands
     lines = [f"{command}\necho {END}" for command, _ in commands]
     script = "\n".join(["exec 2>&1", *lines, "kill $(jobs -p) 2>/dev/null; wait"])
-    said = bare_host.run("bash", stdin=script, check=False).stdout.split(f"{END}\n")
-    for (command, shown), output in zip(commands, said, strict=False):
-        assert matches(output, shown), (command, output)
+    said = host.run("bash", "-c", script, stdin="", check=False).stdout.split(f"{END}\n")
+    for (command, wanted), output in zip(commands, said, strict=False):
+        assert matches(output, wanted), (command, output)
     assert len(said) == len(commands) + 1
 
 

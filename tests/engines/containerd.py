@@ -5,12 +5,10 @@ import io
 import json
 import tarfile
 
-from tests.conftest import ROOT
 from tests.kernel.lab import INTERNAL, A, B
 
-IMAGE = "localhost/busybox:latest"
+IMAGE = "docker.io/library/busybox:latest"
 DAEMON = "containerd --root /var/lib/containerd --state /run/containerd"
-PLUGIN = f"mkdir -p /opt/cni/bin /etc/cni/net.d; ln -s {ROOT}/.venv/bin/mydockernet-cni /opt/cni/bin/mydockernet"
 
 
 def tarball(entries):
@@ -56,9 +54,10 @@ def archive(busybox, programs):
 class Containerd:
     """containerd on a host. Its containers are on the network that use() names last, as ctr reads one file only."""
 
-    def __init__(self, host):
+    def __init__(self, host, plugin=True):
         self.host = host
-        host.sh(PLUGIN)
+        if plugin:
+            host.mydockernet("engines install cni")
         self.start()
         busybox = (host.root / "run/rootfs/bin/busybox").read_bytes()
         (host.root / "run/image.tar").write_bytes(archive(busybox, ("sh", "sleep", "ip", "wget", "httpd", "ping")))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.cli.test_readme import session, shown
 from tests.engines.containerd import IMAGE, Containerd
 from tests.kernel.cni_client import Runtime
 
@@ -33,6 +34,13 @@ HTTPD = "httpd -f -h /"
 def engine(engine_host):
     engine_host.sh(OUTSIDE)
     return Containerd(engine_host)
+
+
+def test_what_the_page_shows(engine_host):
+    engine = Containerd(engine_host, plugin=False)
+    before = engine_host.everything()
+    shown(engine_host, session("docs/cni.md", " containerd"))
+    assert engine.host.everything() == before
 
 
 def recorded(host, network="web"):

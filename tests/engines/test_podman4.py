@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.cli.test_readme import session, shown
 
 pytestmark = pytest.mark.engine("podman>=4", "podman<5", "conmon", "runc", "busybox")
 
@@ -14,8 +14,6 @@ cat >>/etc/containers/containers.conf <<'END'
 network_backend = "cni"
 cni_plugin_dirs = ["/opt/cni/bin"]
 END
-mkdir -p /opt/cni/bin /etc/cni/net.d
-ln -s {program} /opt/cni/bin/mydockernet
 ip netns add outside
 ip link add dev up1 type veth peer name eth0 netns outside
 ip address add 192.0.2.1/24 dev up1
@@ -43,12 +41,20 @@ FETCH = "curl -sS --retry 9 --retry-connrefused --retry-delay 1 --max-time 9 htt
 
 @pytest.fixture
 def host(engine_host):
-    engine_host.sh(BACKEND.format(program=ROOT / ".venv/bin/mydockernet-cni"))
+    engine_host.sh(BACKEND)
+    engine_host.mydockernet("engines install cni")
     for name, keys in (("web", WEB), ("db", DB)):
         plugin = {"type": "mydockernet", "capabilities": CAPABILITIES, **keys}
         conflist = {"cniVersion": "0.4.0", "name": name, "plugins": [plugin]}
         engine_host.run("tee", f"/etc/cni/net.d/{name}.conflist", stdin=json.dumps(conflist))
     return engine_host
+
+
+def test_what_the_page_shows(engine_host):
+    engine_host.sh(BACKEND)
+    before = engine_host.everything()
+    shown(engine_host, session("docs/cni.md", " podman"))
+    assert engine_host.everything() == before
 
 
 def networks(host, container):
@@ -62,7 +68,7 @@ def recorded(host, network):
 
 def test_run_publish_and_remove(host):
     before = host.everything()
-    assert host.sh("podman network ls -q | sort").stdout.split() == ["db", "podman", "web"]
+    assert host.sh("podman network ls -q | sort").stdout.split() == ["db", "mydockernet", "podman", "web"]
     host.sh(RUN.format("c1", "--network web -p 8080:80"))
     assert host.sh(f"ip netns exec outside {FETCH.format('192.0.2.1:8080')}").stdout == "hello\n"
     assert host.sh(FETCH.format("127.0.0.1:8080")).stdout == "hello\n"
