@@ -52,6 +52,19 @@ def run_engines(args: argparse.Namespace) -> int:
     return 0
 
 
+def netavark_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `netavark`."""
+    parser.add_argument("words", metavar="WORD", nargs="*", help="What netavark gives: create, setup NETNS, …")
+    example(parser, "mydockernet netavark info")
+
+
+def run_netavark(args: argparse.Namespace) -> int:
+    """Run `netavark` and return the exit code."""
+    from mydockernet.fronts import netavark
+
+    return netavark.run(args.words)
+
+
 def oci_hook_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `oci-hook`."""
     parser.add_argument("stage", metavar="STAGE", nargs="?", help="Ignored: the state of the container tells the stage")

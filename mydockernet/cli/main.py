@@ -177,6 +177,7 @@ VERBS = {
     "doctor": Verb("questions", "Check the host for common problems, and suggest fixes", changes=False),
     "engines": Verb("engines", "Install the plugins by which container engines use mydockernet"),
     "cni": Verb("engines", "Run the command that CNI_COMMAND names, for a container", changes=False),
+    "netavark": Verb("engines", "Answer podman's netavark: create, setup, teardown, info", changes=False),
     "oci-hook": Verb("engines", "Connect the container whose state a runtime writes to stdin", changes=False),
 }
 ALIASES = {"ls": "list", "rm": "remove"}

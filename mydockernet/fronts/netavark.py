@@ -54,11 +54,15 @@ OPTIONS = ("aliases", "interface_name", "static_ips", "static_mac", "options")
 def program() -> NoReturn:
     """Run the plugin and end the process."""
     process.open_streams()
-    words = sys.argv[1:]
+    process.leave(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """Read what a command reads, print the answer, and return the exit code."""
     reads = words and words[0] != "info" and COMMANDS.get(words[0]) == len(words) - 1
     code, text = main(words, os.environ, sys.stdin.buffer.read(documents.SIZE_MAX + 1) if reads else b"")
     sys.stdout.write(text)
-    process.leave(code)
+    return code
 
 
 def main(words: Sequence[str], environ: Mapping[str, str], given: bytes) -> tuple[int, str]:

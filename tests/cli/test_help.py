@@ -37,6 +37,7 @@ CONTRACT = {
     "doctor": "--format",
     "engines": "--root --dry-run",
     "cni": "",
+    "netavark": "",
     "oci-hook": "",
 }
 

@@ -19,10 +19,6 @@ def session(page, words="[ a-z0-9]*"):
     """
     found = []
     for block in re.findall(rf"```console{words}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
-def session(page, kind="[ a-z0-9]*"):
-    """The commands of a page's console blocks, each with its output; `> ` goes on with a command."""
-    found = []
-    for block in re.findall(rf"```console{kind}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
         for line in block.splitlines():
             if line.startswith("$ "):
                 found.append((line[2:], []))

@@ -23,13 +23,13 @@ PATHS = ("/usr/sbin", "/sbin", "/usr/lib/podman", f"{BESIDE}/usr/bin", f"{BESIDE
 LIBRARIES = f"{BESIDE}/usr/lib/x86_64-linux-gnu:{BESIDE}/lib/x86_64-linux-gnu"
 
 # What an engine writes to lies in a tmpfs, or in an overlay that keeps what is installed there: /etc/containers and
-# /etc/cni, /opt/cni, /usr/local/libexec. podman's locks are in /dev/shm.
+# /etc/cni, /opt/cni, /usr/local/libexec, /usr/share/containers. podman's locks are in /dev/shm.
 SET_UP = """
 mount -t proc proc /proc
 mount -t tmpfs -o mode=0755 engines /run && mkdir /run/netns /run/lock /run/cgroup
 mount -t tmpfs -o mode=0755 engines /var/lib
 mount -t tmpfs -o mode=1777 engines /dev/shm
-for place in /etc /opt /usr/local; do
+for place in /etc /opt /usr/local /usr/share; do
     mkdir -p /run/over$place/upper /run/over$place/work
     mount -t overlay -o lowerdir=$place,upperdir=/run/over$place/upper,workdir=/run/over$place/work engines $place
 done
@@ -104,11 +104,11 @@ class EngineHost(Host):
         )
         if self.holder.stdout.readline() != "ready\n":
             pytest.fail(f"this machine can't make a host for engines: {self.holder.stderr.read()}")
-        first = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}/children").read_text().split()[0]
+        self.first = Path(f"/proc/{self.holder.pid}/task/{self.holder.pid}/children").read_text().split()[0]
         # nsenter forks because of the PIDs: the child ends with it all the same.
         ends = ("setpriv", "--pdeathsig", "KILL")
-        self.enter = ("nsenter", "-t", first, "-m", "-n", "-p", "--", *ends, "--")
-        self.root = Path(f"/proc/{first}/root")
+        self.enter = ("nsenter", "-t", self.first, "-m", "-n", "-p", "--", *ends, "--")
+        self.root = Path(f"/proc/{self.first}/root")
         self.sh(CANARY)
 
     def close(self):
@@ -117,15 +117,14 @@ class EngineHost(Host):
         cgroups = self._cgroups_of_containers()
         self.holder.kill()
         self.holder.communicate()
-        for path in sorted(cgroups, key=lambda path: len(path.parts), reverse=True):
-            for _ in range(100):
-                with contextlib.suppress(FileNotFoundError):
-                    try:
-                        path.rmdir()
-                    except OSError:  # Its processes are still ending.
-                        time.sleep(0.02)
-                        continue
+        for _ in range(500):
+            if not Path(f"/proc/{self.first}").exists():
                 break
+            time.sleep(0.02)
+        for path in sorted(cgroups, key=lambda path: len(path.parts), reverse=True):
+            # Others may have processes in it as well: all conmons on the machine are in one.
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
     def _cgroups_of_containers(self):
         """The cgroups of what still runs, other than those of the host itself."""

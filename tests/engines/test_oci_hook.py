@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.cli.test_readme import session, shown
 from tests.engines.podman import NEEDS, PodmanHost
 
 ASKED = "--annotation mydockernet.networks=web:ip=10.1.0.9,db --annotation mydockernet.publish=8080:80"
@@ -71,3 +72,8 @@ def test_containerd_runs_the_hook_that_is_in_the_configuration_of_a_container(ho
     assert ps(host) == []
     host.stop("containerd")
     assert host.snapshot() == before
+
+
+@pytest.mark.engine("runc", "busybox", "jq")
+def test_the_session_with_runc_is_what_happens(engine_host):
+    shown(engine_host, session("docs/engines.md", " runc"))

@@ -112,10 +112,11 @@ SIBLINGS = (
     f"dialects.ip_route {OTHER_DIALECTS}",
     f"dialects.ip_sublink {OTHER_DIALECTS}",
     "drivers.bridge drivers.ptp drivers.macvlan drivers.ipvlan",
-    "fronts.oci_hook fronts.cni",
+    "fronts.oci_hook fronts.netavark fronts.cni",
+    "fronts.oci_hook fronts.podman_networks fronts.cni",
+    "fronts.oci_hook fronts.podman_networks fronts.cni_config",
+    "fronts.oci_hook fronts.podman_networks fronts.cni_format",
     "reports.who reports.survey reports.doctor",
-    "fronts.oci_hook fronts.netavark",
-    "fronts.oci_hook fronts.podman_networks",
     "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.questions cli.engines",
 )
 # Who alone may import them; and only in functions, as they take long to load.
