@@ -129,13 +129,15 @@ class OwnRule(Fact):
 class PortRule(OwnRule):
     """A rule that translates a port. The kernel evaluates it only for the first packet of a flow.
 
-    When it is created or deleted, the commands in `flows` delete the entries of conntrack for that port.
+    When it is created or deleted, the commands in `flows` delete the entries of conntrack for that port. Those of TCP
+    need it only at the end: a port that was not published refused connections, and the kernel begins a new entry when
+    the same client tries again.
     """
 
     flows: tuple[Argv, ...] = ()
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        return (*OwnRule.do(self, seen), *self._forget(seen))
+        return (*OwnRule.do(self, seen), *(step for step in self._forget(seen) if "tcp" not in step.do))
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         return (*OwnRule.undo(self, seen), *self._forget(seen))

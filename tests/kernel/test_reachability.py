@@ -1,5 +1,7 @@
 """Who must reach whom, with real listeners, whatever else the host's firewall has."""
 
+import sys
+
 import pytest
 
 from tests.kernel.lab import DRIVERS, HOST, INTERNAL, A, B, made_by_verbs, over_ipv6
@@ -154,6 +156,32 @@ def asking(lab, netns, *where):
 
     lab.listeners.append(process)
     return ask
+
+
+SAME_PORT = """
+import socket
+def ask():
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind(("", 40000)); s.settimeout(5)
+        try:
+            s.connect(("192.0.2.1", 9090)); s.sendall(b"?"); return s.recv(99).decode()
+        except ConnectionRefusedError:
+            return "refused"
+print(ask(), flush=True); input(); print(ask(), flush=True)
+"""
+
+
+def test_a_port_is_open_at_once_for_a_client_that_it_refused(lab):
+    """From the same port again, as entries of conntrack for TCP are not deleted when a port is published."""
+    lab.listen("a2", "a2", "0.0.0.0:90")
+    client = lab.host.popen("ip", "netns", "exec", "outside", sys.executable, "-c", SAME_PORT)
+    assert client.stdout.readline() == "refused\n"
+    lab.host.mydockernet("publish a a2 9090:90")
+    client.stdin.write("\n")
+    client.stdin.flush()
+    assert client.stdout.readline().startswith("a2 192.0.2.2")
+    client.communicate()
 
 
 def test_what_is_closed_ends_the_flows_that_it_let_in(lab):

@@ -208,7 +208,11 @@ def test_where_conntrack_is_installed_flows_are_forgotten():
 
 
 def test_the_rules_of_many_ports_stand_together_and_their_flows_end_after_that():
-    net = network("web", "10.1.0.0/24", endpoint(ports=(mapping(), mapping(8081, 81))))
+    net = network(
+        "web",
+        "10.1.0.0/24",
+        endpoint(ports=(mapping(protocol="udp"), mapping(81, 81), mapping(82, 82, protocol="udp"))),
+    )
     first = [step.do[0] for step in steps({}, intent(net), Observed(conntrack=True))]
     assert first.count("conntrack") == 2
     at = first.index("conntrack")
