@@ -74,8 +74,13 @@ class Containerd:
 
     def run(self, name, command="sleep 1000", check=True):
         """Start a container in the background; returns its PID on the host."""
-        done = self.host.sh(f"ctr run -d --snapshotter native --cni {IMAGE} {name} {command}", check=check)
+        done = self.host.sh(self.words("-d", name, command), check=check)
         return self.pid(name) if check else done
+
+    def words(self, option, name, command):
+        """The command line of ctr. Cgroups are the machine's: containers of other hosts have the same names."""
+        cgroup = f"/{name}-{self.host.holder.pid}"
+        return f"ctr run {option} --cgroup {cgroup} --snapshotter native --cni {IMAGE} {name} {command}"
 
     def pid(self, name):
         tasks = [line.split() for line in self.host.sh("ctr task ls").stdout.splitlines()]

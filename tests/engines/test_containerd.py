@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.cli.test_readme import session, shown
-from tests.engines.containerd import IMAGE, Containerd
+from tests.engines.containerd import Containerd
 from tests.kernel.cni_client import Runtime
 
 pytestmark = pytest.mark.engine("containerd", "ctr", "runc", "busybox")
@@ -73,11 +73,11 @@ def test_run_publish_and_remove(engine):
     host.sh("mydockernet explain 192.0.2.2 192.0.2.1:8080; mydockernet who 10.94.0.3 | grep default-c2")
     # In the foreground, ctr says DEL itself; in the background nobody does, and the next container finds what is left.
     before_third = recorded(host)
-    said = host.sh(f"ctr run --rm --snapshotter native --cni {IMAGE} c3 ip -4 -o address show eth0").stdout
+    said = host.sh(engine.words("--rm", "c3", "ip -4 -o address show eth0")).stdout
     assert "10.94.0.4/24" in said
     assert recorded(host) == before_third
     host.sh("ctr task kill -s KILL c1; ctr task kill -s KILL c2; sleep 0.5; ctr task rm c1; ctr task rm c2")
-    host.sh(f"ctr run --rm --snapshotter native --cni {IMAGE} c4 ip address")
+    host.sh(engine.words("--rm", "c4", "ip address"))
     assert host.everything() == before
 
 
