@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from mydockernet.digests import sha256
 from mydockernet.errors import Conflict, Invalid, quoted
 from mydockernet.model import Address, AddressRange, IPNetwork, Reservation, Subnet
 from mydockernet.static_routes import REFUSALS, StaticRoute
@@ -46,9 +47,7 @@ def local_pool(host: str) -> Pool:
 
     RFC 4193, 3.2: two hosts have different ones, almost certainly. A dry run and a real one choose the same.
     """
-    import hashlib
-
-    block = b"\xfd" + hashlib.sha256(f"mydockernet {host}".encode()).digest()[:5] + bytes(10)
+    block = b"\xfd" + sha256(f"mydockernet {host}".encode()).digest()[:5] + bytes(10)
     return Pool(ipaddress.IPv6Network((block, 48)), PREFIX_LENGTHS[6])
 
 

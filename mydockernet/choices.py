@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from mydockernet import addressing, drivers, ports
 from mydockernet.addressing import Pool, Size
 from mydockernet.dialects.fact import Observed
+from mydockernet.digests import sha256
 from mydockernet.errors import Conflict, Invalid, quoted
 from mydockernet.model import (
     MTU_IPV6,
@@ -254,9 +255,7 @@ def link_index(network: str, endpoint: str) -> int:
 
 
 def _digest(text: str) -> str:
-    import hashlib  # It takes 3 ms to load.
-
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256(text.encode()).hexdigest()
 
 
 def interface_name(used: Collection[str]) -> str:

@@ -17,6 +17,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from mydockernet.digests import sha256
 from mydockernet.errors import Failed, MydockernetError, NoSpace, NotPermitted, quoted
 from mydockernet.model import Network
 from mydockernet.record import DEFAULT_FOLDER, locks
@@ -85,9 +86,7 @@ class JsonStore:
 
     def digest(self) -> str:
         """Return the SHA-256, in hex, of all files of the record, concatenated. dry_run.py computes the same in sh."""
-        import hashlib
-
-        whole = hashlib.sha256()
+        whole = sha256()
         networks: list[Path] = []
         with contextlib.suppress(OSError):
             networks = sorted(self._networks.glob("[!.]*.json"))
@@ -145,10 +144,8 @@ class JsonStore:
     @property
     def realm(self) -> str:
         """The realm of this state directory: 6 hex digits derived from its path; empty for the default one."""
-        import hashlib
-
         folder = str(self.folder.absolute())
-        return "" if folder == DEFAULT_FOLDER else hashlib.sha256(folder.encode()).hexdigest()[:6]
+        return "" if folder == DEFAULT_FOLDER else sha256(folder.encode()).hexdigest()[:6]
 
     @contextlib.contextmanager
     def lock(self, timeout: float) -> Iterator[None]:
