@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from mydockernet import choices, creation, model, transitions
 from mydockernet.creation import Wish
 from mydockernet.dialects.fact import Observed
+from mydockernet.digests import sha256
 from mydockernet.errors import Conflict, Invalid, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.model import Endpoint, Intent, Network, PortMapping
@@ -51,6 +52,9 @@ def attach(
             old = find(intent, engine, container, each.network, connection.interface)
             if old and not again:
                 raise Conflict(f"container {quoted(old.name)} is already on network {quoted(each.network)}")
+            if old and old.namespace.key != connection.namespace.key and namespaces.alive(old.namespace):
+                where = f"it is in {old.namespace.path}"
+                raise Conflict(f"container {quoted(old.name)} is already on network {quoted(each.network)}: {where}")
             if old and _as_wished(intent, intent[each.network], old, connection):
                 continue
             if old:
@@ -155,9 +159,9 @@ def _with_network(intent: Intent, wish: Wish, engine: str, seen: Observed) -> In
     if old and old.engine and not old.endpoints:
         # All of its containers were left behind: it is over, too.
         seen, intent = seen.without("", old.bridge), {name: net for name, net in intent.items() if net != old}
-    known = wish.name in intent
+    made_by = intent[wish.name].engine if wish.name in intent else engine
     intent = creation.create(wish, ignore=True).move(intent, seen)
-    return intent if known else {**intent, wish.name: replace(intent[wish.name], engine=engine)}
+    return {**intent, wish.name: replace(intent[wish.name], engine=made_by)}
 
 
 def _as_wished(intent: Intent, network: Network, endpoint: Endpoint, wish: Connection) -> bool:
@@ -180,7 +184,8 @@ def _free_name(intent: Intent, engine: str, container: str, wish: Connection) ->
     Of an id that is a hash, as docker and podman have it, the first 12 digits are enough.
     """
     short = container[:12] if HASH.fullmatch(container) else container[:64]
-    names = (wish.name, f"{wish.name}-{wish.interface}", short, container[:64], f"{engine}-{container[:50]}")
+    hashed = f"{engine.partition(':')[0]}-{sha256(container.encode()).hexdigest()[:12]}"
+    names = (wish.name, f"{wish.name}-{wish.interface}", short, container[:64], hashed)
     return next(
         (
             name

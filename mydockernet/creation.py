@@ -74,7 +74,8 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
         existing = intent.get(wish.name)
         if existing is not None:
             if ignore and _satisfies(existing, wish):
-                return intent
+                # What an engine created for its containers stays from now on.
+                return {**intent, wish.name: replace(existing, engine="")}
             if ignore:
                 shows = f"mydockernet inspect {wish.name} shows its settings"
                 raise Conflict(f"network {quoted(wish.name)} already exists, with other settings", hint=shows)

@@ -28,7 +28,7 @@ def parse(raw: bytes) -> Fields:
     if len(raw) > SIZE_MAX:
         raise Invalid(f"the document is larger than {SIZE_MAX} bytes")
     try:
-        value = json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
+        value = json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite)
     except UnicodeDecodeError:
         raise Invalid("the document is not UTF-8") from None
     except RecursionError:
@@ -47,6 +47,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {quoted(twice)} is given twice")
     return found
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{word} is too large")
+    return number
 
 
 def _no_constant(word: str) -> None:

@@ -95,6 +95,8 @@ def state(place: Place, root: str) -> str:
     path = under(root, place)
     if not path.exists():
         return "missing"
+    if not path.is_file():
+        return "changed"
     text = path.read_text(errors="replace")
     return "installed" if text == place.text else "outdated" if place.program and MARK in text else "changed"
 

@@ -16,9 +16,10 @@ def open_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w"))  # noqa: SIM115 (it stays open)
 
 
-def leave(code: int) -> "NoReturn":
+def leave(code: int, text: str = "") -> "NoReturn":
     """End the process once all is printed. Python's own way out would free each object first, for some 10 ms."""
     try:
+        sys.stdout.write(text)
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError:

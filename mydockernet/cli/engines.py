@@ -32,6 +32,8 @@ def run_engines(args: argparse.Namespace) -> int:
     if unknown := [name for name in fronts if name not in engines.FRONTS]:
         known = ", ".join(engines.FRONTS)
         raise Invalid(*(f"FRONT: there is no front end {quoted(name)}: use {known}" for name in unknown))
+    if not args.root:
+        raise Invalid("--root: it is empty")
     if args.action == "status":
         rows = [
             [front, str(engines.under(args.root, place)), engines.state(place, args.root)]

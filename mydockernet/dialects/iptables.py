@@ -3,6 +3,7 @@
 Formats: iptables(8), iptables-extensions(8), iptables-save(8), iptables-restore(8), of 1.8.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,8 @@ from mydockernet.value import replace
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
 CONNTRACK = "conntrack"  # conntrack(8) ends the flows that rules let in.
 OWN = "MYDOCKERNET-"
+
+PORT_OF_A_FLOW = ("--orig-port-dst", "--dport")
 
 Spec = frozenset[tuple[bool, str, str]]
 
@@ -419,3 +422,10 @@ def _command(chain: Chain, verb: str, words: Argv, place: str = "") -> Argv:
     # --wait matters if iptables is the legacy variant: another program may hold its lock.
     places = (place,) if place else ()
     return (PROGRAMS[chain.family], "-t", chain.table, verb, chain.name, *places, *words, "--wait")
+
+
+def flows_of(argv: Argv) -> tuple[Argv, str]:
+    """Return which flows a command of conntrack(8) is about: their protocol and family as options, and their port."""
+    given = {option: value for option, value in itertools.pairwise(argv) if option.startswith("-")}
+    of = tuple(word for option in ("-p", "-f") if option in given for word in (option, given[option]))
+    return of, next((given[option] for option in PORT_OF_A_FLOW if option in given), "")

@@ -76,6 +76,11 @@ class Call(Value):
         return self.environ.get("CNI_NETNS", "")
 
     @property
+    def engine(self) -> str:
+        """What the record calls the runtime. Several configurations may name one network, each with a list for GC."""
+        return f"{ENGINE}:{self.config.text('name')}" if "network" in self.config else ENGINE
+
+    @property
     def context(self) -> Context:
         """The record and the kernel."""
         return context.from_environment(self.environ, LOCK_TIMEOUT)
@@ -85,8 +90,7 @@ def program() -> NoReturn:
     """Run the plugin and end the process."""
     process.open_streams()
     code, text = main(os.environ, sys.stdin.buffer.read)
-    sys.stdout.write(text)
-    process.leave(code)
+    process.leave(code, text)
 
 
 def main(environ: Mapping[str, str], read: Callable[[], bytes]) -> tuple[int, str]:
@@ -128,9 +132,9 @@ def _add(call: Call) -> dict[str, Any]:
     request, previous = _request(call), _previous(call)
     where, namespace = call.context, _namespace(call)
     attachment = _attachment(request, call.interface, namespace, where)
-    outcome = actions.perform(where, attachments.attach(ENGINE, call.container, [attachment]))
+    outcome = actions.perform(where, attachments.attach(call.engine, call.container, [attachment]))
     after = outcome.change.done({})
-    endpoint = attachments.find(after, ENGINE, call.container, request.network, call.interface)
+    endpoint = attachments.find(after, call.engine, call.container, request.network, call.interface)
     assert endpoint is not None
     network = after[request.network]
     servers = [str(address) for address in endpoint.dns or network.dns]
@@ -141,7 +145,7 @@ def _add(call: Call) -> dict[str, Any]:
 def _del(call: Call) -> None:
     _refuse_own_namespace(call)
     name = cni_config.network_name(call.config)
-    actions.perform(call.context, attachments.detach(ENGINE, call.container, name, call.interface))
+    actions.perform(call.context, attachments.detach(call.engine, call.container, name, call.interface))
 
 
 def _check(call: Call) -> None:
@@ -150,7 +154,7 @@ def _check(call: Call) -> None:
         raise CNIError(cni_format.INVALID, "invalid network configuration", "prevResult is missing")
     namespace = _namespace(call)
     where = call.context
-    endpoint = attachments.find(where.store.load(), ENGINE, call.container, request.network, call.interface)
+    endpoint = attachments.find(where.store.load(), call.engine, call.container, request.network, call.interface)
     if endpoint is None:
         message = f"no attachment of {quoted(call.interface)} of this container to network {quoted(request.network)}"
         raise CNIError(cni_format.UNKNOWN_CONTAINER, "unknown container", message)
@@ -187,7 +191,7 @@ def _gc(call: Call) -> None:
     config.check()
     if any("" in pair for pair in named):
         raise CNIError(cni_format.INVALID, "invalid network configuration", f"{key}: containerID and ifname are needed")
-    actions.perform(call.context, attachments.retain(ENGINE, cni_config.network_name(config), {*named}))
+    actions.perform(call.context, attachments.retain(call.engine, cni_config.network_name(config), {*named}))
 
 
 def _status(call: Call) -> None:
@@ -313,7 +317,7 @@ def _previous(call: Call) -> Fields:
     previous.fields("dns")
     call.config.check()
     try:
-        json.dumps(previous.values, allow_nan=False)
-    except (RecursionError, ValueError):
+        json.dumps(previous.values)
+    except RecursionError:
         raise Invalid("prevResult cannot be printed again") from None
     return previous

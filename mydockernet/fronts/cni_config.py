@@ -352,6 +352,20 @@ class _Reading:
         return runtime.texts("aliases")
 
     def _ports(self, holder: Fields) -> Iterator[str]:
+        """Yield the published ports as words; neighbors are one range, as CNI itself has none."""
+        spans: list[tuple[str, int, int, str, int]] = []
+        for host, outer, inner, protocol in self._mappings(holder):
+            if spans and (host, protocol) == (spans[-1][0], spans[-1][3]):
+                _, first, to, _, length = spans[-1]
+                if (outer, inner) == (first + length, to + length):
+                    spans[-1] = (host, first, to, protocol, length + 1)
+                    continue
+            spans.append((host, outer, inner, protocol, 1))
+        for host, outer, inner, protocol, length in spans:
+            ends = (f"-{port + length - 1}" if length > 1 else "" for port in (outer, inner))
+            yield f"{host}{outer}{next(ends)}:{inner}{next(ends)}/{protocol}"
+
+    def _mappings(self, holder: Fields) -> Iterator[tuple[str, int, int, str]]:
         for fields in holder.objects("portMappings"):
             mapping = _folded(fields, PORT)
             self.refuse_unknown(mapping, PORT)
@@ -363,7 +377,7 @@ class _Reading:
                 mapping.refuse("protocol", f"it must be one of {', '.join(PROTOCOLS)}")
             address = _address(mapping, "hostIP")
             host = f"{bracketed(address)}:" if address else ""
-            yield f"{host}{mapping.number('hostPort')}:{mapping.number('containerPort')}/{protocol}"
+            yield host, mapping.number("hostPort") or 0, mapping.number("containerPort") or 0, protocol
 
 
 def _extend(words: dict[str, Any], word: str, more: Iterable[str]) -> None:

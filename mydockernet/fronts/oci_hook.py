@@ -62,22 +62,27 @@ def _wanted(raw: bytes) -> Transition | None:
     """Return what a state asks for; None if it asks for nothing. Raises Invalid."""
     state = documents.parse(raw)
     container, status, pid = state.text("id"), state.text("status"), state.number("pid")
-    asked = dict(state.pairs("annotations"))
+    annotations = state.fields("annotations")
     state.check()
-    networks = asked.get(f"{PREFIX}networks")
-    if not networks:
+    if f"{PREFIX}networks" not in annotations:
         return None
     if not container:
         raise Invalid("the state of the container has no id")
-    if status == "stopped" or not pid:
+    if status == "stopped":
         return attachments.detach(ENGINE, container)
-    unknown = [key for key in asked if key.startswith(PREFIX) and key.removeprefix(PREFIX) not in KNOWN]
+    if not pid or pid < 0:
+        raise Invalid("the state of the container has no pid, and it is not stopped")
+    # Those of others may be anything.
+    asked = {key: annotations.text(key) for key in annotations.values if key.startswith(PREFIX)}
+    state.check()
+    networks = asked[f"{PREFIX}networks"]
+    unknown = [key for key in asked if key.removeprefix(PREFIX) not in KNOWN]
     if unknown:
         known = ", ".join(PREFIX + key for key in KNOWN)
         raise Invalid(*(f"there is no annotation {quoted(key)}: use {known}" for key in unknown))
-    publish = [word for word in asked.get(f"{PREFIX}publish", "").split(",") if word]
+    publish = [word.strip() for word in asked.get(f"{PREFIX}publish", "").split(",") if word.strip()]
     name = asked.get(f"{PREFIX}name", "")
-    wanted = [_attachment(word, publish, name, pid) for word in networks.split(",")]
+    wanted = [_attachment(word, publish, name, pid) for word in map(str.strip, networks.split(","))]
     return attachments.attach(ENGINE, container, wanted, again=True, every_port=True)
 
 

@@ -82,8 +82,17 @@ def test_the_files_in_contrib_are_those_that_are_installed():
     assert json.loads(engines.places("cni")[1].text)["plugins"][0]["type"] == "mydockernet"
 
 
+def test_what_is_no_file_stays(bare_host):
+    plugin, hook = "/run/r/opt/cni/bin/mydockernet", "/run/r/usr/local/libexec/mydockernet-oci-hook"
+    bare_host.sh(f"mkdir -p {plugin} {hook.rpartition('/')[0]}; mkfifo {hook}")
+    assert {states(bare_host)[path.removeprefix("/run/r")] for path in (plugin, hook)} == {"changed"}
+    for words in ("install", "uninstall"):
+        assert f"{plugin} has been changed: it stays" in run(bare_host, words).stderr
+
+
 def test_wrong_words_are_one_clear_line(bare_host):
     bare_host.fails("engines install foo", 2, 'FRONT: there is no front end "foo": use cni, netavark, oci-hook')
+    bare_host.fails("engines install --root ''", 2, "--root: it is empty")
     bare_host.fails("engines destroy", 2, "invalid choice")
     bare_host.fails("engines install --root /proc/nowhere", 1, "cannot create directory")
 

@@ -457,6 +457,19 @@ def test_gc_removes_exactly_what_is_not_in_the_list(runtime):
     assert host.everything() == before
 
 
+def test_gc_leaves_the_containers_of_other_configurations_of_the_same_network(runtime):
+    one, two = runtime({"network": "lan"}, name="one"), runtime({"network": "lan"}, name="two")
+    one.host.mydockernet("create lan --subnet 10.5.0.0/24")
+    one.add("id1", "c1")
+    two.add("id2", "c2")
+    one.collect()
+    containers = json.loads(one.host.mydockernet("inspect lan").stdout)[0]["Containers"]
+    assert {name: container["Engine"] for name, container in containers.items()} == {"id2": "cni:two"}
+    two.check("id2")
+    two.delete("id2")
+    one.host.mydockernet("rm lan")
+
+
 def test_status_is_50_when_the_pool_is_exhausted(runtime):
     cni = runtime({"subnets": ["10.1.0.0/29"]})
     host = cni.host

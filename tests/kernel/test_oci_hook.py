@@ -162,6 +162,8 @@ def test_it_is_found_by_its_id_even_if_its_process_is_gone_or_is_another(network
         (state_of(1, networks="../x"), 2, "its own network namespace"),
         ({"annotations": {"mydockernet.networks": "web"}}, 2, "the state of the container has no id"),
         ({"id": "c\0", "annotations": {"mydockernet.networks": "web"}}, 2, "cannot be printed"),
+        ({"id": "c1", "status": "creating", "annotations": {"mydockernet.networks": "web"}}, 2, "has no pid"),
+        ({"id": "c1", "pid": -1, "annotations": {"mydockernet.networks": "web"}}, 2, "has no pid"),
         ({"id": "c1", "pid": 2**70, "annotations": {"mydockernet.networks": "web"}}, 2, "the number is too large"),
         ({"id": "c1", "pid": 2**62, "annotations": {"mydockernet.networks": "web"}}, 3, "no network namespace at"),
     ],
@@ -199,6 +201,28 @@ def test_a_port_that_no_network_can_publish_stops_the_container(networks, pid):
     networks.mydockernet("create inner --internal")
     failed = hook(networks, state_of(pid, networks="inner", publish="8080:80"), check=False)
     assert failed.stderr == "mydockernet: error: 8080:80: none of the container's networks can publish it\n"
+
+
+def test_the_annotations_of_others_may_be_anything(networks, pid):
+    others = {"kubectl.kubernetes.io/last-applied-configuration": "{}\n", "b\0": 7}
+    asked = state_of(pid, networks=" web , db", publish="8080:80, 81:81")
+    hook(networks, asked | {"annotations": others | asked["annotations"]})
+    assert len(ps(networks)) == 2
+    gone = state_of(0, "stopped", networks="web\n")
+    hook(networks, gone | {"annotations": others | gone["annotations"]})
+    assert ps(networks) == []
+
+
+def test_a_container_of_the_same_id_elsewhere_is_left_alone_while_it_lives(networks, pid):
+    hook(networks, state_of(pid, networks="web"))
+    before = networks.everything()
+    other = networks.popen("unshare", "--net", "sh", "-c", "echo $$; exec sleep infinity")
+    another = int(other.stdout.readline())
+    failed = hook(networks, state_of(another, networks="web"), check=False)
+    assert f'container "c1" is already on network "web": it is in /proc/{pid}/ns/net' in failed.stderr
+    assert networks.everything() == before
+    other.kill()
+    other.communicate()
 
 
 def test_a_container_without_annotations_is_left_alone(host, pid):

@@ -6,7 +6,7 @@ import pytest
 
 from mydockernet import attachments, ports
 from mydockernet.attachments import Attachment, attach, detach, find, retain, room
-from mydockernet.creation import Wish
+from mydockernet.creation import Wish, create
 from mydockernet.dialects.fact import Link, Observed
 from mydockernet.errors import Conflict, Invalid, NotFound
 from mydockernet.kernel import namespaces
@@ -58,6 +58,25 @@ def test_a_network_of_the_admin_is_used_and_stays():
     assert made["web"].engine == ""
     after = detach("podman", ID).move(made, Observed())
     assert after == {"web": replace(network(), subnets=made["web"].subnets)}
+
+
+def test_a_network_of_an_engine_stays_once_an_admin_asks_for_it_too():
+    made = attached(wanted())
+    kept = create(WISH, ignore=True).move(made, Observed())
+    assert kept["web"].engine == ""
+    seen = linked(*kept["web"].endpoints)
+    more = attached(wanted(netns="/run/netns/c2", container="c2"), before=kept, seen=seen, container="other")
+    assert more["web"].engine == ""
+    assert "web" in detach("podman", "other").move(detach("podman", ID).move(more, Observed()), Observed())
+
+
+def test_ids_that_begin_alike_have_names_of_their_own():
+    made = {}
+    for n in range(5):
+        one = wanted(container="", netns=f"/run/netns/{n}")
+        seen = linked(*made["web"].endpoints) if made else Observed()
+        made = attached(one, before=made, seen=seen, container="x" * 70 + str(n))
+    assert len({e.name for e in made["web"].endpoints}) == 5
 
 
 def test_one_that_is_not_described_must_exist():

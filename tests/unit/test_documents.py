@@ -26,6 +26,7 @@ ANYTHING = st.recursive(
         (b"[" * 100_000, "the document is nested too deeply"),
         (b'{"a":' * 100_000, "the document is nested too deeply"),
         (b'{"a": NaN}', "the document is not JSON: NaN is not a number"),
+        (b'{"a": 1e999}', "the document is not JSON: 1e999 is too large"),
         (b'{"a": ' + b"9" * 5000 + b"}", "the document is not JSON"),
         (b'{"a": 1, "a": 2}', 'the document is not JSON: the key "a" is given twice'),
         (b" " * (SIZE_MAX + 1), "the document is larger than"),

@@ -220,6 +220,17 @@ JOINS = {
         {},
         {"publish": ["8080:80/tcp", "127.0.0.1:53:53/udp", "[fd00::1]:81:80/tcp", "90:90/tcp"]},
     ),
+    "neighboring ports": (
+        {
+            "portMappings": [
+                *({"hostPort": 9000 + n, "containerPort": 80 + n} for n in range(3)),
+                *({"hostPort": 9003 + n, "containerPort": 90 + n, "protocol": "udp"} for n in range(2)),
+                {"hostPort": 9005, "containerPort": 90, "protocol": "udp"},
+            ],
+        },
+        {},
+        {"publish": ["9000-9002:80-82/tcp", "9003-9004:90-91/udp", "9005:90/udp"]},
+    ),
     "ips and mac": (
         {"runtimeConfig": {"ips": ["10.1.0.5/16", "fd00:1::5"], "mac": "02:00:00:00:00:05"}},
         {},

@@ -150,6 +150,24 @@ def test_flows_are_not_ended_where_there_are_none(calls, spawn, monkeypatch, tmp
         assert len(calls.ran) == ran
 
 
+def test_of_many_searches_for_flows_only_those_run_that_find_one(calls, spawn, monkeypatch, tmp_path):
+    monkeypatch.setattr("mydockernet.kernel.door.SYSCTLS", tmp_path)
+    flow = "tcp 6 99 ESTABLISHED src=192.0.2.2 dst=192.0.2.1 sport=9003 dport=9007 src=10.1.0.2 dst=192.0.2.2 sport=80 "
+    calls("conntrack", "-L", "-p", "tcp", stdout=f"{flow}dport=9001 [ASSURED]\n")
+    calls("conntrack", "-L", "-p", "udp", "-f", "ipv6", returncode=1)
+    searches = [f"conntrack -D -p tcp --orig-port-dst {port}" for port in range(9002, 9009)]
+    calls(*searches[5].split())
+    six = "conntrack -D -p udp --orig-port-dst 53 -f ipv6"  # It cannot be listed, so it is searched for.
+    calls(*six.split())
+    Kernel(spawn).apply(steps(*searches, six, optional=True))
+    assert [" ".join(argv) for argv, _ in calls.ran] == [
+        "conntrack -L -p tcp",
+        "conntrack -L -p udp -f ipv6",
+        searches[5],
+        six,
+    ]
+
+
 def test_what_is_told_to_stop_stops_before_the_next_command(calls, kernel):
     def stop():
         if calls.ran:
