@@ -20,6 +20,8 @@ from mydockernet.transitions import Connection, Transition
 from mydockernet.validation import name_problems
 from mydockernet.value import Value, replace
 
+# Engines start many containers at once, and each of them waits for the others. Seconds.
+LOCK_TIMEOUT = 120.0
 HASH = re.compile("[0-9a-f]{16,}")
 
 
@@ -50,11 +52,10 @@ def attach(
         for each in wanted:
             connection = replace(each.connection, engine=engine, id=container)
             old = find(intent, engine, container, each.network, connection.interface)
-            if old and not again:
-                raise Conflict(f"container {quoted(old.name)} is already on network {quoted(each.network)}")
-            if old and old.namespace.key != connection.namespace.key and namespaces.alive(old.namespace):
-                where = f"it is in {old.namespace.path}"
-                raise Conflict(f"container {quoted(old.name)} is already on network {quoted(each.network)}: {where}")
+            moved = old and old.namespace.key != connection.namespace.key
+            if old and (not again or (moved and namespaces.alive(old.namespace))):
+                what = f"container {quoted(old.name)} is already on network {quoted(each.network)}"
+                raise Conflict(f"{what}: it is in {old.namespace.path}")
             if old and _as_wished(intent, intent[each.network], old, connection):
                 continue
             if old:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 from mydockernet import actions, dry_run
 from mydockernet.actions import Outcome
-from mydockernet.cli.messages import report, report_all, tell
 from mydockernet.cli.values import context_of
 from mydockernet.errors import Invalid, MydockernetError, printable
+from mydockernet.messages import report, report_all, tell
 from mydockernet.transitions import Transition
 
 # What to print of a change that was made; an empty string prints nothing.

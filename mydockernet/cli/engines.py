@@ -7,10 +7,10 @@ import sys
 from mydockernet import dry_run, engines
 from mydockernet.cli import views
 from mydockernet.cli.change import CHANGES_PENDING, is_dry_run
-from mydockernet.cli.messages import tell
 from mydockernet.cli.options import example
 from mydockernet.cli.values import context_of, terminal_width
 from mydockernet.errors import Invalid, quoted
+from mydockernet.messages import tell
 
 
 def engines_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mydockernet.cli.messages import report_all, tell
 from mydockernet.cli.options import example
 from mydockernet.cli.values import (
     CONTAINER_FILTERS,
@@ -18,6 +17,7 @@ from mydockernet.cli.values import (
     store_of,
     terminal_width,
 )
+from mydockernet.messages import report_all, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from mydockernet import __version__
-from mydockernet.cli.messages import report
 from mydockernet.cli.options import changing_options, common_options, help_option
 from mydockernet.errors import Invalid, MydockernetError
+from mydockernet.messages import report
 from mydockernet.process import leave, open_streams
 from mydockernet.value import Value
 

@@ -5,9 +5,9 @@ import argparse
 from mydockernet import creation, static_routes, transitions, validation, wishes
 from mydockernet.cli import docker_options
 from mydockernet.cli.change import change, names_of
-from mydockernet.cli.messages import report_all
 from mydockernet.cli.options import example
 from mydockernet.cli.values import filter_argument, read_filters, store_of
+from mydockernet.messages import report_all
 from mydockernet.wishes import CreateWords
 
 TYPE_CHECKING = False

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from mydockernet import model, ports, transitions
 from mydockernet.actions import Outcome
 from mydockernet.cli.change import change, nothing
-from mydockernet.cli.messages import report_all, tell
 from mydockernet.cli.options import example
 from mydockernet.cli.values import store_of
 from mydockernet.errors import NotFound, no_network
+from mydockernet.messages import report_all, tell
 
 CONTAINER = "Name of the container, or the namespace that was given to connect"
 SPEC = "[HOSTIP:]HOSTPORT[-…]:PORT[-…][/tcp|udp|sctp], HOSTIP::PORT, or PORT, which chooses a free host port"

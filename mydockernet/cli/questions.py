@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from mydockernet.cli.messages import DRIFTED, report_all, tell
 from mydockernet.cli.options import example
 from mydockernet.cli.values import context_of
 from mydockernet.errors import NotFound, printable
+from mydockernet.messages import DRIFTED, report_all, tell
 
 TWO_CONTAINERS = (
     *("ip netns add c1", "ip netns add c2", "mydockernet create web"),

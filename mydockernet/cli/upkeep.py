@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from mydockernet import actions, transitions
 from mydockernet.actions import Outcome
 from mydockernet.cli.change import change
-from mydockernet.cli.messages import DRIFTED, report_all, tell
 from mydockernet.cli.options import example, lock_timeout_option
 from mydockernet.cli.values import context_of
 from mydockernet.drift import Drift
 from mydockernet.errors import printable
+from mydockernet.messages import DRIFTED, report_all, tell
 from mydockernet.plan import Scope
 
 

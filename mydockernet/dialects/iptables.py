@@ -424,8 +424,20 @@ def _command(chain: Chain, verb: str, words: Argv, place: str = "") -> Argv:
     return (PROGRAMS[chain.family], "-t", chain.table, verb, chain.name, *places, *words, "--wait")
 
 
-def flows_of(argv: Argv) -> tuple[Argv, str]:
-    """Return which flows a command of conntrack(8) is about: their protocol and family as options, and their port."""
-    given = {option: value for option, value in itertools.pairwise(argv) if option.startswith("-")}
-    of = tuple(word for option in ("-p", "-f") if option in given for word in (option, given[option]))
-    return of, next((given[option] for option in PORT_OF_A_FLOW if option in given), "")
+def listing(search: Argv) -> Argv:
+    """Return the command of conntrack(8) that lists all flows of the protocol and family that a search is about."""
+    return (
+        CONNTRACK,
+        "-L",
+        *(word for option, value in _options(search) if option in ("-p", "-f") for word in (option, value)),
+    )
+
+
+def may_find(search: Argv, listed: str) -> bool:
+    """Whether a search of conntrack(8) can find one of the flows that its listing shows."""
+    ports = [value for option, value in _options(search) if option in PORT_OF_A_FLOW]
+    return not ports or any(f" dport={port} " in listed for port in ports)
+
+
+def _options(argv: Argv) -> list[tuple[str, str]]:
+    return [(option, value) for option, value in itertools.pairwise(argv) if option.startswith("-")]

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 ENGINE = "cni"
-LOCK_TIMEOUT = 120.0  # Engines start many containers at once. Seconds.
 CONTAINER_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 OWN_NAMESPACE = "/proc/self/ns/net"
 
@@ -83,7 +82,7 @@ class Call(Value):
     @property
     def context(self) -> Context:
         """The record and the kernel."""
-        return context.from_environment(self.environ, LOCK_TIMEOUT)
+        return context.from_environment(self.environ, attachments.LOCK_TIMEOUT)
 
 
 def program() -> NoReturn:

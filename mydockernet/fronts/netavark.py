@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 ENGINE = "podman"
 API = "1.0.0"
-# As long as somebody waits for a container.
-LOCK_TIMEOUT = 120.0  # seconds
 USAGE = "usage: mydockernet create | setup NETNS | teardown NETNS | info"
 # How many words follow each.
 COMMANDS = {"info": 0, "create": 0, "setup": 1, "teardown": 1}
@@ -93,7 +91,7 @@ def _answer(words: Sequence[str], environ: Mapping[str, str], given: bytes) -> d
         raise Invalid(USAGE)
     if command == "info":
         return {"version": __version__, "api_version": API}
-    fields, place = documents.parse(given), from_environment(environ, LOCK_TIMEOUT)
+    fields, place = documents.parse(given), from_environment(environ, attachments.LOCK_TIMEOUT)
     if command == "create":
         return _create(fields, place, environ)
     if command == "setup":

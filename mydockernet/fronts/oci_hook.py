@@ -16,10 +16,10 @@ import re
 import sys
 from collections.abc import Mapping
 
-from mydockernet import actions, attachments, documents, process, wishes
+from mydockernet import actions, attachments, documents, messages, process, wishes
 from mydockernet.attachments import Attachment
 from mydockernet.context import from_environment
-from mydockernet.errors import Invalid, MydockernetError, printable, quoted
+from mydockernet.errors import Invalid, MydockernetError, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.transitions import Transition
 from mydockernet.wishes import ConnectWords
@@ -32,8 +32,6 @@ ENGINE = "oci"
 PREFIX = "mydockernet."
 KNOWN = ("networks", "publish", "name")
 OPTIONS = ("ip", "ip6", "mac", "ifname")
-# What a runtime waits for is a container that somebody waits for.
-LOCK_TIMEOUT = 120.0  # seconds
 
 
 def program() -> NoReturn:
@@ -47,15 +45,12 @@ def main(state: bytes, environ: Mapping[str, str]) -> int:
     try:
         transition = _wanted(state)
         if transition:
-            actions.perform(from_environment(environ, LOCK_TIMEOUT), transition)
+            actions.perform(from_environment(environ, attachments.LOCK_TIMEOUT), transition)
         return 0
     except MydockernetError as error:
-        for message in error.messages:
-            print(f"mydockernet: error: {printable(' '.join(message.split()))}", file=sys.stderr)
-        return error.exit_code
+        return messages.report(error)
     except OSError as error:
-        print(f"mydockernet: error: {error}", file=sys.stderr)
-        return 1
+        return messages.report(MydockernetError(str(error)))
 
 
 def _wanted(raw: bytes) -> Transition | None:

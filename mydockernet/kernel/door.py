@@ -140,12 +140,12 @@ class Kernel:
         found: dict[Argv, str | None] = {}
         kept = []
         for batch in searches:
-            of, port = iptables.flows_of(batch.argv)
-            if of not in found:
-                listed = self._spawn(Command((iptables.CONNTRACK, "-L", *of)))
-                found[of] = None if listed.status else listed.stdout
-            text = found[of]
-            if not port or text is None or f" dport={port} " in text:
+            every = iptables.listing(batch.argv)
+            if every not in found:
+                listed = self._spawn(Command(every))
+                found[every] = None if listed.status else listed.stdout
+            text = found[every]
+            if text is None or iptables.may_find(batch.argv, text):
                 kept.append(batch)
         return kept
 

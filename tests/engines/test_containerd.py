@@ -7,17 +7,10 @@ import pytest
 from tests.cli.test_readme import session, shown
 from tests.engines.containerd import Containerd
 from tests.kernel.cni_client import Runtime
+from tests.kernel.test_recipes import OUTSIDE
 
 pytestmark = pytest.mark.engine("containerd", "ctr", "runc", "busybox")
 
-OUTSIDE = """
-ip netns add outside
-ip link add dev up1 type veth peer name eth0 netns outside
-ip address add 192.0.2.1/24 dev up1
-ip link set dev up1 up
-ip -n outside address add 192.0.2.2/24 dev eth0
-ip -n outside link set dev eth0 up
-"""
 PORTS = [{"hostPort": 8080, "containerPort": 80}]
 # As it was for bridge and host-local.
 WEB = {

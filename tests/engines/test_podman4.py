@@ -5,22 +5,20 @@ import json
 import pytest
 
 from tests.cli.test_readme import session, shown
+from tests.kernel.test_recipes import OUTSIDE
 
 pytestmark = pytest.mark.engine("podman>=4", "podman<5", "conmon", "runc", "busybox")
 
-BACKEND = """
+BACKEND = (
+    """
 cat >>/etc/containers/containers.conf <<'END'
 [network]
 network_backend = "cni"
 cni_plugin_dirs = ["/opt/cni/bin"]
 END
-ip netns add outside
-ip link add dev up1 type veth peer name eth0 netns outside
-ip address add 192.0.2.1/24 dev up1
-ip link set dev up1 up
-ip -n outside address add 192.0.2.2/24 dev eth0
-ip -n outside link set dev eth0 up
 """
+    + OUTSIDE
+)
 # As podman itself writes one for bridge and portmap, with another type.
 WEB = {
     "bridge": "web0",

@@ -172,7 +172,7 @@ def test_a_state_that_is_wrong_is_one_clear_line_and_changes_nothing(networks, s
     before = networks.everything()
     failed = hook(networks, state, check=False)
     assert (failed.returncode, failed.stdout) == (status, "") or "1" in str(state)
-    assert all(line.startswith("mydockernet: error: ") for line in failed.stderr.splitlines()), failed
+    assert all(line.startswith(("mydockernet: error: ", "hint: ")) for line in failed.stderr.splitlines()), failed
     assert networks.everything() == before
 
 

@@ -17,6 +17,7 @@ LINES = 500
 # The modules in the order of their imports: one may import only such as stand before it.
 ORDER = [
     "errors",
+    "messages",
     "digests",
     "process",
     "documents",
@@ -88,7 +89,6 @@ ORDER = [
     "reports.doctor",
     "cli.views",
     "cli.template",
-    "cli.messages",
     "cli.options",
     "cli.values",
     "cli.docker_options",
