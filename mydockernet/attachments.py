@@ -60,7 +60,7 @@ def attach(
                 continue
             if old:
                 # The name of its veth stays taken, so that another pair takes its place.
-                intent, seen = _without(intent, (old,).__contains__), seen.without(old.namespace.path, old.interface)
+                intent, seen = _without(intent, (old,).__contains__), seen.without((old.namespace.path, old.interface))
             if each.wish:
                 intent = _with_network(intent, each.wish, engine, seen)
             network = transitions.find_network(intent, each.network)
@@ -159,7 +159,7 @@ def _with_network(intent: Intent, wish: Wish, engine: str, seen: Observed) -> In
     old = intent.get(wish.name)
     if old and old.engine and not old.endpoints:
         # All of its containers were left behind: it is over, too.
-        seen, intent = seen.without("", old.bridge), {name: net for name, net in intent.items() if net != old}
+        seen, intent = seen.without(("", old.bridge)), {name: net for name, net in intent.items() if net != old}
     made_by = intent[wish.name].engine if wish.name in intent else engine
     intent = creation.create(wish, ignore=True).move(intent, seen)
     return {**intent, wish.name: replace(intent[wish.name], engine=made_by)}

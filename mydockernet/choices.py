@@ -149,11 +149,16 @@ def mtu(seen: Observed, parent: str = "", ipv6: bool = False) -> int | None:
 
 
 def addresses(
-    network: Network, asked: Mapping[int, Address | None], seen: Observed, families: Collection[int] | None = None
+    network: Network,
+    asked: Mapping[int, Address | None],
+    seen: Observed,
+    families: Collection[int] | None = None,
+    avoid: Collection[Address] = (),
 ) -> tuple[Address, ...]:
     """Return the addresses of a new endpoint, one per family: that which is `asked` for, or the next free one.
 
-    `families` are those of the network, unless others are given. Raises Invalid, Conflict.
+    `families` are those of the network, unless others are given. None of those to `avoid` is chosen. Raises Invalid,
+    Conflict.
     """
     for family, address in asked.items():
         if address is not None and not network.subnets:
@@ -161,13 +166,15 @@ def addresses(
         if address is not None and family not in network.families:
             raise Invalid(f"{_OPTIONS[family]}: network {quoted(network.name)} has no IPv{family} subnet")
     wanted = network.families if families is None else families
-    return tuple(_address(network, family, asked[family], seen) for family in wanted)
+    return tuple(_address(network, family, asked[family], seen, avoid) for family in wanted)
 
 
 _OPTIONS = {4: "--ip", 6: "--ip6"}
 
 
-def _address(network: Network, family: int, asked: Address | None, seen: Observed) -> Address:
+def _address(
+    network: Network, family: int, asked: Address | None, seen: Observed, avoid: Collection[Address]
+) -> Address:
     option = _OPTIONS[family]
     used = dict.fromkeys((*seen.addresses, *network.host_addresses), "the host")
     for endpoint in network.endpoints:
@@ -183,7 +190,7 @@ def _address(network: Network, family: int, asked: Address | None, seen: Observe
             raise Conflict(f"{option}: {asked} is already in use by {used[asked]}")
         return asked
     for subnet in candidates:
-        address = addressing.free_address(subnet, used)
+        address = addressing.free_address(subnet, {*used, *avoid} if avoid else used)
         if address is not None:
             return address
     room = sum(addressing.capacity(subnet) for subnet in candidates)

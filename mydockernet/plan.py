@@ -301,20 +301,19 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
     # Two networks of a container that `run` creates need its namespace once.
     had, want = tuple(had), tuple(dict.fromkeys(want))
     known, slots = set(had), {fact.slot() for fact in had} - {""}
-    new = (fact for fact in want if not (fact in known or fact.slot() in slots) or not fact.holds(seen))
     goes = [fact for fact in reversed(_going(had, want)) if fact.remains(seen)]
-    then = seen
-    for fact in goes:
-        for place in fact.frees():
-            then = then.without(*place)
+    # What is deleted with an interface has to be created again, even if the new interface has the same name.
+    then = seen.without(*(place for fact in goes for place in fact.frees()))
+    lacking = {fact for fact in want if not fact.holds(then)}
+    new = (fact for fact in want if fact in lacking or not (fact in known or fact.slot() in slots))
     obstacles = list(filter(None, (fact.obstacle(then) for fact in new)))
     if obstacles:
         raise Conflict(
             *obstacles, hint="mydockernet does not take over what it did not create: rename it, or use another name"
         )
-    remade = {fact.makes() for fact in want if not fact.holds(seen)} - {""}
-    missing = [fact for fact in want if not fact.holds(seen) or fact.within() in remade]
-    undo, do = (step for fact in goes for step in fact.undo(seen)), (step for fact in missing for step in fact.do(seen))
+    remade = {fact.makes() for fact in lacking} - {""}
+    missing = [fact for fact in want if fact in lacking or fact.within() in remade]
+    undo, do = (step for fact in goes for step in fact.undo(seen)), (step for fact in missing for step in fact.do(then))
     return tuple(_flows_last((*undo, *do)))
 
 

@@ -74,7 +74,8 @@ def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
 class Connection(Value):
     """The arguments of `connect`; what is empty or None is left open.
 
-    If it `yields`, it leaves the default route to another program that the container has one of.
+    If it `yields`, it leaves the default route to another program that the container has one of. Of the addresses to
+    `avoid`, none is chosen.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Connection(Value):
     id: str = ""
     ingress: Limit | None = None
     egress: Limit | None = None
+    avoid: frozenset[Address] = frozenset()
 
 
 def connect(names: Iterable[str], wish: Connection) -> Transition:
@@ -141,7 +143,7 @@ def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observ
     if there:
         endpoint = _returned(network, there, wish)
     else:
-        addresses = choices.addresses(network, {4: wish.ip, 6: wish.ip6}, seen)
+        addresses = choices.addresses(network, {4: wish.ip, 6: wish.ip6}, seen, avoid=wish.avoid)
         shares = "--mac" in drivers.load(network.driver).REFUSED
         mac = "" if shares else wish.mac or choices.endpoint_mac(network, wish.name, addresses)
         if holder := next((e.name for e in network.endpoints if mac and e.mac == mac), None):
@@ -199,7 +201,10 @@ def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observ
 
 def require_port(network: Network, seen: Observed) -> None:
     """Raise Conflict if the bridge of a network has no port left."""
-    if network.bridge and sum(link.master == network.bridge for link in seen.links.values()) >= MAX_PORTS:
+    if not network.bridge or len(seen.links) + len(network.endpoints) < MAX_PORTS:
+        return
+    ports = {link.name for link in seen.links.values() if link.master == network.bridge}
+    if len(ports | {endpoint.veth for endpoint in network.endpoints if not endpoint.detached}) >= MAX_PORTS:
         raise Conflict(f"network {quoted(network.name)} is full: a bridge has {MAX_PORTS} ports")
 
 

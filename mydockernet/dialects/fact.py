@@ -5,7 +5,7 @@ This module knows no program: the other modules of this package define the kinds
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import ip_interface
 
 from mydockernet.model import Address, IPNetwork
@@ -205,12 +205,19 @@ class Observed(Value):
         """Return the observation of a namespace by path: empty if it was not observed, that of the host for no path."""
         return self.inside.get(netns, NOTHING) if netns else self
 
-    def without(self, netns: str, dev: str) -> "Observed":
-        """Return the observation without an interface of a namespace, or of the host, and without its routes."""
-        there = self.at(netns)
-        links = {name: link for name, link in there.links.items() if name != dev}
-        there = replace(there, links=links, routes=tuple(route for route in there.routes if route.dev != dev))
-        return replace(self, inside={**self.inside, netns: there}) if netns else there
+    def without(self, *places: tuple[str, str]) -> "Observed":
+        """Return the observation without some interfaces and their routes. Each is the path of its namespace, empty
+        for the host, and its name.
+        """
+        gone: dict[str, set[str]] = {}
+        for netns, dev in places:
+            gone.setdefault(netns, set()).add(dev)
+        left = {netns: self.inside[netns]._without(devs) for netns, devs in gone.items() if netns in self.inside}
+        return replace(self._without(gone.get("", ())), inside={**self.inside, **left})
+
+    def _without(self, devs: Collection[str]) -> "Observed":
+        links = {name: link for name, link in self.links.items() if name not in devs}
+        return replace(self, links=links, routes=tuple(route for route in self.routes if route.dev not in devs))
 
     def with_sysctls(self, values: Mapping[str, str | None]) -> "Observed":
         """Return the same observation with the values of some sysctls (None: the key does not exist)."""

@@ -5,7 +5,8 @@ Formats: ip-address(8), ip-route(8), ip-rule(8); the JSON as printed by iproute2
 
 import ipaddress
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 from mydockernet.dialects.fact import (
     PROTOCOL,
@@ -18,6 +19,12 @@ from mydockernet.dialects.fact import (
 from mydockernet.errors import Failed
 from mydockernet.model import IPNetwork
 from mydockernet.value import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_SPACE = re.compile(r"\s*")
 
 # One process reads everything in a network namespace: with -batch, each line of the input is a command.
 READ: Argv = ("ip", "-json", "-details", "-batch", "-")
@@ -43,22 +50,42 @@ def read(text: str) -> Observed:
 
     Raises Failed if it is malformed.
     """
+    try:
+        return _observed(found for array in _arrays(text) for found in array if found)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Failed(f"cannot parse the output of `{' '.join(READ)}`: {error!r}") from None
+
+
+def read_each(text: str, count: int) -> list[Observed]:
+    """Parse the output of READ for CONTAINER in so many namespaces, one after the other; nothing if it is malformed.
+
+    In each, the links come first, in one array: there is always a loopback.
+    """
+    spaces: list[list[Any]] = []
+    try:
+        for array in _arrays(text):
+            if any("ifname" in found for found in array):
+                spaces.append([])
+            spaces[-1] += filter(None, array)
+        return [_observed(space) for space in spaces] if len(spaces) == count else []
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return []
+
+
+def _observed(objects: Iterable["Any"]) -> Observed:
     links: dict[str, Link] = {}
     routes: list[Route] = []
     lookups: list[Lookup] = []
     neighbors: set[tuple[str, str, str]] = set()
-    try:
-        for raw in _objects(text):
-            if "ifname" in raw:
-                links[str(raw["ifname"])] = _link(raw)
-            elif "lladdr" in raw:
-                neighbors.add((str(raw["dev"]), str(raw["dst"]), str(raw["lladdr"])))
-            elif "dst" in raw:
-                routes += _route(raw)
-            else:
-                lookups += _lookup(raw)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Failed(f"cannot parse the output of `{' '.join(READ)}`: {error!r}") from None
+    for raw in objects:
+        if "ifname" in raw:
+            links[str(raw["ifname"])] = _link(raw)
+        elif "lladdr" in raw:
+            neighbors.add((str(raw["dev"]), str(raw["dst"]), str(raw["lladdr"])))
+        elif "dst" in raw:
+            routes += _route(raw)
+        else:
+            lookups += _lookup(raw)
     advertised = {route.dev for route in routes if route.default and route.protocol == "ra"}
     links = {
         name: replace(link, advertised=True) if name in advertised and not link.advertised else link
@@ -75,23 +102,23 @@ def read(text: str) -> Observed:
 def read_route(text: str) -> Route:
     """Parse the output of the command of ask_route. Raises Failed if it is malformed."""
     try:
-        (route,) = (route for raw in _objects(text) for route in _route(raw))
+        (route,) = (route for array in _arrays(text) for raw in array if raw for route in _route(raw))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Failed(f"cannot parse the output of `ip -json route get`: {error!r}") from None
     return route
 
 
-def _objects(text: str) -> Iterator[dict[str, object]]:
-    """Yield the objects of each array; a batch prints one array per command.
+def _arrays(text: str) -> Iterator[list["Any"]]:
+    """Yield the arrays of a text; a batch prints one per command.
 
     ip prints nothing, or empty objects, if there is nothing to show. It does not escape control characters.
     """
     decoder = json.JSONDecoder(strict=False)
-    rest = text.strip()
-    while rest:
-        array, end = decoder.raw_decode(rest)
-        yield from (found for found in array if found)
-        rest = rest[end:].lstrip()
+    place = _SPACE.match(text).end()  # type: ignore[union-attr]
+    while place < len(text):
+        array, end = decoder.raw_decode(text, place)
+        yield array
+        place = _SPACE.match(text, end).end()  # type: ignore[union-attr]
 
 
 def _link(raw: dict) -> Link:  # type: ignore[type-arg]

@@ -15,13 +15,14 @@ from mydockernet.dialects import ebtables, ip, ip_json, iptables, nftables, ss, 
 from mydockernet.dialects.fact import FORWARDING, Argv, Chain, Observed, Route, Rule, Step
 from mydockernet.dialects.fact import inside as in_netns
 from mydockernet.errors import CommandFailed, Failed, NotPermitted
+from mydockernet.kernel import fan
 from mydockernet.kernel.handles import Handles
-from mydockernet.kernel.spawn import Command, Completed, Spawn, spawn, where
+from mydockernet.kernel.proc import in_use, legacy_tables, read_sysctls
+from mydockernet.kernel.spawn import Command, Completed, Spawn, Together, spawn, together, where
 from mydockernet.model import Namespace
 from mydockernet.record import locks
 from mydockernet.value import Value, replace
 
-SYSCTLS = Path("/proc/sys")
 FEW_SEARCHES = 4
 FLOWS = "net/netfilter/nf_conntrack_count"
 CAP_NET_ADMIN = 12  # capabilities(7)
@@ -30,6 +31,11 @@ CAP_NET_ADMIN = 12  # capabilities(7)
 MOST_OF_A_CONTAINER = 4_000_000
 
 RIGHTS_HINT = "run it as root, preview it with --dry-run, or try it in a throw-away network with scripts/sandbox"
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 class Batch(Value):
@@ -57,6 +63,13 @@ def _failed_line(stderr: str) -> int | None:
         if (word.startswith("-:") or word_before in ("line", "line:")) and number.rstrip(".:").isdecimal():
             return int(number.rstrip(".:"))
     return None
+
+
+def _raise(batch: Batch, done: Completed) -> NoReturn:
+    """Raise CommandFailed for a batch, with the one command of it that failed, if that is known."""
+    culprit = batch.at_fault(done.stderr)
+    said = "\n".join(line for line in done.stderr.splitlines() if not line.startswith(("Command failed -:", "Try `")))
+    raise CommandFailed(culprit.do if culprit else batch.argv, done.status, said)
 
 
 FOLDERS: tuple[ModuleType, ...] = (ip, iptables, sysctl, ebtables)
@@ -90,8 +103,14 @@ class Kernel:
     `announce` is called with the argv of each step before it runs.
     """
 
-    def __init__(self, spawn: Spawn = spawn, announce: Callable[[Argv], None] = lambda argv: None) -> None:
+    def __init__(
+        self,
+        spawn: Spawn = spawn,
+        announce: Callable[[Argv], None] = lambda argv: None,
+        together: Together = together,
+    ) -> None:
         self._spawn_command = spawn
+        self._together = together
         self._announce = announce
         self._handles = Handles()
 
@@ -115,9 +134,17 @@ class Kernel:
         `before_each` is called before each batch; it may raise, so that nothing is interrupted half-way.
         Raises CommandFailed, which names the one command that failed.
         """
-        for ends_flows, group in groupby(fold(steps), lambda batch: batch.argv[0] == iptables.CONNTRACK):
-            for batch in self._with_flows(list(group)) if ends_flows else group:
-                self._run(batch, before_each)
+        for program, some in groupby(fold(steps), lambda batch: batch.argv[0]):
+            group = list(some)
+            if program == iptables.CONNTRACK:
+                group = self._with_flows(group)
+            spaces = [batch.argv[1] for batch in group if fan.possible(Command(batch.argv, batch.stdin))]
+            if len({*spaces}) >= fan.MANY and len(spaces) == len(group) and self.has(fan.PROGRAM):
+                for turn in fan.rounds(spaces):
+                    self._run_each([group[position] for position in turn], before_each)
+            else:
+                for batch in group:
+                    self._run(batch, before_each)
 
     def _run(self, batch: Batch, before_each: Callable[[], None]) -> None:
         before_each()
@@ -125,11 +152,36 @@ class Kernel:
             self._announce(step.do)
         done = self._spawn(Command(batch.argv, batch.stdin))
         if done.status != 0 and not batch.steps[0].optional:
-            culprit = batch.at_fault(done.stderr)
-            said = "\n".join(
-                line for line in done.stderr.splitlines() if not line.startswith(("Command failed -:", "Try `"))
-            )
-            raise CommandFailed(culprit.do if culprit else batch.argv, done.status, said)
+            _raise(batch, done)
+
+    def _run_each(self, batches: Sequence[Batch], before_each: Callable[[], None]) -> None:
+        """Run batches, each in a namespace of its own, at the same time. Raises CommandFailed."""
+        before_each()
+        for step in (step for batch in batches for step in batch.steps):
+            self._announce(step.do)
+        for done, batch in zip(self._spawn_each([Command(b.argv, b.stdin) for b in batches]), batches, strict=True):
+            if done.status != 0 and not batch.steps[0].optional:
+                _raise(batch, done)
+
+    def _spawn_each(self, errands: Sequence[Command]) -> list[Completed]:
+        """Run commands, each in a namespace of its own, at the same time. Returns the status of all, in their order."""
+        refused = [self._handles.refusal(errand.argv, errand.stdin) for errand in errands]
+        if any(refused):
+            return [Completed(1, "", str(error or "another one was refused")) for error in refused]
+        entered = [Command(self._handles.through(errand.argv), errand.stdin) for errand in errands]
+        ended = [Completed(0, "", "")] * len(errands)
+        with fan.commands(entered) as commands:
+            for (command, positions), done in zip(commands, self._together([c for c, _ in commands]), strict=True):
+                if done.status == 0:
+                    continue
+                if found := fan.culprit(command, done.stderr):
+                    ended[positions[found[0]]] = Completed(1, "", found[1])
+                elif entered[positions[0]].stdin:
+                    ended[positions[0]] = Completed(1, "", done.stderr)
+                else:  # Which one it was shows when they run again, one by one: sysctl can.
+                    for position in positions:
+                        ended[position] = self._spawn_command(entered[position])
+        return ended
 
     def _with_flows(self, searches: list[Batch]) -> list[Batch]:
         """Return the commands that find flows to end. Each takes 16 ms, so one list of all flows replaces many."""
@@ -213,6 +265,8 @@ class Kernel:
     def observe_inside(self, seen: Observed, paths: Iterable[str], lenient: bool = False) -> Observed:
         """Add the links, routes and lookups of the namespaces that exist at these paths."""
         inside, unread = dict(seen.inside), list(seen.unread)
+        paths = list(paths)
+        inside |= self._observe_many([path for path in dict.fromkeys(paths) if path not in inside])
         for path in paths:
             if path in inside or not Path(path).exists():
                 continue
@@ -234,6 +288,23 @@ class Kernel:
                     raise
                 unread.append(_short(failure))
         return replace(seen, inside=inside, unread=tuple(unread))
+
+    def _observe_many(self, paths: Sequence[str]) -> dict[str, Observed]:
+        """Read the links, routes and lookups of many namespaces by a few processes; those that fail are omitted."""
+        paths = [path for path in paths if not (self._handles.broken(path) or self._handles.refused(path))]
+        if len(paths) < fan.MANY or not self.has(fan.PROGRAM):
+            return {}
+        found: dict[str, Observed] = {}
+        for start in range(0, len(paths), fan.AT_ONCE):
+            some = paths[start : start + fan.AT_ONCE]
+            asked = [Command(self._handles.through(in_netns(p, ip_json.READ)), ip_json.CONTAINER) for p in some]
+            with fan.commands(asked) as commands:
+                for (_, places), done in zip(commands, self._together([c for c, _ in commands]), strict=True):
+                    if done.status == 0 and len(done.stdout) <= MOST_OF_A_CONTAINER:
+                        seen = ip_json.read_each(done.stdout, len(places))
+                        found |= dict(zip([some[place] for place in places], seen, strict=False))
+        ipv6 = Path("/proc/sys/net/ipv6").exists()
+        return {path: replace(seen, ipv6=ipv6) for path, seen in found.items()}
 
     def observe_sysctls(self, seen: Observed, wanted: Iterable[tuple[str, str]], lenient: bool = False) -> Observed:
         """Add the values of sysctls, given as (namespace, key). A key that does not exist gets no value.
@@ -404,44 +475,6 @@ class Kernel:
         if done.status != 0:
             raise CommandFailed(argv, done.status, done.stderr)
         return done.stdout
-
-
-def read_sysctls(keys: Iterable[str]) -> dict[str, str]:
-    """Read sysctls of this network namespace from /proc/sys; a key that does not exist is omitted."""
-    values = {}
-    for key in keys:
-        with contextlib.suppress(OSError):
-            values[key] = (SYSCTLS / key).read_text().strip()
-    return values
-
-
-def in_use(port: int) -> bool:
-    """Return whether a TCP or UDP socket of this network namespace is bound to a port, or whether that is unknown.
-
-    It tries to bind one: /proc/net/tcp takes 5 ms to read, however few sockets there are, and ss a process.
-    """
-    import socket
-
-    if Path("/proc/net/sctp").exists():
-        return True
-    both = Path("/proc/net/if_inet6").exists()
-    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        with socket.socket(socket.AF_INET6 if both else socket.AF_INET, kind) as probe:
-            if both:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            try:
-                probe.bind(("", port))
-            except OSError:
-                return True
-    return False
-
-
-def legacy_tables() -> str:
-    """Return the tables that the legacy variant of iptables has in this network namespace; only root may read that."""
-    try:
-        return Path("/proc/self/net/ip_tables_names").read_text()
-    except OSError:
-        return ""
 
 
 def _real_path(program: str) -> str:

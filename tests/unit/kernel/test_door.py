@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from mydockernet.dialects.fact import Chain, Link, Observed, Route, Socket, Step
 from mydockernet.dialects.iptables import read_rules
 from mydockernet.errors import CommandFailed, Failed
-from mydockernet.kernel.door import Batch, Kernel, fold, in_use, read_sysctls
+from mydockernet.kernel.door import Batch, Kernel, fold
+from mydockernet.kernel.proc import in_use, read_sysctls
 from mydockernet.kernel.spawn import where
 from mydockernet.value import replace
 
@@ -118,7 +119,7 @@ def test_folding_loses_no_step_and_keeps_the_order(plan):
 
 
 def test_a_plan_runs_as_it_was_folded_and_is_announced_step_by_step(calls, spawn, monkeypatch, tmp_path):
-    monkeypatch.setattr("mydockernet.kernel.door.SYSCTLS", tmp_path)
+    monkeypatch.setattr("mydockernet.kernel.proc.SYSCTLS", tmp_path)
     announced, moments = [], []
     calls(*IP_BATCH)
     calls("conntrack", "-D", returncode=1, stderr="0 flow entries have been deleted")
@@ -140,7 +141,7 @@ def test_a_plan_runs_as_it_was_folded_and_is_announced_step_by_step(calls, spawn
 
 def test_flows_are_not_ended_where_there_are_none(calls, spawn, monkeypatch, tmp_path):
     (tmp_path / "net/netfilter").mkdir(parents=True)
-    monkeypatch.setattr("mydockernet.kernel.door.SYSCTLS", tmp_path)
+    monkeypatch.setattr("mydockernet.kernel.proc.SYSCTLS", tmp_path)
     calls("conntrack", "-D")
     calls("conntrack", "-D")
     for count, ran in (("0\n", 0), ("1\n", 1), (None, 2)):
@@ -151,7 +152,7 @@ def test_flows_are_not_ended_where_there_are_none(calls, spawn, monkeypatch, tmp
 
 
 def test_of_many_searches_for_flows_only_those_run_that_find_one(calls, spawn, monkeypatch, tmp_path):
-    monkeypatch.setattr("mydockernet.kernel.door.SYSCTLS", tmp_path)
+    monkeypatch.setattr("mydockernet.kernel.proc.SYSCTLS", tmp_path)
     flow = "tcp 6 99 ESTABLISHED src=192.0.2.2 dst=192.0.2.1 sport=9003 dport=9007 src=10.1.0.2 dst=192.0.2.2 sport=80 "
     calls("conntrack", "-L", "-p", "tcp", stdout=f"{flow}dport=9001 [ASSURED]\n")
     calls("conntrack", "-L", "-p", "udp", "-f", "ipv6", returncode=1)
@@ -423,7 +424,7 @@ def test_a_port_is_in_use_whatever_address_it_is_bound_to(kind, family, address)
 
 
 def test_sysctls_of_the_host_are_read_without_a_process(monkeypatch, tmp_path):
-    monkeypatch.setattr("mydockernet.kernel.door.SYSCTLS", tmp_path)
+    monkeypatch.setattr("mydockernet.kernel.proc.SYSCTLS", tmp_path)
     (tmp_path / "net").mkdir()
     (tmp_path / "net/a.b").write_text("1\n")
     assert read_sysctls(["net/a.b", "net/none", "net"]) == {"net/a.b": "1"}
