@@ -150,9 +150,10 @@ def _declared(
                 after = _renewed(wish, bare.get(declared.name), after, seen)
     _raise(errors)
     places = {}
+    asked = _asked(declaration)
     for each in found:
         with _noted(errors, each.container.place):
-            places[each.container.name] = _places(each, declaration, old, after)
+            places[each.container.name] = _places(each, declaration.project, asked, old, after)
     _raise(errors)
     claimed = _claimed(wish for container in places.values() for wish in container)
     # Those that leave a host port open come last, as others may ask for the one that would be chosen.
@@ -322,21 +323,29 @@ def _with_undeclared(network: Network, old: Network, endpoint: Endpoint, seen: O
     return replace(network, endpoints=(*network.endpoints, replace(endpoint, addresses=addresses)))
 
 
+def _asked(declaration: Declaration) -> dict[tuple[str, Address], str]:
+    """Return the addresses that the files name, each with its network and the container."""
+    return {
+        (network, address): container.name
+        for container in declaration.containers
+        for network, wish in container.connections
+        for address in (wish.ip, wish.ip6)
+        if address
+    }
+
+
 def _places(
-    found: Found, declaration: Declaration, old: Mapping[tuple[str, str], Endpoint], intent: Intent
+    found: Found,
+    project: str,
+    asked: Mapping[tuple[str, Address], str],
+    old: Mapping[tuple[str, str], Endpoint],
+    intent: Intent,
 ) -> tuple[tuple[str, Connection], ...]:
     """Return the networks of a declared container, each with what it asks of it or, where that is open, has there.
 
     Raises NotFound for a network that does not exist, Invalid for a port that none of them can publish.
     """
     container = found.container
-    asked = {
-        (name, address)
-        for other in declaration.containers
-        for name, wish in other.connections
-        for address in (wish.ip, wish.ip6)
-        if other != container
-    }
     given = _assigned(container, intent)
     places = []
     for name, connection in container.connections:
@@ -344,11 +353,11 @@ def _places(
             connection,
             name=container.name,
             namespace=found.namespace,
-            labels=_with_project(connection.labels, declaration.project),
+            labels=_with_project(connection.labels, project),
             publish=(*connection.publish, *given[name]),
         )
         there = old.get((name, container.name)) or _by_namespace(old, name, found.namespace)
-        free = [a for a in there.addresses if (name, a) not in asked] if there else []
+        free = [a for a in there.addresses if asked.get((name, a)) in (None, container.name)] if there else []
         places.append((name, _as_it_was(wish, there, free, intent[name]) if there else wish))
     return tuple(places)
 

@@ -220,7 +220,8 @@ def port_mappings(
             ports.held(mapping, f"container {quoted(other.name)} on network {quoted(net.name)}")
             for net, other in endpoints(intent.values())
             for mapping in other.ports
-            if any(net.translates(other, mapping, family) for family in other.families)
+            if any(wish.concerns(mapping) for wish in wishes)
+            and any(net.translates(other, mapping, family) for family in other.families)
         ),
         *map(ports.listened, seen.sockets),
     ]
@@ -251,9 +252,9 @@ def _hashed_mac(second: str, text: str) -> str:
 def veth_name(network: str, endpoint: str, intent: Intent, seen: Observed) -> str:
     """Return a free name for the host's end of a veth pair: up to 8 letters of the container's name, and a hash."""
     slug = re.sub(r"[^a-zA-Z0-9]+", "", endpoint)[:8] or "veth"
-    used = {*seen.links, *(other.veth for _, other in endpoints(intent.values()))}
     names = (f"{slug}-{_digest(f'{network}/{endpoint}/{attempt}')[:6]}" for attempt in itertools.count())
-    return next(name for name in names if name not in used)
+    others = [other.veth for _, other in endpoints(intent.values())]
+    return next(name for name in names if name not in seen.links and name not in others)
 
 
 def link_index(network: str, endpoint: str) -> int:

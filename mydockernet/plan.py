@@ -6,7 +6,7 @@ that differ, and the facts that all networks share.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from mydockernet import drivers, inside, ruleset
+from mydockernet import drivers, inside, ruleset, sweep
 from mydockernet.dialects import ebtables, ip, ip_route, iptables, nftables
 from mydockernet.dialects.fact import FORWARDING, PROTOCOL, SHARED, TAG, Fact, Observed, Step
 from mydockernet.dialects.sysctl import RouterAdvertisements, Sysctl
@@ -313,8 +313,8 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
         )
     remade = {fact.makes() for fact in lacking} - {""}
     missing = [fact for fact in want if fact in lacking or fact.within() in remade]
-    undo, do = (step for fact in goes for step in fact.undo(seen)), (step for fact in missing for step in fact.do(then))
-    return tuple(_flows_last((*undo, *do)))
+    do = (step for fact in missing for step in fact.do(then))
+    return tuple(_flows_last((*sweep.steps(goes, seen), *do)))
 
 
 def _flows_last(steps: Iterable[Step]) -> Iterator[Step]:

@@ -40,6 +40,10 @@ class PortWish(Value):
         """Whether it leaves the port of the host open."""
         return self.host_ports is None or len(self.host_ports) != len(self.container_ports)
 
+    def concerns(self, mapping: PortMapping) -> bool:
+        """Whether the choice of its host port may depend on a mapping."""
+        return self.chooses or self.host_ports is None or self.host_ports.overlaps(mapping.host_ports)
+
     def means(self, mapping: PortMapping, families: Collection[int]) -> bool:
         """Whether a mapping matches this SPEC; fields that it leaves open match any value.
 

@@ -137,7 +137,8 @@ def _connected(network_name: str, wish: Connection, intent: Intent, seen: Observ
         )
     require_port(network, seen)
     # A detached endpoint will return with its interface and its order.
-    away = [e for _, e in endpoints(intent.values()) if e.detached and e.namespace.path == wish.namespace.path]
+    path = wish.namespace.path
+    away = [e for _, e in endpoints(intent.values()) if e.namespace.path == path and e.detached]
     mine = [*(endpoint for _, endpoint in places), *(e for e in away if e != there)]
     used = {*inside.links, *(endpoint.interface for endpoint in mine)}
     if there:
@@ -328,7 +329,8 @@ def _namespace_now(endpoint: Endpoint) -> Namespace | None:
 
 def _places(intent: Intent, namespace: Namespace) -> list[tuple[Network, Endpoint]]:
     """Return the places of a container. A namespace that is gone does not count: its inode may be in use again."""
-    same = [place for place in endpoints(intent.values()) if place[1].namespace.key == namespace.key]
+    key = namespace.key
+    same = [place for place in endpoints(intent.values()) if place[1].namespace.key == key]
     return [(network, e) for network, e in same if e.namespace.own or namespaces.alive(e.namespace)]
 
 

@@ -44,12 +44,13 @@ class Value:
     The constructor raises TypeError for missing, unknown and repeated fields, and whatever `__post_init__` raises.
     """
 
-    __slots__ = ("__dict__", "_hash")
+    __slots__ = ("__dict__", "_hash", "_memory")
 
     _fields: "dict[str, object]" = {}
     _defaults: "dict[str, object]" = {}
     _positions: "tuple[str, ...]" = ()
     _hash: int
+    _memory: "dict[object, Any]"
 
     def __init_subclass__(cls, **more: object) -> None:
         super().__init_subclass__(**more)
@@ -108,6 +109,17 @@ class Value:
         except AttributeError:
             object.__setattr__(self, "_hash", hash(tuple([self.__dict__[name] for name in self._fields])))
             return self._hash
+
+    def _once(self, key: object, compute: "Callable[[], Any]") -> "Any":
+        """Return what follows from the fields, which is computed once."""
+        try:
+            memory = self._memory
+        except AttributeError:
+            memory = {}
+            object.__setattr__(self, "_memory", memory)
+        if key not in memory:
+            memory[key] = compute()
+        return memory[key]
 
     def __repr__(self) -> str:
         held = ", ".join(f"{name}={self.__dict__[name]!r}" for name in self._fields)

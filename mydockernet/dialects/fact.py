@@ -30,6 +30,8 @@ GROUP_IPV6_PORTS = "28006"
 GROUP_APART = "28007"
 
 GROUPS = (GROUP, GROUP_INTERNAL, GROUP_IPV6_PORTS, GROUP_APART)
+# Interfaces that are about to be deleted together.
+GROUP_LEAVING = "28008"
 
 # br_netfilter, by address family.
 BRIDGE_CALLS = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
@@ -165,6 +167,17 @@ class Chain(Value):
     name: str
 
 
+class Ranks(Value):
+    """Where rules are in a chain: by spec the number of the `first` one, from 1, and how many `copies` there are.
+
+    The first `ours` rules, or all, carry a mark of mydockernet.
+    """
+
+    first: Mapping[frozenset[tuple[bool, str, str]], int]
+    copies: Mapping[frozenset[tuple[bool, str, str]], int]
+    ours: int
+
+
 class Observed(Value):
     """What the kernel shows now, parsed once. `unread` lists what could not be read and is assumed absent.
 
@@ -199,6 +212,15 @@ class Observed(Value):
     @property
     def addresses(self) -> frozenset[Address]:
         """The addresses of the interfaces."""
+        known: frozenset[Address] = self._once("", self._addresses)
+        return known
+
+    def ranks(self, chain: Chain) -> Ranks:
+        """Return where the rules of a chain are."""
+        known: Ranks = self._once(chain, lambda: _ranks(self.chains.get(chain, ())))
+        return known
+
+    def _addresses(self) -> frozenset[Address]:
         return frozenset(ip_interface(word).ip for link in self.links.values() for word in link.addresses)
 
     def at(self, netns: str) -> "Observed":
@@ -222,6 +244,16 @@ class Observed(Value):
     def with_sysctls(self, values: Mapping[str, str | None]) -> "Observed":
         """Return the same observation with the values of some sysctls (None: the key does not exist)."""
         return replace(self, sysctls={**self.sysctls, **values})
+
+
+def _ranks(rules: tuple[Rule, ...]) -> Ranks:
+    first: dict[frozenset[tuple[bool, str, str]], int] = {}
+    copies: dict[frozenset[tuple[bool, str, str]], int] = {}
+    for number, rule in enumerate(rules, 1):
+        first.setdefault(rule.spec, number)
+        copies[rule.spec] = copies.get(rule.spec, 0) + 1
+    ours = next((number for number, rule in enumerate(rules) if not marked(rule.comment)), len(rules))
+    return Ranks(first, copies, ours)
 
 
 NOTHING = Observed()

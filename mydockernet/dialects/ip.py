@@ -106,6 +106,9 @@ class Bridge(Fact):
     def makes(self) -> str:
         return self.name
 
+    def frees(self) -> tuple[tuple[str, str], ...]:
+        return (("", self.name),)
+
     def slot(self) -> str:
         return f"interface {self.name}"  # Its group may change; `LinkGroup` does that.
 

@@ -102,8 +102,7 @@ class OwnRule(Fact):
 
     def copies(self, seen: Observed) -> int:
         """Return how often the observation shows it."""
-        spec = read_spec(self.words)
-        return sum(rule.spec == spec for rule in seen.chains.get(self.chain, ()))
+        return seen.ranks(self.chain).copies.get(read_spec(self.words), 0)
 
     @property
     def summary(self) -> str:
@@ -111,18 +110,18 @@ class OwnRule(Fact):
         return " ".join((self.chain.name, *self.match, "-j", *self.target))
 
     def _place(self, seen: Observed) -> int | None:
-        return _place(self.words, seen.chains.get(self.chain, ()))
+        return seen.ranks(self.chain).first.get(read_spec(self.words))
 
     def _command(self, seen: Observed) -> Argv:
         if self.first:
             return _command(self.chain, "-I", self.words)
         # Missing rules among those before this one are inserted before it.
-        there = seen.chains.get(self.chain, ())
-        places = [_place(words, there) for words in self.after or ()]
+        there, ranks = seen.chains.get(self.chain, ()), seen.ranks(self.chain)
+        places = [ranks.first.get(read_spec(words)) for words in self.after or ()]
         if self.late:
             places += [n for n, rule in enumerate(there, 1) if is_ours(rule) and rule.comment != tag(SHARED)]
         place = max((p for p in places if p is not None), default=0) + places.count(None) + 1
-        if self.after is None and self.chain.name.startswith(OWN) and not all(map(is_ours, there)):
+        if self.after is None and self.chain.name.startswith(OWN) and ranks.ours < len(there):
             return _command(self.chain, "-I", self.words)
         if self.after is None or place > len(there) + places.count(None):
             return _command(self.chain, "-A", self.words)
@@ -168,11 +167,11 @@ class Order(Fact):
 
     def holds(self, seen: Observed) -> bool:
         places = [place for place in (rule._place(seen) for rule in self.rules) if place is not None]
-        before = seen.chains.get(self._chain, ())[: max(places, default=0)]
+        before = max(places, default=0)
         once = all(rule.copies(seen) <= 1 for rule in self.rules)
         # The first of several is the jump to the admin's chain: no rule of a network may precede it.
         admins_first = len(self.rules) == 1 or self.rules[0]._place(seen) in (None, 1)
-        return places == sorted(places) and once and admins_first and all(map(is_ours, before))
+        return places == sorted(places) and once and admins_first and before <= seen.ranks(self._chain).ours
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         # Missing rules have just been added.
@@ -399,12 +398,6 @@ def _value(option: str, values: Sequence[str]) -> str:
     if option == "--ctstate":
         return ",".join(sorted(" ".join(values).split(",")))
     return " ".join(values).removesuffix("/32").removesuffix("/128")
-
-
-def _place(words: Argv, rules: Sequence[Rule]) -> int | None:
-    """Return the number of a rule in a chain, from 1, or None."""
-    spec = read_spec(words)
-    return next((place for place, rule in enumerate(rules, 1) if rule.spec == spec), None)
 
 
 def _leading_to(chain: Chain, seen: Observed) -> Iterable[Rule]:

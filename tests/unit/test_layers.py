@@ -50,6 +50,7 @@ ORDER = [
     "drivers.ptp",
     "drivers.macvlan",
     "drivers.ipvlan",
+    "sweep",
     "plan",
     "cables",
     "drift",

@@ -104,23 +104,12 @@ class Machine:
                 self.seen = here
                 self.put(options["netns"], self.with_link(self.seen.at(options["netns"]), link))
                 return self.seen
+            case ("link", "delete", "group", group):
+                for name in [name for name, link in here.links.items() if link.group == group]:
+                    here = self.without_link(here, name)
+                return here
             case ("link", "delete", "dev", name, *_):
-                assert name in here.links
-                kept = {n: replace(li, master="") if li.master == name else li for n, li in here.links.items()}
-                inside = {
-                    path: replace(
-                        far,
-                        links={n: li for n, li in far.links.items() if li.master != f"@{name}"},
-                        routes=tuple(
-                            r for r in far.routes if r.dev not in far.links or far.links[r.dev].master != f"@{name}"
-                        ),
-                    )
-                    for path, far in here.inside.items()
-                }
-                gone = {k: v for k, v in here.sysctls.items() if f"/{name}/" not in k}
-                routes = tuple(r for r in here.routes if r.dev != name)
-                kept = {n: li for n, li in kept.items() if n != name}
-                return replace(here, links=kept, inside=inside, sysctls=gone, routes=routes)
+                return self.without_link(here, name)
             case ("link", "set", "dev", name, "type", "bridge_slave", flag, state):
                 flags = here.links[name].flags
                 return self.change(here, name, flags=flags | {flag} if state == "on" else flags - {flag})
@@ -146,6 +135,23 @@ class Machine:
                 assert (lookup in here.lookups) == (verb == "delete")
                 return replace(here, lookups=here.lookups ^ {lookup})
         raise AssertionError(words)
+
+    @staticmethod
+    def without_link(here, name):
+        assert name in here.links
+        kept = {n: replace(li, master="") if li.master == name else li for n, li in here.links.items()}
+        inside = {
+            path: replace(
+                far,
+                links={n: li for n, li in far.links.items() if li.master != f"@{name}"},
+                routes=tuple(r for r in far.routes if r.dev not in far.links or far.links[r.dev].master != f"@{name}"),
+            )
+            for path, far in here.inside.items()
+        }
+        gone = {k: v for k, v in here.sysctls.items() if f"/{name}/" not in k}
+        routes = tuple(r for r in here.routes if r.dev != name)
+        kept = {n: li for n, li in kept.items() if n != name}
+        return replace(here, links=kept, inside=inside, sysctls=gone, routes=routes)
 
     @staticmethod
     def route(words):
