@@ -84,6 +84,8 @@ ORDER = [
     "fronts.manifest_keys",
     "fronts.manifest_fields",
     "fronts.manifest_words",
+    "fronts.yaml_text",
+    "fronts.manifest_format",
     "fronts.compose",
     "fronts.manifest",
     "packets.packet",

@@ -143,7 +143,9 @@ EXPLICIT_DEFAULT = DEFAULT + "    networks:\n      default: {}\n"
 HOST = (
     "services:\n  web:\n    networks:\n      hostnet: {}\n\nnetworks:\n  hostnet:\n    external: true\n    name: host\n"
 )
-IPV6 = "services:\n  app: {networks: [ip6net]}\nnetworks:\n    ip6net:\n      enable_ipv4: false\n      enable_ipv6: true\n"
+IPV6 = (
+    "services: {app: {networks: [ip6net]}}\nnetworks:\n    ip6net:\n      enable_ipv4: false\n      enable_ipv6: true\n"
+)
 
 
 @pytest.mark.parametrize(
