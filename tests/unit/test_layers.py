@@ -81,6 +81,14 @@ ORDER = [
     "fronts.cni_format",
     "fronts.cni_config",
     "fronts.cni",
+    "fronts.yaml_tree",
+    "fronts.manifest_keys",
+    "fronts.manifest_fields",
+    "fronts.manifest_words",
+    "fronts.yaml_text",
+    "fronts.manifest_format",
+    "fronts.compose",
+    "fronts.manifest",
     "packets.packet",
     "packets.netfilter",
     "packets.nft",
@@ -126,7 +134,7 @@ SIBLINGS = (
     "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.questions cli.engines",
 )
 # Who alone may import them; and only in functions, as they take long to load.
-ONLY_FOR = {"sh": ["kernel.load_sh"], "rich": ["cli.views"]}
+ONLY_FOR = {"sh": ["kernel.load_sh"], "rich": ["cli.views"], "yaml": ["fronts.yaml_tree"]}
 # Commands are run by the kernel's spawn; hand_over gives one the terminal; `run` leaves a process that cleans up.
 RUNNERS = {
     "os.posix_spawnp": "kernel.door",
