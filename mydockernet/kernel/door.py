@@ -113,6 +113,7 @@ class Kernel:
         self._together = together
         self._announce = announce
         self._handles = Handles()
+        self.ran: list[Step] = []  # All steps that were run, for the history.
 
     def hold(self, wanted: Iterable[Namespace]) -> None:
         """Open namespaces: until the lock is released, their paths refer to these, even if something replaces them.
@@ -150,6 +151,7 @@ class Kernel:
         before_each()
         for step in batch.steps:
             self._announce(step.do)
+        self.ran += batch.steps
         done = self._spawn(Command(batch.argv, batch.stdin))
         if done.status != 0 and not batch.steps[0].optional:
             _raise(batch, done)
