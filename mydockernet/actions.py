@@ -1,6 +1,6 @@
 """The sequence that all changing verbs share, its dry run, and the audit of `check`.
 
-lock → recover → load → validate, observe → plan → journal → apply → save → clear the journal → unlock
+lock → recover → load → validate, observe → plan → journal → apply → save → clear the journal → history → unlock
 """
 
 import contextlib
@@ -29,6 +29,7 @@ from mydockernet.kernel import namespaces
 from mydockernet.kernel.door import Kernel
 from mydockernet.model import Endpoint, Intent, Network
 from mydockernet.plan import Change, Concern, Scope
+from mydockernet.recording import Recorder
 from mydockernet.transitions import Transition, repair, scoped
 from mydockernet.value import EMPTY, Value, replace
 
@@ -119,6 +120,7 @@ def perform(context: Context, transition: Transition) -> Outcome:
     timeout = context.lock_timeout
     with context.store.lock(timeout), context.kernel.lock(timeout), _signals() as stop_if_told:
         recovered = recover(context)
+        recorder = Recorder(context)
         before = context.store.load()
         transition = _resolved(transition)
         seen = _look(context.kernel, transition)
@@ -132,9 +134,10 @@ def perform(context: Context, transition: Transition) -> Outcome:
             return Outcome(change, recovered, left=facing.left)
         mended = drift.find(before, goal.target, *facing.sides) if transition.mends else ()
         notes = (*recovered, *(note for place in change.left for note in _missing(*place, seen)))
+        recorder.change, recorder.undoes = change, transition.undoes
         stop_if_told()
         try:
-            context.store.write_journal(change.before, change.after)
+            context.store.write_journal(change.before, change.after, context.words)
         except NoSpace as full:
             # During a removal the record itself holds what is left, until all of it is gone.
             if any(change.after.values()) or not change:
@@ -145,9 +148,11 @@ def perform(context: Context, transition: Transition) -> Outcome:
             stop_if_told()
             context.store.save(change.after)
         except BaseException as failure:
-            _roll_back_after(failure, context, change, (*cables.loopback_as_it_was(facing.want, facing.seen),))
+            with recorder.rolling_back(failure):
+                _roll_back_after(failure, context, change, (*cables.loopback_as_it_was(facing.want, facing.seen),))
             raise
         context.store.clear_journal()
+        notes = (*notes, *recorder.done((d.owner for d in mended), "; ".join(map(str, reached.left))))
         return Outcome(change, notes, mended, reached.left)
 
 
@@ -210,15 +215,19 @@ def recover(context: Context) -> tuple[str, ...]:
     if pending is None:
         return ()
     change = Change(*pending)
-    stored = context.store.load()
+    recorder, stored = Recorder(context), context.store.load()
+    recorder.change = change
     left: tuple[LeftOut, ...] = ()
-    if change.done(stored) != stored:
+    complete = change.done(stored) == stored
+    if not complete:
         try:
             _roll_back(context, change)
         except MydockernetError:
             left = _roll_back(context, change, Scope(tuple(change.before), context.store.realm)).left
+    told = tuple(str(error) for error in left)
+    notes = recorder.recovered(complete, "; ".join(told))
     context.store.clear_journal()
-    return tuple(str(error) for error in left)
+    return (*told, *notes)
 
 
 def audit(context: Context, scope: Scope) -> Audit:

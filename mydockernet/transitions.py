@@ -38,6 +38,7 @@ class Transition(Value):
 
     With `mends`, drift in that scope is repaired even if the intent does not change. A transition with `resolve` names
     its namespace by an argument that must be looked up under the lock: call `resolve` for the transition to perform.
+    `undoes` is the ID of the change that it undoes, for the history, or 0.
     """
 
     move: Callable[[Intent, Observed], Intent]
@@ -46,6 +47,7 @@ class Transition(Value):
     ports: frozenset[int] | None = None
     mends: Scope | None = None
     resolve: Callable[[], "Transition"] | None = None
+    undoes: int = 0
 
 
 def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
@@ -316,11 +318,12 @@ def scoped(intent: Intent, scope: Scope) -> tuple[Network, ...]:
 
 def _current(network: Network) -> Network:
     """Return a network with the current namespaces of its containers, without containers that cannot return."""
-    known = ((endpoint, _namespace_now(endpoint)) for endpoint in network.endpoints)
+    known = ((endpoint, namespace_now(endpoint)) for endpoint in network.endpoints)
     return replace(network, endpoints=tuple(replace(e, namespace=now) for e, now in known if now))
 
 
-def _namespace_now(endpoint: Endpoint) -> Namespace | None:
+def namespace_now(endpoint: Endpoint) -> Namespace | None:
+    """Return the present namespace of a container, detached if it is gone, or None if it cannot return either."""
     namespace = endpoint.namespace
     if namespaces.alive(namespace):
         return namespace

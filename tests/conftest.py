@@ -170,9 +170,13 @@ class Host:
         return self.sh(f"{one}; for n in $(ls /run/netns); do {inside}; done").stdout
 
     def state(self):
-        """The networks on record, and any journal, as text."""
+        """The networks on record, and any journal, as text: not the history, which also has what was rolled back."""
         found = sorted((self.root / STATE.relative_to("/")).rglob("*"))
-        files = [path for path in found if path.is_file() and not path.is_symlink() and path.name != "lock"]
+        files = [
+            path
+            for path in found
+            if path.is_file() and not path.is_symlink() and not path.name.startswith(("lock", "history"))
+        ]
         return {f"/{path.relative_to(self.root)}": path.read_text() for path in files}
 
     def comparable_state(self):

@@ -35,7 +35,7 @@ def list_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `list`."""
     parser.add_argument("-q", "--quiet", action="store_true", help="Print only the names")
     filter_argument(parser, "-f", "--filter")
-    _format_argument(parser, r"{{.Name}}\t{{.State}}")
+    format_argument(parser, r"{{.Name}}\t{{.State}}")
     parser.add_argument("--no-trunc", action="store_true", help="Do not truncate in a terminal")
     example(parser, "mydockernet create web", r"mydockernet list --format 'table {{.Name}}\t{{.State}}'")
 
@@ -53,7 +53,7 @@ def run_list(args: argparse.Namespace) -> int:
         found = _survey(args)
         errors = found.errors
         records = [views.list_record(each) for each in found.networks if wanted(each.network)]
-        _print(args, render, records, views.list_table)
+        print_records(args, render, records, views.list_table)
     return report_all(errors)
 
 
@@ -64,7 +64,7 @@ def ps_arguments(parser: argparse.ArgumentParser) -> None:
         "-a", "--all", action="store_true", help="Accepted as in docker; all containers are listed anyway"
     )
     filter_argument(parser, "-f", "--filter", forms=CONTAINER_FILTERS)
-    _format_argument(parser, r"{{.Name}}\t{{.Addresses}}")
+    format_argument(parser, r"{{.Name}}\t{{.Addresses}}")
     parser.add_argument("--no-trunc", action="store_true", help="Do not truncate in a terminal")
     connected = ("ip netns add c1", "mydockernet create web", "mydockernet connect web c1")
     example(parser, *connected, "mydockernet ps --filter network=web")
@@ -87,7 +87,7 @@ def run_ps(args: argparse.Namespace) -> int:
     if args.quiet:
         sys.stdout.write("".join(f"{name}\n" for name in dict.fromkeys(record["Name"] for record in records)))
     else:
-        _print(args, render, records, views.places_table)
+        print_records(args, render, records, views.places_table)
     return report_all(found.errors)
 
 
@@ -136,7 +136,7 @@ def run_inspect(args: argparse.Namespace) -> int:
     return report_all([*found.errors, *unknown] if unknown else [])
 
 
-def _format_argument(parser: argparse.ArgumentParser, template: str) -> None:
+def format_argument(parser: argparse.ArgumentParser, template: str) -> None:
     """Declare --format, with a template as an example."""
     parser.add_argument(
         "--format",
@@ -147,7 +147,7 @@ def _format_argument(parser: argparse.ArgumentParser, template: str) -> None:
     )
 
 
-def _print(args: argparse.Namespace, render: Render | None, records: list[dict[str, Any]], table: Table) -> None:
+def print_records(args: argparse.Namespace, render: Render | None, records: list[dict[str, Any]], table: Table) -> None:
     """Print records as --format says: by a template, as JSON or as a table."""
     from mydockernet.cli import views
 
@@ -175,7 +175,7 @@ def rules_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "names", metavar="NAME", nargs="*", help="Network (default: all); shared rules are always listed"
     )
-    _format_argument(parser, r"{{.Owner}}\t{{.Rule}}")
+    format_argument(parser, r"{{.Owner}}\t{{.Rule}}")
 
 
 def run_rules(args: argparse.Namespace) -> int:
@@ -190,5 +190,5 @@ def run_rules(args: argparse.Namespace) -> int:
     unknown = [no_network(name) for name in args.names if name not in known]
     owners = {SHARED, *(known[name] for name in args.names if name in known)}
     records = [views.rule_record(rule) for rule in found.rules if not args.names or rule.owner in owners]
-    _print(args, render, records, views.rules_table)
+    print_records(args, render, records, views.rules_table)
     return report_all([*found.errors, *unknown])

@@ -103,7 +103,7 @@ def _run(words: list[str]) -> int:
     if not words:
         top.print_help(sys.stderr)
         return Invalid.exit_code
-    given, unknown = top.parse_known_args(words)
+    given, unknown = top.parse_known_args(words, argparse.Namespace(typed=tuple(words)))
     # As docker's users type it: `network ls`, `help ls`, `version`.
     if given.verb == "network" and not unknown:
         again, given.verb, given.rest = given.rest or ["help"], None, []
@@ -171,6 +171,8 @@ VERBS = {
     "set": Verb("setting", "Change values of a network, or of a container on it, that is in use"),
     "check": Verb("upkeep", "Report drift: what in the kernel differs from the record", changes=False),
     "repair": Verb("upkeep", "Repair drift and print what was repaired"),
+    "history": Verb("past", "List the changes that were made, or show one with its commands", changes=False),
+    "undo": Verb("past", "Undo a change: go back to the values before it"),
     "rules": Verb("listing", "List iptables rules with their owner, counters and reason", changes=False),
     "who": Verb("questions", "Show what owns an address, a port, an interface or a rule", changes=False),
     "explain": Verb("questions", "Trace a packet and name the rule that drops it, with a fix", changes=False),

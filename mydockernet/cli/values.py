@@ -114,4 +114,4 @@ def context_of(args: argparse.Namespace) -> Context:
         print("+", printable(command_line(argv)), file=sys.stderr, flush=True)
 
     kernel = Kernel(announce=announce) if args.verbose else Kernel()
-    return Context(store_of(args), kernel, getattr(args, "lock_timeout", 0.0))
+    return Context(store_of(args), kernel, getattr(args, "lock_timeout", 0.0), args.typed)

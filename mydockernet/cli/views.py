@@ -9,8 +9,9 @@ from io import StringIO
 
 from mydockernet.dialects import iptables
 from mydockernet.dialects.fact import TAG, Link
-from mydockernet.errors import printable
+from mydockernet.errors import command_line, printable
 from mydockernet.model import Endpoint, Network, gives_default_route
+from mydockernet.record.history import entry_to_json
 from mydockernet.reports.survey import OwnedRule, Shown
 from mydockernet.validation import ISOLATED
 
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mydockernet.packets.hops import Hop
+    from mydockernet.record.history import Entry
     from mydockernet.reports.doctor import Finding
 
 RULE_FIELDS = ("Owner", "Program", "Table", "Chain", "Number", "Packets", "Rule", "Why")
 _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
 # Columns with short cells. In a narrow terminal only the others are made narrower, and keep LEAST characters.
-FIRM = {"CONTAINERS", "DRIVER", "FIELD", "NUMBER", "PACKETS", "PORT", "PROGRAM", "STATE", "TABLE"}
+FIRM = {"CONTAINERS", "DRIVER", "ID", "FIELD", "NUMBER", "PACKETS", "PORT", "PROGRAM", "STATE", "TABLE"}
 LEAST = 8
 LIST_FIELDS = ("Name", "Subnet", "Gateway", "Driver", "Containers", "State")
+CHANGE_FIELDS = ("Id", "When", "Who", "What", "Result")
 PLACE_FIELDS = ("Name", "Network", "Addresses", "Ports", "State")
 
 
@@ -200,6 +203,93 @@ def _link_record(link: Link) -> dict[str, Any]:
         "Alias": link.alias,
         "Addresses": sorted(link.addresses),
     }
+
+
+def change_record(entry: Entry) -> dict[str, Any]:
+    """A change as `history` shows it."""
+    return {
+        "Id": entry.id,
+        "When": entry.when,
+        "Who": f"{entry.who.sudo_user or _user(entry.who.uid)}@{entry.who.host}",
+        "What": command_line(entry.words) or "unknown",
+        "Result": entry.result,
+        "Networks": list(entry.networks),
+        "Seconds": entry.seconds,
+        "Error": entry.error,
+        "Undoes": entry.undoes or None,
+        "Uid": entry.who.uid,
+        "SudoUser": entry.who.sudo_user,
+        "Host": entry.who.host,
+    }
+
+
+def whole_change_record(entry: Entry) -> dict[str, Any]:
+    """A change as `history show` shows it as JSON: also the values before and after, and the commands."""
+    whole = entry_to_json(entry)
+    values = {side.title(): whole[side] for side in ("before", "after")}
+    commands = {"Commands": whole["commands"], "RollbackCommands": whole["undone"]}
+    return {**change_record(entry), **values, **commands, "Words": whole["words"], "Cut": entry.cut}
+
+
+def _user(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def changes_table(records: Sequence[dict[str, Any]], width: int | None, trunc: bool = True) -> str:
+    """Changes as a table, the newest last."""
+    undoes = ((record, f" (of {record['Undoes']})" if record["Undoes"] else "") for record in records)
+    told = [{**record, "What": record["What"] + of} for record, of in undoes]
+    rows = [[_words(record[field]) for field in CHANGE_FIELDS] for record in told]
+    return table([field.upper() for field in CHANGE_FIELDS], rows, width, trunc)
+
+
+def change_text(entry: Entry) -> str:
+    """Everything about a change, for people: who and when, the values that changed, the commands."""
+    record = change_record(entry)
+    lines = [
+        f"change {entry.id}: {record['What']}",
+        f"when: {entry.when}, in {entry.seconds:.3f} s",
+        f"who: {record['Who']} (uid {entry.who.uid})",
+        f"result: {entry.result}",
+        *([f"error: {entry.error}"] if entry.error else []),
+        *([f"undoes: change {entry.undoes}"] if entry.undoes else []),
+        f"networks: {', '.join(entry.networks) or '-'}",
+        *(["values: too large for the history"] if entry.cut else ["values:", *_values(entry)]),
+    ]
+    for title, commands in (("commands", entry.commands), ("commands of the rollback", entry.undone)):
+        if commands:
+            lines += [f"{title}:"]
+        for argv, stdin in commands:
+            lines += [f"  {command_line(argv)}", *(f"    < {line}" for line in stdin.splitlines())]
+    return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def _values(entry: Entry) -> list[str]:
+    """What differs between the values before and after a change, one line per field and side."""
+    whole = entry_to_json(entry)
+    lines = []
+    for name in entry.after:
+        before, after = (_fields(whole[side][name]) for side in ("before", "after"))
+        differs = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+        lines.append(f"  {name}: {'created' if not before else 'removed' if not after else 'changed'}")
+        for key in differs:
+            for sign, side in (("-", before), ("+", after)):
+                if key in side:
+                    lines.append(f"    {sign} {key}: {json_text(side[key])}")
+    return lines
+
+
+def _fields(network: dict[str, Any] | None) -> dict[str, Any]:
+    """The fields of a network, with each endpoint as a field of its own."""
+    if network is None:
+        return {}
+    endpoints = {f"container {endpoint['name']}": endpoint for endpoint in network["endpoints"]}
+    return {**{key: value for key, value in network.items() if key != "endpoints"}, **endpoints}
 
 
 def json_lines(records: Iterable[dict[str, Any]]) -> str:

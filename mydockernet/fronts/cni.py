@@ -82,7 +82,8 @@ class Call(Value):
     @property
     def context(self) -> Context:
         """The record and the kernel."""
-        return context.from_environment(self.environ, attachments.LOCK_TIMEOUT)
+        words = ("cni", self.environ["CNI_COMMAND"], self.environ.get("CNI_CONTAINERID", ""))
+        return context.from_environment(self.environ, attachments.LOCK_TIMEOUT, filter(None, words))
 
 
 def program() -> NoReturn:

@@ -91,7 +91,9 @@ def _answer(words: Sequence[str], environ: Mapping[str, str], given: bytes) -> d
         raise Invalid(USAGE)
     if command == "info":
         return {"version": __version__, "api_version": API}
-    fields, place = documents.parse(given), from_environment(environ, attachments.LOCK_TIMEOUT)
+    fields = documents.parse(given)
+    told = ("netavark", command, fields.text("container_name") or fields.text("container_id"))
+    place = from_environment(environ, attachments.LOCK_TIMEOUT, filter(None, told))
     if command == "create":
         return _create(fields, place, environ)
     if command == "setup":

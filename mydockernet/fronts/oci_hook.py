@@ -45,12 +45,19 @@ def main(state: bytes, environ: Mapping[str, str]) -> int:
     try:
         transition = _wanted(state)
         if transition:
-            actions.perform(from_environment(environ, attachments.LOCK_TIMEOUT), transition)
+            words = ("oci-hook", *_of(state))
+            actions.perform(from_environment(environ, attachments.LOCK_TIMEOUT, words), transition)
         return 0
     except MydockernetError as error:
         return messages.report(error)
     except OSError as error:
         return messages.report(MydockernetError(str(error)))
+
+
+def _of(raw: bytes) -> tuple[str, str]:
+    """Return the status and the id of a container in its state."""
+    state = documents.parse(raw)
+    return state.text("status"), state.text("id")
 
 
 def _wanted(raw: bytes) -> Transition | None:

@@ -113,6 +113,7 @@ class Kernel:
         self._together = together
         self._announce = announce
         self._handles = Handles()
+        self.ran: list[Step] = []  # All steps that were run, for the history.
 
     def hold(self, wanted: Iterable[Namespace]) -> None:
         """Open namespaces: until the lock is released, their paths refer to these, even if something replaces them.
@@ -148,8 +149,7 @@ class Kernel:
 
     def _run(self, batch: Batch, before_each: Callable[[], None]) -> None:
         before_each()
-        for step in batch.steps:
-            self._announce(step.do)
+        self._begin(batch)
         done = self._spawn(Command(batch.argv, batch.stdin))
         if done.status != 0 and not batch.steps[0].optional:
             _raise(batch, done)
@@ -157,11 +157,16 @@ class Kernel:
     def _run_each(self, batches: Sequence[Batch], before_each: Callable[[], None]) -> None:
         """Run batches, each in a namespace of its own, at the same time. Raises CommandFailed."""
         before_each()
-        for step in (step for batch in batches for step in batch.steps):
-            self._announce(step.do)
+        for batch in batches:
+            self._begin(batch)
         for done, batch in zip(self._spawn_each([Command(b.argv, b.stdin) for b in batches]), batches, strict=True):
             if done.status != 0 and not batch.steps[0].optional:
                 _raise(batch, done)
+
+    def _begin(self, batch: Batch) -> None:
+        for step in batch.steps:
+            self._announce(step.do)
+        self.ran += batch.steps
 
     def _spawn_each(self, errands: Sequence[Command]) -> list[Completed]:
         """Run commands, each in a namespace of its own, at the same time. Returns the status of all, in their order."""

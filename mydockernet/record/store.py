@@ -3,7 +3,8 @@
 Layout, in a directory of mode 0700, with files of mode 0600:
 
     networks/NAME.json   {"version": 1, "network": {…}}
-    journal.json         {"version": 1, "before": {NAME: {…} or null}, "after": {…}}
+    journal.json         {"version": 1, "words": […], "before": {NAME: {…} or null}, "after": {…}}
+    history.jsonl        what was done (history.py)
     lock                 locked with flock(2) by the process that makes changes
 """
 
@@ -14,11 +15,11 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mydockernet.digests import sha256
-from mydockernet.errors import Failed, MydockernetError, NoSpace, NotPermitted, quoted
+from mydockernet.errors import Failed, MydockernetError, NoSpace, NotPermitted, printable, quoted
 from mydockernet.model import Network
 from mydockernet.record import DEFAULT_FOLDER, locks
 from mydockernet.record.network_json import network_from_json, network_to_json
@@ -128,14 +129,19 @@ class JsonStore:
             raise _broken(self._journal, repr(error)) from None
         return before, after
 
-    def write_journal(self, before: Values, after: Values) -> None:
+    def journal_words(self) -> tuple[str, ...]:
+        """Return the command line of the interrupted change; empty if it is not known. Raises Failed."""
+        raw = self._read(self._journal).get("words", [])
+        return tuple(map(str, raw)) if isinstance(raw, list) else ()
+
+    def write_journal(self, before: Values, after: Values, words: Sequence[str] = ()) -> None:
         """Write a change to the journal, before its first command. Raises NoSpace, Failed."""
         self._make_folders()
         sides = {
             side: {name: None if net is None else network_to_json(net) for name, net in values.items()}
             for side, values in (("before", before), ("after", after))
         }
-        self._write(self._journal, _json({"version": VERSION, **sides}) + "\n")
+        self._write(self._journal, _json({"version": VERSION, "words": [*map(printable, words)], **sides}) + "\n")
 
     def clear_journal(self) -> None:
         """Delete the journal: the change is complete or has been rolled back. Raises Failed."""
@@ -164,6 +170,10 @@ class JsonStore:
 
     def _path(self, name: str) -> Path:
         return self._networks.absolute() / f"{name}.json"
+
+    def exists(self) -> bool:
+        """Whether the state directory exists. Raises Failed if other users can write to it."""
+        return self._trusted_folder(self.folder)
 
     def _trusted_folder(self, folder: Path) -> bool:
         """Whether a directory exists. Raises Failed if other users can write to it or move it away."""

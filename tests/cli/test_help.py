@@ -31,6 +31,8 @@ CONTRACT = {
     "set": "--dry-run",
     "check": "--format",
     "repair": "--dry-run",
+    "history": "--network --since --format --no-trunc",
+    "undo": "--dry-run",
     "rules": "--format",
     "who": "",
     "explain": "--format",

@@ -77,6 +77,13 @@ VERBS = {
     "set internal": (CONTAINERS + "mydockernet connect web c1", "set web internal=true"),
     "publish": (CONTAINERS + "mydockernet connect web c1", "publish web c1 8080:80 127.0.0.1:53:53/udp"),
     "unpublish": (CONTAINERS + "mydockernet connect web c1 -p 8080:80 -p 81:81", "unpublish web c1 8080:80"),
+    "undo of a removal": (
+        CONTAINERS
+        + "mydockernet connect web c1 -p 8080:80; mydockernet connect web c2; mydockernet remove --force web",
+        "undo",
+    ),
+    "undo of connect": (CONTAINERS + "mydockernet connect web c1 -p 8080:80", "undo"),
+    "undo of set": (CONTAINERS + "mydockernet connect web c1; mydockernet set web ipv6=true mtu=1400", "undo"),
     "remove by force": (
         CONTAINERS + "mydockernet connect web c1 -p 8080:80; mydockernet connect web c2",
         "remove --force web",
