@@ -5,18 +5,19 @@ lock → recover → load → validate, observe → plan → journal → apply �
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-from mydockernet import cables, drift, model, plan, variants
+from mydockernet import cables, drift, plan
 from mydockernet.context import Context
-from mydockernet.dialects import ebtables, ip, nftables
-from mydockernet.dialects.fact import Fact, Observed, Step
-from mydockernet.dialects.iptables import OwnRule, read_spec
+from mydockernet.dialects import ip
+from mydockernet.dialects.fact import Observed, Step
 from mydockernet.drift import Drift
 from mydockernet.dry_run import Record
 from mydockernet.errors import (
     CommandFailed,
+    Conflict,
     Failed,
     Interrupted,
     LeftOut,
@@ -25,13 +26,15 @@ from mydockernet.errors import (
     NotPermitted,
     quoted,
 )
+from mydockernet.facing import Facing, Goal, face, goal_of
 from mydockernet.kernel import namespaces
 from mydockernet.kernel.door import Kernel
 from mydockernet.model import Endpoint, Intent, Network
-from mydockernet.plan import Change, Concern, Scope
+from mydockernet.plan import Change, Scope
+from mydockernet.record.store import Unconfirmed
 from mydockernet.recording import Recorder
-from mydockernet.transitions import Transition, repair, scoped
-from mydockernet.value import EMPTY, Value, replace
+from mydockernet.transitions import Transition, repair
+from mydockernet.value import Value, replace
 
 # How often to plan again because something disappeared during a change.
 ATTEMPTS = 10
@@ -70,48 +73,10 @@ class Audit(Value):
     errors: tuple[MydockernetError, ...]
 
 
-class Goal(Value):
-    """The intent to reach, from a state that may mix several others that were `begun`, the oldest first.
-
-    `failed` are cables that a repair could not repair, each with the reason.
-    """
-
-    begun: tuple[Intent, ...]
-    target: Intent
-    concern: Concern
-    mends: Scope | None = None
-    failed: Mapping[str, str] = EMPTY
-
-
-class Facing(Value):
-    """The facts of what was begun (`had`) and of the target (`want`), and an observation.
-
-    `spared` are cables that are left alone; `obstructed` are those that a repair cannot repair, each with the reason.
-    """
-
-    target: Intent
-    had: tuple[Fact, ...]
-    want: tuple[Fact, ...]
-    seen: Observed
-    spared: frozenset[str]
-    obstructed: Mapping[str, str]
-
-    @property
-    def sides(self) -> tuple[tuple[Fact, ...], tuple[Fact, ...], Observed]:
-        """The arguments of the planner."""
-        return cables.without(self.had, self.spared), cables.without(self.want, self.spared), self.seen
-
-    @property
-    def left(self) -> tuple[LeftOut, ...]:
-        """An error for each container that a repair cannot repair."""
-        return tuple(
-            LeftOut(f"{network}: {what}", hint=f"fix the cause, then run mydockernet repair {network}")
-            for network, _, what in cables.told(self.obstructed, self.target)
-        )
-
-
-def perform(context: Context, transition: Transition) -> Outcome:
+def perform(context: Context, transition: Transition, confirm: float | None = None) -> Outcome:
     """Make a change completely or not at all, and return it.
+
+    With `confirm`, it is rolled back after this many seconds unless `confirmation.confirm` is called before.
 
     Raises what the transition raises, Locked, Interrupted, or Failed. Unless its message says otherwise, the change has
     been rolled back.
@@ -127,8 +92,14 @@ def perform(context: Context, transition: Transition) -> Outcome:
         change = plan.difference(before, transition.move(before, seen))
         if not change and transition.mends is None:
             return Outcome(change, recovered)
-        goal = _goal((before,), change.done(before), transition.mends)
-        facing = _facing(goal, seen, context.kernel)
+        waiting = context.store.unconfirmed()
+        if waiting and (confirm is not None or {*waiting.after} & {*change.after}):
+            raise Conflict(
+                f"the change to {', '.join(map(quoted, waiting.after))} waits to be confirmed",
+                hint=f"mydockernet confirm, or wait: it is rolled back in {max(0, waiting.until - time.time()):.0f} s",
+            )
+        goal = goal_of((before,), change.done(before), transition.mends)
+        facing = face(goal, seen, context.kernel)
         steps = plan.plan(*facing.sides)
         if not change and not steps:
             return Outcome(change, recovered, left=facing.left)
@@ -138,6 +109,8 @@ def perform(context: Context, transition: Transition) -> Outcome:
         stop_if_told()
         try:
             context.store.write_journal(change.before, change.after, context.words)
+            if confirm is not None:
+                _wait_for_confirmation(context, change, confirm)
         except NoSpace as full:
             # During a removal the record itself holds what is left, until all of it is gone.
             if any(change.after.values()) or not change:
@@ -151,6 +124,8 @@ def perform(context: Context, transition: Transition) -> Outcome:
             with recorder.rolling_back(failure):
                 _roll_back_after(failure, context, change, (*cables.loopback_as_it_was(facing.want, facing.seen),))
             raise
+        if confirm is not None:
+            _wait_for_confirmation(context, change, confirm)
         context.store.clear_journal()
         notes = (*notes, *recorder.done((d.owner for d in mended), "; ".join(map(str, reached.left))))
         return Outcome(change, notes, mended, reached.left)
@@ -193,41 +168,70 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
             errors.append(error)
     notes += [f"cannot read everything: {why}; assumed absent" for why in seen.unread[unread:]]
     mends = None if errors else next((transition.mends for transition in wanted if transition.mends), None)
-    goal = _goal(begun, after, mends)
+    goal = goal_of(begun, after, mends)
     files = store.files(plan.difference(before, after).after)
     if pending:
         files[store.journal_path] = None
     record = Record(str(store.folder.absolute()), digest, files, not store.ready())
     if not (goal.concern.networks or mends):
         return Preview((), tuple(notes), tuple(errors), (), record)
-    facing = _facing(goal, seen, context.kernel, lenient=True)
+    facing = face(goal, seen, context.kernel, lenient=True)
     steps, back = plan.plan(*facing.sides), plan.back(*facing.sides)
     return Preview(steps, tuple(notes), (*errors, *facing.left), back, record)
 
 
+def settle(context: Context) -> tuple[str, ...]:
+    """Roll back what was interrupted, and what was not confirmed in time. Returns notes. Raises Locked, Failed."""
+    context.kernel.require_rights()
+    with context.store.lock(context.lock_timeout), context.kernel.lock(context.lock_timeout), _signals():
+        return recover(context)
+
+
 def recover(context: Context) -> tuple[str, ...]:
-    """Roll back the change that a killed process left in the journal, unless it was complete.
+    """Roll back the change that a killed process left in the journal, unless it was complete, and a change that was
+    not confirmed in time.
 
     A container in which something keeps failing is left to `repair`, as it must not block all others. Returns notes on
     these.
     """
-    pending = context.store.journal()
-    if pending is None:
-        return ()
-    change = Change(*pending)
-    recorder, stored = Recorder(context), context.store.load()
+    store = context.store
+    notes: tuple[str, ...] = ()
+    if pending := store.journal():
+        recorder = Recorder(context)
+        change, stored = Change(*pending), store.load()
+        complete = change.done(stored) == stored
+        left = () if complete else _rolled_back(context, recorder, change)
+        notes = (*left, *recorder.recovered(complete, "; ".join(left)))
+        waiting = store.unconfirmed()
+        if waiting and not complete and waiting.after == change.after:
+            store.clear_unconfirmed()
+        store.clear_journal()
+    if (waiting := store.unconfirmed()) and waiting.until <= time.time():
+        recorder = Recorder(context)
+        change, stored = Change(waiting.before, waiting.after), store.load()
+        if change.done(stored) == stored:
+            left = _rolled_back(context, recorder, change)
+            what = f"the change to {', '.join(map(quoted, change.after))} was not confirmed in time, and is rolled back"
+            notes = (*notes, what, *left, *recorder.unconfirmed("; ".join(left)))
+        store.clear_unconfirmed()
+    return notes
+
+
+def _rolled_back(context: Context, recorder: Recorder, change: Change) -> tuple[str, ...]:
+    """Roll back a change, and return notes on what is left to repair."""
     recorder.change = change
     left: tuple[LeftOut, ...] = ()
-    complete = change.done(stored) == stored
-    if not complete:
-        try:
-            _roll_back(context, change)
-        except MydockernetError:
-            left = _roll_back(context, change, Scope(tuple(change.before), context.store.realm)).left
-    told = tuple(str(error) for error in left)
-    notes = recorder.recovered(complete, "; ".join(told))
-    context.store.clear_journal()
-    return (*told, *notes)
+    try:
+        _roll_back(context, change)
+    except MydockernetError:
+        left = _roll_back(context, change, Scope(tuple(change.before), context.store.realm)).left
+    return tuple(str(error) for error in left)
+
+
+def _wait_for_confirmation(context: Context, change: Change, seconds: float) -> None:
+    """Write down that a change is to be rolled back after some seconds from now. Raises NoSpace, Failed."""
+    waiting = Unconfirmed(change.before, change.after, time.time() + seconds)
+    context.store.write_unconfirmed(waiting, context.words)
 
 
 def audit(context: Context, scope: Scope) -> Audit:
@@ -242,7 +246,7 @@ def audit(context: Context, scope: Scope) -> Audit:
         pending = None if errors else context.store.journal()
         seen = context.kernel.observe(lenient=True)
         target = repair(scope).move(intent, seen)
-        facing = _facing(_goal((intent,), target, None if errors else scope), seen, context.kernel, True)
+        facing = face(goal_of((intent,), target, None if errors else scope), seen, context.kernel, True)
     unfinished = Change(*pending).after if pending else ()
     blocked = tuple(Drift(name, "blocked", what, c) for name, c, what in cables.told(facing.obstructed, target))
     found = (*drift.find(intent, target, facing.had, facing.want, facing.seen, unfinished), *blocked)
@@ -254,111 +258,6 @@ def audit(context: Context, scope: Scope) -> Audit:
         unread = tuple(why for why in unread if why not in whole)
     assumed = (f"cannot read everything: {why}; assumed to match the record" for why in unread)
     return Audit(found, (*unlocked, *assumed), errors)
-
-
-def _goal(begun: tuple[Intent, ...], target: Intent, mends: Scope | None = None) -> Goal:
-    """Return a goal whose concern covers the target and all that the kernel may have of what was begun."""
-    concerns = [plan.difference(intent, target).concern for intent in begun]
-    if mends is not None:
-        concerns.append(plan.concern_of(network for intent in (*begun, target) for network in scoped(intent, mends)))
-    networks = frozenset(name for concern in concerns for name in concern.networks)
-    containers = frozenset(key for concern in concerns for key in concern.containers)
-    return Goal(begun, target, Concern(networks, containers, ipv6=any(c.ipv6 for c in concerns)), mends)
-
-
-def _facing(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> Facing:
-    """Return the facts of a goal, and the observation with all that is needed to judge them."""
-    # An endpoint that stays although its container is gone: nothing can be done about its cable.
-    concern = goal.concern
-    old = {(network.name, endpoint.name) for network, endpoint in model.endpoints(goal.begun[0].values())}
-    lost = frozenset(
-        (network.name, endpoint.name)
-        for network, endpoint in model.endpoints(goal.target.values())
-        if endpoint.namespace.key in concern.containers
-        and (network.name, endpoint.name) in old
-        and not endpoint.detached
-        and not namespaces.alive(endpoint.namespace)
-    )
-    concern = replace(concern, lost=lost)
-    had = tuple(dict.fromkeys(fact for intent in goal.begun for fact in plan.facts(intent, concern)))
-    want = plan.facts(goal.target, concern)
-    known = [network for intent in (*goal.begun, goal.target) for network in intent.values()]
-    if goal.mends is not None:
-        seen = kernel.observe_rules6(seen, lenient)
-    strangers = plan.strangers(known, seen, leaving=goal.mends)
-    # A network that the host does not forward packets for shares nothing.
-    had_shared = any(any(plan.shared_rules(intent)) for intent in goal.begun)
-    last = not strangers and had_shared and not any(plan.shared_rules(goal.target))
-    if goal.mends is not None:
-        if kernel.has(ebtables.READ_FRAMES[0]):
-            seen = kernel.observe_frames(seen, lenient)
-        had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
-    elif last and kernel.forwards6():
-        seen = kernel.observe_rules6(seen, lenient)
-    if last:
-        # The last network of all state directories deletes what they shared.
-        had = (*had, *plan.every_shared(seen))
-    want = tuple(dict.fromkeys((*want, *plan.kept_for(strangers, goal.begun))))
-    want = (*want, *_in_other_variant(goal, had, want, seen))
-    had, want, seen = _bridged(goal, last, had, want, seen, kernel)
-    sights = plan.to_look_at(had, want, seen)
-    if sights.ipv6:
-        seen = kernel.observe_rules6(seen, lenient)
-    everywhere = model.attached(network for intent in (goal.target, *goal.begun) for network in intent.values())
-    kernel.hold(e.namespace for _, e in everywhere if e.namespace.path in sights.namespaces)
-    lenient = lenient or goal.mends is not None
-    seen = kernel.observe_inside(seen, sights.namespaces, lenient)
-    seen = kernel.observe_lookups6(seen, sights.lookups6, lenient)
-    if sights.frames and goal.mends is None:
-        seen = kernel.observe_frames(seen, lenient)
-    seen = kernel.observe_sysctls(seen, sights.sysctls, lenient)
-    if goal.mends is not None:  # Otherwise it is enough to know that there is one.
-        seen = kernel.observe_rates(seen, sights.shaped, lenient)
-    if goal.mends is None:
-        return Facing(goal.target, had, want, seen, cables.lost_elsewhere(goal.begun, goal.target, want, seen), {})
-    # A problem in one container must not stop the repair of the others.
-    obstructed = {**cables.obstructed(goal.target, had, want, seen), **goal.failed}
-    spared = cables.with_namespaces(obstructed, goal.target)
-    return Facing(goal.target, had, want, seen, spared, obstructed)
-
-
-def _bridged(
-    goal: Goal, last: bool, had: tuple[Fact, ...], want: tuple[Fact, ...], seen: Observed, kernel: Kernel
-) -> tuple[tuple[Fact, ...], tuple[Fact, ...], Observed]:
-    """Return the facts, and the observation with the rules of nftables about bridged frames.
-
-    They are read only to mend them, if it is unknown which of several intents the kernel has, or if it has no bridge
-    that they are for, as after a reboot: nft takes a process, and their commands have the same result whatever is
-    there. Without nft there are no such facts; doctor tells it.
-    """
-    if not kernel.has(nftables.READ[0]):
-        had, want = (tuple(fact for fact in facts if not fact.bridged()) for facts in (had, want))
-    needed = {last or plan.keeps_out_ipv6(intent) for intent in goal.begun}
-    if not any(fact.bridged() for fact in (*had, *want)):
-        return had, want, seen
-    stands = last or any(network.bridge in seen.links for intent in goal.begun for network in intent.values())
-    if goal.mends is None and (needed == {False} or (needed == {True} and stands)):
-        return had, want, replace(seen, bridged=nftables.THERE if needed.pop() else "")
-    return had, want, kernel.observe_bridged(seen)
-
-
-def _in_other_variant(
-    goal: Goal, had: Sequence[Fact], want: Sequence[Fact], seen: Observed
-) -> tuple[variants.Absent, ...]:
-    """Return what to delete from the other variant of iptables.
-
-    A repair deletes all that it covers, any verb what it deletes from the current variant, and the last removal
-    everything.
-    """
-    realms = {network.realm for intent in goal.begun for network in intent.values()}
-    last = () if goal.target else tuple(Scope((), realm) for realm in realms)
-    scopes = (goal.mends,) if goal.mends else last
-    going = {(f.chain, read_spec(f.words)) for f in {*had} - {*want} if isinstance(f, OwnRule)}
-
-    def covers(owner: str) -> bool:
-        return any(scope.covers(owner) for scope in scopes)
-
-    return tuple(variants.left_over(seen, covers, going, bool(scopes)))
 
 
 def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, lenient: bool = False) -> Observed:
@@ -392,7 +291,7 @@ def _reach(goal: Goal, facing: Facing, kernel: Kernel, before_each: Callable[[],
         except CommandFailed as failure:
             tried = {step.do for step in steps}
             culprits = cables.at_fault(failure.argv, goal.target, facing.want, facing.seen) if goal.mends else ()
-            facing = _facing(goal, kernel.observe(), kernel)
+            facing = face(goal, kernel.observe(), kernel)
             steps = plan.plan(*facing.sides)
             if attempts and failure.argv in tried and failure.argv not in {step.do for step in steps}:
                 attempts -= 1
@@ -400,7 +299,7 @@ def _reach(goal: Goal, facing: Facing, kernel: Kernel, before_each: Callable[[],
             if not {*culprits} - {*goal.failed}:
                 raise
             goal = replace(goal, failed={**goal.failed, **dict.fromkeys(culprits, str(failure))})
-            facing = _facing(goal, kernel.observe(), kernel)
+            facing = face(goal, kernel.observe(), kernel)
             steps = plan.plan(*facing.sides)
 
 
@@ -421,7 +320,7 @@ def _roll_back(context: Context, change: Change, mends: Scope | None = None) -> 
     stored = context.store.load()
     before, after = change.undone(stored), change.done(stored)
     goal = Goal((before, after), before, change.concern, mends)
-    reached = _reach(goal, _facing(goal, context.kernel.observe(), context.kernel), context.kernel)
+    reached = _reach(goal, face(goal, context.kernel.observe(), context.kernel), context.kernel)
     if before != stored:
         context.store.save(change.before)
     return reached
@@ -431,6 +330,9 @@ def _roll_back_after(failure: BaseException, context: Context, change: Change, l
     try:
         _roll_back(context, change)
         context.kernel.apply(last)
+        waiting = context.store.unconfirmed()
+        if waiting and waiting.after == change.after:
+            context.store.clear_unconfirmed()
         context.store.clear_journal()
     except MydockernetError as again:
         raise Failed(

@@ -304,6 +304,8 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
     goes = [fact for fact in reversed(_going(had, want)) if fact.remains(seen)]
     # What is deleted with an interface has to be created again, even if the new interface has the same name.
     then = seen.without(*(place for fact in goes for place in fact.frees()))
+    for fact in goes:
+        then = fact.aftermath(then)
     lacking = {fact for fact in want if not fact.holds(then)}
     new = (fact for fact in want if fact in lacking or not (fact in known or fact.slot() in slots))
     obstacles = list(filter(None, (fact.obstacle(then) for fact in new)))

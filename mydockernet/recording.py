@@ -9,7 +9,7 @@ from mydockernet.context import Context
 from mydockernet.errors import MydockernetError
 from mydockernet.plan import Change
 from mydockernet.record import history
-from mydockernet.record.history import DONE, FAILED, RECOVERED, ROLLED_BACK, Entry, History
+from mydockernet.record.history import DONE, FAILED, RECOVERED, ROLLED_BACK, UNCONFIRMED, Entry, History
 
 
 class Recorder:
@@ -47,6 +47,11 @@ class Recorder:
         self._rollback = self._first
         words = self._context.store.journal_words()
         return self._record(DONE if complete else RECOVERED, error, words=words)
+
+    def unconfirmed(self, error: str) -> tuple[str, ...]:
+        """Record that a change was rolled back because it was not confirmed; returns notes."""
+        self._rollback = self._first
+        return self._record(UNCONFIRMED, error, words=self._context.store.unconfirmed_words())
 
     def _record(
         self, result: str, error: str, more: Iterable[str] = (), words: tuple[str, ...] | None = None

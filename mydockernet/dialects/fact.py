@@ -241,6 +241,12 @@ class Observed(Value):
         links = {name: link for name, link in self.links.items() if name not in devs}
         return replace(self, links=links, routes=tuple(route for route in self.routes if route.dev not in devs))
 
+    def with_link(self, netns: str, link: Link) -> "Observed":
+        """Return the same observation with a changed interface of a namespace, or of the host."""
+        there = self.at(netns)
+        there = replace(there, links={**there.links, link.name: link})
+        return replace(self, inside={**self.inside, netns: there}) if netns else there
+
     def with_sysctls(self, values: Mapping[str, str | None]) -> "Observed":
         """Return the same observation with the values of some sysctls (None: the key does not exist)."""
         return replace(self, sysctls={**self.sysctls, **values})
@@ -305,6 +311,10 @@ class Fact(Value, ABC):
     def frees(self) -> tuple[tuple[str, str], ...]:
         """Return the interfaces that `undo` deletes: the path of the namespace, empty for the host, and the name."""
         return ()
+
+    def aftermath(self, seen: Observed) -> Observed:
+        """Return an observation as it will be after `undo`, if that deletes more than the fact itself."""
+        return seen
 
     def within(self) -> str:
         """Return the interface whose deletion deletes this as well, so that no `undo` is needed; empty for none."""

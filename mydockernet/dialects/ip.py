@@ -20,7 +20,7 @@ from mydockernet.dialects.fact import (
     tag,
 )
 from mydockernet.errors import quoted
-from mydockernet.value import field
+from mydockernet.value import field, replace
 
 DEFAULT_MTU = 1500
 
@@ -430,6 +430,20 @@ class InterfaceAddress(Attribute):
                 self._inside("ip", "address", "delete", self.address, "dev", self.dev),
             ),
         )
+
+    def aftermath(self, seen: Observed) -> Observed:
+        # With the last IPv4 address of an interface, the kernel deletes all IPv4 routes through it, in all tables.
+        link = self._link(seen)
+        if link is None or ":" in self.address:
+            return seen
+        left = replace(link, addresses=link.addresses - {self.address})
+        seen = seen.with_link(self.netns, left)
+        if any(":" not in address for address in left.addresses):
+            return seen
+        there = seen.at(self.netns)
+        routes = tuple(route for route in there.routes if route.dev != self.dev or route.family == 6)
+        there = replace(there, routes=routes)
+        return replace(seen, inside={**seen.inside, self.netns: there}) if self.netns else there
 
 
 class Up(Attribute):

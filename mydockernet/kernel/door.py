@@ -73,6 +73,8 @@ def _raise(batch: Batch, done: Completed) -> NoReturn:
 
 
 FOLDERS: tuple[ModuleType, ...] = (ip, iptables, sysctl, ebtables)
+# iptables-restore sends all rules of a table as one message; root of a user namespace may send 200 kB.
+MOST_RULES = 300
 
 
 def fold(steps: Iterable[Step]) -> Iterator[Batch]:
@@ -87,9 +89,11 @@ def fold(steps: Iterable[Step]) -> Iterator[Batch]:
         neighbors = tuple(group)
         if index < 0 or len(neighbors) == 1:
             yield from (Batch(step.do, step.stdin, (), (step,)) for step in neighbors)
-        else:
-            argv, text, lines = FOLDERS[index].batch([_split(step.do)[1] for step in neighbors])
-            yield Batch((*prefix, *argv), text, lines, neighbors)
+            continue
+        most = MOST_RULES if FOLDERS[index] is iptables else len(neighbors)
+        for some in (neighbors[start : start + most] for start in range(0, len(neighbors), most)):
+            argv, text, lines = FOLDERS[index].batch([_split(step.do)[1] for step in some])
+            yield Batch((*prefix, *argv), text, lines, some)
 
 
 def _split(argv: Argv) -> tuple[Argv, Argv]:

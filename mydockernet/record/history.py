@@ -38,6 +38,7 @@ DONE = "done"
 ROLLED_BACK = "rolled back"
 FAILED = "failed"
 RECOVERED = "rolled back after an interruption"
+UNCONFIRMED = "rolled back, as it was not confirmed"
 
 Sides = Mapping[str, Network | None]
 

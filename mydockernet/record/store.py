@@ -4,6 +4,7 @@ Layout, in a directory of mode 0700, with files of mode 0600:
 
     networks/NAME.json   {"version": 1, "network": {…}}
     journal.json         {"version": 1, "words": […], "before": {NAME: {…} or null}, "after": {…}}
+    confirm.json         the same, and the time until which this change waits to be confirmed
     history.jsonl        what was done (history.py)
     lock                 locked with flock(2) by the process that makes changes
 """
@@ -23,6 +24,7 @@ from mydockernet.errors import Failed, MydockernetError, NoSpace, NotPermitted, 
 from mydockernet.model import Network
 from mydockernet.record import DEFAULT_FOLDER, locks
 from mydockernet.record.network_json import network_from_json, network_to_json
+from mydockernet.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +33,14 @@ if TYPE_CHECKING:
 VERSION = 1
 OVERFLOW_UID = 65534  # user_namespaces(7): the owner of files whose user is not mapped into this namespace.
 Values = Mapping[str, Network | None]
+
+
+class Unconfirmed(Value):
+    """A change that is rolled back unless it is confirmed `until` a time, in seconds since 1970."""
+
+    before: Values
+    after: Values
+    until: float
 
 
 # The networks by name, and an error for each unreadable file.
@@ -44,6 +54,7 @@ class JsonStore:
         self.folder = folder
         self._networks = folder / "networks"
         self._journal = folder / "journal.json"
+        self._confirm = folder / "confirm.json"
 
     def load(self) -> dict[str, Network]:
         """Return all networks by name. Raises Failed with a message for each file that is unsafe or invalid."""
@@ -117,35 +128,43 @@ class JsonStore:
 
     def journal(self) -> tuple[Values, Values] | None:
         """Return the interrupted change, if any, as the networks before and after. Raises Failed."""
-        if not self._trusted_folder(self.folder) or not os.path.lexists(self._journal):
-            return None
-        raw = self._read(self._journal)
-        try:
-            before, after = (
-                {name: None if net is None else network_from_json(net) for name, net in raw[side].items()}
-                for side in ("before", "after")
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, MydockernetError) as error:
-            raise _broken(self._journal, repr(error)) from None
-        return before, after
+        raw = self._read_change(self._journal)
+        return None if raw is None else _sides(self._journal, raw)
 
     def journal_words(self) -> tuple[str, ...]:
         """Return the command line of the interrupted change; empty if it is not known. Raises Failed."""
-        raw = self._read(self._journal).get("words", [])
-        return tuple(map(str, raw)) if isinstance(raw, list) else ()
+        return _words(self._read(self._journal))
+
+    def unconfirmed_words(self) -> tuple[str, ...]:
+        """Return the command line of the change that waits to be confirmed. Raises Failed."""
+        return _words(self._read(self._confirm))
 
     def write_journal(self, before: Values, after: Values, words: Sequence[str] = ()) -> None:
         """Write a change to the journal, before its first command. Raises NoSpace, Failed."""
         self._make_folders()
-        sides = {
-            side: {name: None if net is None else network_to_json(net) for name, net in values.items()}
-            for side, values in (("before", before), ("after", after))
-        }
-        self._write(self._journal, _json({"version": VERSION, "words": [*map(printable, words)], **sides}) + "\n")
+        self._write(self._journal, _change_text(words, before, after))
 
     def clear_journal(self) -> None:
         """Delete the journal: the change is complete or has been rolled back. Raises Failed."""
         self._delete(self._journal)
+
+    def unconfirmed(self) -> Unconfirmed | None:
+        """Return the change that waits to be confirmed, if any. Raises Failed."""
+        raw = self._read_change(self._confirm)
+        if raw is None:
+            return None
+        if not isinstance(raw.get("until"), int | float):
+            raise _broken(self._confirm, "it has no time")
+        return Unconfirmed(*_sides(self._confirm, raw), float(raw["until"]))
+
+    def write_unconfirmed(self, change: Unconfirmed, words: Sequence[str]) -> None:
+        """Write that a change waits to be confirmed. Raises NoSpace, Failed."""
+        self._make_folders()
+        self._write(self._confirm, _change_text(words, change.before, change.after, until=change.until))
+
+    def clear_unconfirmed(self) -> None:
+        """Delete what waits to be confirmed: it is confirmed, or rolled back. Raises Failed."""
+        self._delete(self._confirm)
 
     @property
     def realm(self) -> str:
@@ -209,6 +228,12 @@ class JsonStore:
                     self._trusted_folder(folder)  # Another process has just created it.
             except OSError as error:
                 raise Failed(f"cannot create {folder}: {error.strerror}") from None
+
+    def _read_change(self, path: Path) -> dict[str, Any] | None:
+        """Return the file of a change, or None if there is none. Raises Failed."""
+        if not self._trusted_folder(self.folder) or not os.path.lexists(path):
+            return None
+        return self._read(path)
 
     def _read_network(self, path: Path) -> Network:
         raw = self._read(path)
@@ -286,6 +311,31 @@ def _require_safe_parent(folder: Path) -> None:
 def _in_user_namespace() -> bool:
     """Whether some users are not mapped into this user namespace; the host's root may be among them."""
     return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
+
+
+def _sides(path: Path, raw: dict[str, Any]) -> tuple[Values, Values]:
+    """Return the networks before and after a change. Raises Failed."""
+    try:
+        before, after = (
+            {name: None if net is None else network_from_json(net) for name, net in raw[side].items()}
+            for side in ("before", "after")
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, MydockernetError) as error:
+        raise _broken(path, repr(error)) from None
+    return before, after
+
+
+def _words(raw: dict[str, Any]) -> tuple[str, ...]:
+    words = raw.get("words", [])
+    return tuple(map(str, words)) if isinstance(words, list) else ()
+
+
+def _change_text(words: Sequence[str], before: Values, after: Values, **more: float) -> str:
+    sides = {
+        side: {name: None if net is None else network_to_json(net) for name, net in values.items()}
+        for side, values in (("before", before), ("after", after))
+    }
+    return _json({"version": VERSION, **more, "words": [*map(printable, words)], **sides}) + "\n"
 
 
 def _network_text(network: Network) -> str:

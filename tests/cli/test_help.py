@@ -29,6 +29,9 @@ CONTRACT = {
     "run": "--ip --ip6 --mac --ifname --publish --from --label --no-default-route --gw-priority --name "
     "--alias --dns --hostname --ingress-rate --egress-rate --dry-run",
     "set": "--dry-run",
+    "apply": "--prune --wait --confirm --schema --project-name --project-prefix --container --dry-run",
+    "confirm": "--lock-timeout",
+    "down": "--prune --force --project-name --project-prefix --container --dry-run",
     "check": "--format",
     "repair": "--dry-run",
     "history": "--network --since --format --no-trunc",

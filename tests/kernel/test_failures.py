@@ -10,7 +10,32 @@ ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1"))
 CONTAINERS = "for c in c1 c2; do ip netns add $c; ip -n $c link set lo up; done; mydockernet create web; "
 LAN = "ip link add up1 type veth peer name up2; ip link set up1 up"
 MACVLAN = "mydockernet create lan --driver macvlan --parent up1 --subnet 192.0.2.0/24 --host-ip 192.0.2.9"
+LAB = """
+name: shop
+networks: {front: , back: {internal: true, ipam: {config: [{subnet: 10.9.0.0/24}]}}}
+containers:
+  c1: {networks: {front: , back: {ipv4_address: 10.9.0.9}}, ports: ["8080:80"]}
+  c2: {networks: [back]}
+"""
+# With so many containers, their commands run at the same time.
+MANY = "networks: {big: }\ncontainers: {" + ", ".join(f"c{n}: {{networks: [big]}}" for n in range(1, 10)) + "}\n"
+FILES = f"""
+for c in c1 c2; do ip netns add $c; ip -n $c link set lo up; done
+cat > /run/lab.yaml <<'END'
+{LAB}END
+sed 's/10.9.0.9/10.9.0.10/; s/8080/8081/; s/front/ahead/g' /run/lab.yaml > /run/other.yaml
+"""
+MANY_FILES = f"""
+for n in 1 2 3 4 5 6 7 8 9; do ip netns add c$n; ip -n c$n link set lo up; done
+cat > /run/lab.yaml <<'END'
+{MANY}END
+"""
 VERBS = {
+    "apply": (FILES, "apply /run/lab.yaml"),
+    "apply another file": (f"{FILES}mydockernet apply /run/lab.yaml", "apply --prune /run/other.yaml"),
+    "apply to many": (MANY_FILES, "apply /run/lab.yaml"),
+    "down": (f"{FILES}mydockernet apply /run/lab.yaml", "down /run/lab.yaml"),
+    "down of many": (f"{MANY_FILES}mydockernet apply /run/lab.yaml", "down /run/lab.yaml"),
     "create": ("true", "create web --subnet 10.1.0.0/24 --mtu 1400"),
     "create a second": ("mydockernet create other", "create web"),
     "create, both families": ("true", "create web --ipv6"),
@@ -106,7 +131,24 @@ def each_call(host, verb, step=1):
             return
 
 
-@pytest.mark.parametrize("verb", VERBS)
+# What many containers are read by is tried again, one by one.
+TRIED_AGAIN = ("apply to many", "down of many")
+
+
+@pytest.mark.parametrize("verb", TRIED_AGAIN)
+def test_of_many_at_once_one_that_fails_is_tried_again_or_nothing_is_changed(host, verb):
+    for words, at, before in each_call(host, verb):
+        env = host.break_programs("echo 'no such luck' >&2; exit 9", at)
+        done = host.mydockernet(words, env=env, check=False)
+        if done.returncode == 0:
+            assert host.mydockernet("check").stdout == ""
+            host.mydockernet("down /run/lab.yaml" if words.startswith("apply") else "apply /run/lab.yaml")
+        else:
+            assert "no such luck" in done.stderr
+        assert host.everything() == before, at
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in TRIED_AGAIN])
 def test_a_command_that_fails_is_named_and_nothing_is_changed(host, verb):
     for words, at, before in each_call(host, verb):
         env = host.break_programs("echo 'no such luck' >&2; exit 9", at)
@@ -123,7 +165,14 @@ def test_a_command_that_fails_is_named_and_nothing_is_changed(host, verb):
 
 
 @pytest.mark.parametrize(
-    ("verb", "signal"), [("create", "TERM"), ("remove", "HUP"), ("connect", "INT"), ("remove by force", "TERM")]
+    ("verb", "signal"),
+    [
+        ("create", "TERM"),
+        ("remove", "HUP"),
+        ("connect", "INT"),
+        ("remove by force", "TERM"),
+        ("apply another file", "TERM"),
+    ],
 )
 def test_a_signal_takes_the_change_back(host, verb, signal):
     for words, at, before in each_call(host, verb):

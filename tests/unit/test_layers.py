@@ -52,6 +52,7 @@ ORDER = [
     "drivers.ipvlan",
     "sweep",
     "plan",
+    "summary",
     "cables",
     "drift",
     "kernel.load_sh",
@@ -76,8 +77,10 @@ ORDER = [
     "declaration",
     "applying",
     "settings",
+    "facing",
     "actions",
     "running",
+    "confirmation",
     "engines",
     "fronts.oci_hook",
     "fronts.podman_networks",
@@ -110,6 +113,7 @@ ORDER = [
     "cli.values",
     "cli.docker_options",
     "cli.change",
+    "cli.applying",
     "cli.networks",
     "cli.listing",
     "cli.publishing",
@@ -140,10 +144,10 @@ SIBLINGS = (
 )
 # Who alone may import them; and only in functions, as they take long to load.
 ONLY_FOR = {"sh": ["kernel.load_sh"], "rich": ["cli.views"], "yaml": ["fronts.yaml_tree"]}
-# Commands are run by the kernel's spawn; hand_over gives one the terminal; `run` leaves a process that cleans up.
+# Commands are run by the kernel's spawn; hand_over gives one the terminal; `run` and `apply --confirm` leave a process.
 RUNNERS = {
+    "os.fork": "running confirmation",
     "os.posix_spawnp": "kernel.door",
-    "os.fork": "running",
     **dict.fromkeys(("os.posix_spawn", "os.system", "os.popen", "os.forkpty", "pty.spawn"), ""),
     **{f"os.{kind}{suffix}": "" for kind in ("exec", "spawn") for suffix in ("l", "le", "lp", "lpe", "v", "ve", "vp")},
 }
@@ -225,7 +229,7 @@ def test_what_is_slow_to_load_is_imported_by_one_module_and_in_functions(guarded
 def test_programs_are_run_through_the_door_alone_and_never_through_a_shell(module):
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Attribute):
-            assert RUNNERS.get(ast.unparse(node), module) == module, ast.unparse(node)
+            assert module in RUNNERS.get(ast.unparse(node), module).split(), ast.unparse(node)
         if isinstance(node, ast.keyword):
             assert node.arg != "shell"
         if isinstance(node, ast.ImportFrom):
