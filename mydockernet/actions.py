@@ -55,7 +55,8 @@ class Outcome(Value):
 class Preview(Value):
     """What a verb would do: the `steps` to the kernel, those to the `record`, and the steps that undo it (`back`).
 
-    `notes` say what could not be read, `errors` which transitions failed.
+    `notes` say what could not be read, `errors` which transitions failed. `sides` are all networks before and after,
+    unless an interrupted change is rolled back first; a repair `mends` that scope.
     """
 
     steps: tuple[Step, ...]
@@ -63,6 +64,8 @@ class Preview(Value):
     errors: tuple[MydockernetError, ...]
     back: tuple[Step, ...] = ()
     record: Record | None = None
+    sides: tuple[Intent, Intent] | None = None
+    mends: Scope | None = None
 
 
 class Audit(Value):
@@ -101,6 +104,8 @@ def perform(context: Context, transition: Transition, confirm: float | None = No
         goal = goal_of((before,), change.done(before), transition.mends)
         facing = face(goal, seen, context.kernel)
         steps = plan.plan(*facing.sides)
+        if transition.approve:
+            transition.approve(steps)
         if not change and not steps:
             return Outcome(change, recovered, left=facing.left)
         mended = drift.find(before, goal.target, *facing.sides) if transition.mends else ()
@@ -159,9 +164,10 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
         notes.append("an earlier change was interrupted; this plan rolls it back first")
         begun = (Change(*pending).undone(before), Change(*pending).done(before))
     after = begun[0]
+    resolved = []
     for unresolved in wanted:
         try:
-            transition = _resolved(unresolved)
+            resolved.append(transition := _resolved(unresolved))
             seen = _look(context.kernel, transition, seen, lenient=True)
             after = transition.move(after, seen)
         except MydockernetError as error:
@@ -173,11 +179,15 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
     if pending:
         files[store.journal_path] = None
     record = Record(str(store.folder.absolute()), digest, files, not store.ready())
+    sides = None if pending else (before, after)
     if not (goal.concern.networks or mends):
-        return Preview((), tuple(notes), tuple(errors), (), record)
+        return Preview((), tuple(notes), tuple(errors), (), record, sides)
     facing = face(goal, seen, context.kernel, lenient=True)
     steps, back = plan.plan(*facing.sides), plan.back(*facing.sides)
-    return Preview(steps, tuple(notes), (*errors, *facing.left), back, record)
+    for transition in resolved if not errors else ():
+        if transition.approve:
+            transition.approve(steps)
+    return Preview(steps, tuple(notes), (*errors, *facing.left), back, record, sides, mends)
 
 
 def settle(context: Context) -> tuple[str, ...]:

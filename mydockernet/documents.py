@@ -23,10 +23,10 @@ NUMBER_MAX = 2**63 - 1
 _NAMES = {str: "a string", int: "a number", bool: "true or false", dict: "an object", list: "an array"}
 
 
-def parse(raw: bytes) -> Fields:
-    """Return the object that a document consists of. Raises Invalid."""
-    if len(raw) > SIZE_MAX:
-        raise Invalid(f"the document is larger than {SIZE_MAX} bytes")
+def parse(raw: bytes, limit: int = SIZE_MAX) -> Fields:
+    """Return the object that a document consists of, of at most `limit` bytes. Raises Invalid."""
+    if len(raw) > limit:
+        raise Invalid(f"the document is larger than {limit} bytes")
     try:
         value = json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite)
     except UnicodeDecodeError:

@@ -7,7 +7,7 @@ turns the difference into commands.
 from collections.abc import Callable, Iterable
 
 from mydockernet import choices, drivers, ports
-from mydockernet.dialects.fact import Observed
+from mydockernet.dialects.fact import Observed, Step
 from mydockernet.errors import Conflict, Invalid, NotFound, no_network, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.model import (
@@ -38,7 +38,8 @@ class Transition(Value):
 
     With `mends`, drift in that scope is repaired even if the intent does not change. A transition with `resolve` names
     its namespace by an argument that must be looked up under the lock: call `resolve` for the transition to perform.
-    `undoes` is the ID of the change that it undoes, for the history, or 0.
+    `undoes` is the ID of the change that it undoes, for the history, or 0. `approve` raises if the planned steps are
+    not those that were expected.
     """
 
     move: Callable[[Intent, Observed], Intent]
@@ -48,6 +49,7 @@ class Transition(Value):
     mends: Scope | None = None
     resolve: Callable[[], "Transition"] | None = None
     undoes: int = 0
+    approve: Callable[[tuple[Step, ...]], None] | None = None
 
 
 def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:

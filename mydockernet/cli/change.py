@@ -3,10 +3,12 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from mydockernet import actions, dry_run
 from mydockernet.actions import Outcome
 from mydockernet.cli.values import context_of
+from mydockernet.context import Context
 from mydockernet.errors import Invalid, MydockernetError, printable
 from mydockernet.messages import report, report_all, tell
 from mydockernet.transitions import Transition
@@ -21,8 +23,11 @@ def change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]]
     """Make changes one by one, or print the plan of all. The exit code is that of the first failure."""
     wanted = list(wanted)
     context = context_of(args)
-    if is_dry_run(args):
-        return print_plan(args, actions.preview(context, [transition for _, transition in wanted]))
+    dry, file = is_dry_run(args), getattr(args, "save_plan", None)
+    if dry or file is not None:
+        found = actions.preview(context, [transition for _, transition in wanted])
+        code = save_plan(context, found, file) if file is not None else 0
+        return code or (print_plan(args, found) if dry else 0)
     codes = []
     for result, transition in wanted:
         try:
@@ -35,6 +40,23 @@ def change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]]
         if line := result(outcome):
             print(printable(line, keep="\n"), flush=True)
     return next(iter(codes), 0)
+
+
+def save_plan(context: Context, found: actions.Preview, file: str) -> int:
+    """Write a plan file, or print it for `-`, and return the exit code."""
+    from mydockernet import plan_files
+
+    if not file:
+        raise Invalid("--save-plan: it is empty")
+    tell(found.notes)
+    if found.errors:
+        return report_all(found.errors)
+    text = plan_files.text(plan_files.of(found, context))
+    if file == "-":
+        sys.stdout.write(text)
+    else:
+        plan_files.save(Path(file), text)
+    return 0
 
 
 def is_dry_run(args: argparse.Namespace) -> bool:

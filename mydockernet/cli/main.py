@@ -48,12 +48,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 class Verb(Value):
-    """A verb: the module that declares its arguments and runs it, which is loaded on use, and its help."""
+    """A verb: the module that declares its arguments and runs it, which is loaded on use, and its help.
+
+    Those that make changes have --dry-run, and --save-plan if it `saves` them.
+    """
 
     module: str
     help: str
     changes: bool = True
     takes_command: bool = False
+    saves: bool = True
 
 
 def program() -> NoReturn:
@@ -128,7 +132,7 @@ def _run(words: list[str]) -> int:
     parser = _Parser(prog=f"mydockernet {given.verb}", description=verb.help)
     common_options(parser, default=argparse.SUPPRESS)
     if verb.changes:
-        changing_options(parser)
+        changing_options(parser, verb.saves)
     name = ALIASES.get(given.verb, given.verb).replace("-", "_")
     room = __import__(f"mydockernet.cli.{verb.module}", fromlist=[name])
     getattr(room, f"{name}_arguments")(parser)
@@ -167,7 +171,7 @@ VERBS = {
     "publish": Verb("publishing", "Publish host ports to a container"),
     "unpublish": Verb("publishing", "Stop publishing ports"),
     "port": Verb("publishing", "List the published ports of a container", changes=False),
-    "run": Verb("containers", "Run a command in a new network namespace on networks", takes_command=True),
+    "run": Verb("containers", "Run a command in a new network namespace on networks", takes_command=True, saves=False),
     "set": Verb("setting", "Change values of a network, or of a container on it, that is in use"),
     "apply": Verb("applying", "Make networks and containers what files declare, all at once"),
     "confirm": Verb("applying", "Confirm what apply --confirm made, which is rolled back otherwise", changes=False),
@@ -176,11 +180,12 @@ VERBS = {
     "repair": Verb("upkeep", "Repair drift and print what was repaired"),
     "history": Verb("past", "List the changes that were made, or show one with its commands", changes=False),
     "undo": Verb("past", "Undo a change: go back to the values before it"),
+    "apply-plan": Verb("plans", "Make the change of a plan file, or refuse if anything has changed since", saves=False),
     "rules": Verb("listing", "List iptables rules with their owner, counters and reason", changes=False),
     "who": Verb("questions", "Show what owns an address, a port, an interface or a rule", changes=False),
     "explain": Verb("questions", "Trace a packet and name the rule that drops it, with a fix", changes=False),
     "doctor": Verb("questions", "Check the host for common problems, and suggest fixes", changes=False),
-    "engines": Verb("engines", "Install the plugins by which container engines use mydockernet"),
+    "engines": Verb("engines", "Install the plugins by which container engines use mydockernet", saves=False),
     "cni": Verb("engines", "Run the command that CNI_COMMAND names, for a container", changes=False),
     "netavark": Verb("engines", "Answer podman's netavark: create, setup, teardown, info", changes=False),
     "oci-hook": Verb("engines", "Connect the container whose state a runtime writes to stdin", changes=False),

@@ -33,8 +33,8 @@ def common_options(parser: argparse.ArgumentParser, default: Any = None) -> None
     )
 
 
-def changing_options(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of every verb that changes something."""
+def changing_options(parser: argparse.ArgumentParser, saves: bool) -> None:
+    """Declare the options of every verb that changes something, and those of one whose plan a file can hold."""
     parser.add_argument(
         "-n", "--dry-run", action="store_true", help="Print the plan as a shell script and change nothing"
     )
@@ -46,6 +46,12 @@ def changing_options(parser: argparse.ArgumentParser) -> None:
         choices=["json"],
         help="With --dry-run: print the plan as a JSON array of {why, argv, stdin}",
     )
+    if saves:
+        parser.add_argument(
+            "--save-plan",
+            metavar="FILE",
+            help="Write the plan to a file for review and change nothing; apply-plan makes the change. - is stdout",
+        )
 
 
 def lock_timeout_option(parser: argparse.ArgumentParser) -> None:

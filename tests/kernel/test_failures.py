@@ -102,6 +102,10 @@ VERBS = {
     "set internal": (CONTAINERS + "mydockernet connect web c1", "set web internal=true"),
     "publish": (CONTAINERS + "mydockernet connect web c1", "publish web c1 8080:80 127.0.0.1:53:53/udp"),
     "unpublish": (CONTAINERS + "mydockernet connect web c1 -p 8080:80 -p 81:81", "unpublish web c1 8080:80"),
+    "apply-plan": (
+        CONTAINERS + "mydockernet connect web c1 -p 8080:80 --save-plan /run/c1.plan",
+        "apply-plan /run/c1.plan",
+    ),
     "undo of a removal": (
         CONTAINERS
         + "mydockernet connect web c1 -p 8080:80; mydockernet connect web c2; mydockernet remove --force web",

@@ -79,6 +79,7 @@ ORDER = [
     "settings",
     "facing",
     "actions",
+    "plan_files",
     "running",
     "confirmation",
     "engines",
@@ -121,6 +122,7 @@ ORDER = [
     "cli.setting",
     "cli.upkeep",
     "cli.past",
+    "cli.plans",
     "cli.questions",
     "cli.engines",
     "cli.main",
@@ -140,7 +142,7 @@ SIBLINGS = (
     "fronts.oci_hook fronts.podman_networks fronts.cni_config",
     "fronts.oci_hook fronts.podman_networks fronts.cni_format",
     "reports.who reports.survey reports.doctor",
-    "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.questions cli.engines",
+    "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.plans cli.questions cli.engines",
 )
 # Who alone may import them; and only in functions, as they take long to load.
 ONLY_FOR = {"sh": ["kernel.load_sh"], "rich": ["cli.views"], "yaml": ["fronts.yaml_tree"]}
