@@ -78,9 +78,9 @@ def run_apply(args: argparse.Namespace) -> int:
         applying.wait_for(declaration, args.wait)
     transition = applying.apply(declaration, args.prune)
     if args.confirm is None:
-        return change(args, [(changed, transition)])
-    if args.dry_run:
-        raise Invalid("--confirm contradicts --dry-run")
+        return change(args, [(changed, transition)], summarize=True)
+    if args.dry_run or args.save_plan is not None:
+        raise Invalid("--confirm contradicts --dry-run and --save-plan, which change nothing")
     from mydockernet import confirmation
 
     outcome = confirmation.perform(context_of(args), transition, args.confirm)
@@ -94,7 +94,7 @@ def run_apply(args: argparse.Namespace) -> int:
 def run_down(args: argparse.Namespace) -> int:
     """Run `down` and return the exit code."""
     declaration = _read(args, complete=False)
-    return change(args, [(changed, applying.down(declaration, args.prune, args.force))])
+    return change(args, [(changed, applying.down(declaration, args.prune, args.force))], summarize=True)
 
 
 def changed(outcome: Outcome) -> str:

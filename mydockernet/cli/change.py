@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mydockernet import actions, dry_run
+from mydockernet import actions, dry_run, plan, summary
 from mydockernet.actions import Outcome
 from mydockernet.cli.values import context_of
 from mydockernet.context import Context
@@ -19,13 +19,18 @@ Result = Callable[[Outcome], str]
 CHANGES_PENDING = 5
 
 
-def change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]]) -> int:
-    """Make changes one by one, or print the plan of all. The exit code is that of the first failure."""
+def change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]], summarize: bool = False) -> int:
+    """Make changes one by one, or print the plan of all. The exit code is that of the first failure.
+
+    With `summarize`, a plan is preceded by what it changes, in words, if stderr is a terminal.
+    """
     wanted = list(wanted)
     context = context_of(args)
     dry, file = is_dry_run(args), getattr(args, "save_plan", None)
     if dry or file is not None:
         found = actions.preview(context, [transition for _, transition in wanted])
+        if summarize and found.sides and sys.stderr.isatty():
+            sys.stderr.write("".join(f"{printable(line)}\n" for line in summary.lines(plan.difference(*found.sides))))
         code = save_plan(context, found, file) if file is not None else 0
         return code or (print_plan(args, found) if dry else 0)
     codes = []

@@ -113,5 +113,12 @@ def context_of(args: argparse.Namespace) -> Context:
     def announce(argv: Iterable[str]) -> None:
         print("+", printable(command_line(argv)), file=sys.stderr, flush=True)
 
-    kernel = Kernel(announce=announce) if args.verbose else Kernel()
+    if args.verbose:
+        kernel = Kernel(announce=announce)
+    elif sys.stderr.isatty():
+        from mydockernet.cli.progress import Progress
+
+        kernel = Kernel(announce=Progress(lambda: kernel.planned))
+    else:
+        kernel = Kernel()
     return Context(store_of(args), kernel, getattr(args, "lock_timeout", 0.0), args.typed)

@@ -8,20 +8,20 @@ import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from types import ModuleType
 
 from mydockernet import variants
-from mydockernet.dialects import ebtables, ip, ip_json, iptables, nftables, ss, sysctl, tc
+from mydockernet.dialects import ebtables, ip_json, iptables, nftables, ss, sysctl, tc
 from mydockernet.dialects.fact import FORWARDING, Argv, Chain, Observed, Route, Rule, Step
 from mydockernet.dialects.fact import inside as in_netns
 from mydockernet.errors import CommandFailed, Failed, NotPermitted
 from mydockernet.kernel import fan
+from mydockernet.kernel.folding import Batch, fold
 from mydockernet.kernel.handles import Handles
 from mydockernet.kernel.proc import in_use, legacy_tables, read_sysctls
 from mydockernet.kernel.spawn import Command, Completed, Spawn, Together, spawn, together, where
 from mydockernet.model import Namespace
 from mydockernet.record import locks
-from mydockernet.value import Value, replace
+from mydockernet.value import replace
 
 FEW_SEARCHES = 4
 FLOWS = "net/netfilter/nf_conntrack_count"
@@ -38,33 +38,6 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
-class Batch(Value):
-    """Steps that run as one command. `lines` maps each line of its input to the index of its step."""
-
-    argv: Argv
-    stdin: str
-    lines: tuple[int, ...]
-    steps: tuple[Step, ...]
-
-    def at_fault(self, stderr: str) -> Step | None:
-        """Return the step that failed, if the error message names its line."""
-        if len(self.steps) == 1:
-            return self.steps[0]
-        line = _failed_line(stderr)
-        if line is not None and 0 < line <= len(self.lines):
-            return self.steps[self.lines[line - 1]]
-        return None
-
-
-def _failed_line(stderr: str) -> int | None:
-    """Return the line number in `Command failed -:3` of ip, `line 3 failed` or `at line: 3` of iptables-restore."""
-    for word_before, word in zip(["", *stderr.split()], stderr.split(), strict=False):
-        number = word.removeprefix("-:")
-        if (word.startswith("-:") or word_before in ("line", "line:")) and number.rstrip(".:").isdecimal():
-            return int(number.rstrip(".:"))
-    return None
-
-
 def _raise(batch: Batch, done: Completed) -> NoReturn:
     """Raise CommandFailed for a batch, with the one command of it that failed, if that is known."""
     culprit = batch.at_fault(done.stderr)
@@ -72,39 +45,10 @@ def _raise(batch: Batch, done: Completed) -> NoReturn:
     raise CommandFailed(culprit.do if culprit else batch.argv, done.status, said)
 
 
-FOLDERS: tuple[ModuleType, ...] = (ip, iptables, sysctl, ebtables)
-# iptables-restore sends all rules of a table as one message; root of a user namespace may send 200 kB.
-MOST_RULES = 300
-
-
-def fold(steps: Iterable[Step]) -> Iterator[Batch]:
-    """Join neighboring steps of one program and namespace into one command each, and keep the order."""
-
-    def kind(step: Step) -> tuple[int, str, Argv]:
-        prefix, argv = _split(step.do)
-        index = next((i for i, folder in enumerate(FOLDERS) if folder.foldable(argv) and not step.optional), -1)
-        return index, argv[0] if index >= 0 else "", prefix
-
-    for (index, _, prefix), group in groupby(steps, kind):
-        neighbors = tuple(group)
-        if index < 0 or len(neighbors) == 1:
-            yield from (Batch(step.do, step.stdin, (), (step,)) for step in neighbors)
-            continue
-        most = MOST_RULES if FOLDERS[index] is iptables else len(neighbors)
-        for some in (neighbors[start : start + most] for start in range(0, len(neighbors), most)):
-            argv, text, lines = FOLDERS[index].batch([_split(step.do)[1] for step in some])
-            yield Batch((*prefix, *argv), text, lines, some)
-
-
-def _split(argv: Argv) -> tuple[Argv, Argv]:
-    """Split a command into its `nsenter --net=PATH`, if it has one, and the rest."""
-    return (argv[:2], argv[2:]) if argv[0] == "nsenter" else ((), argv)
-
-
 class Kernel:
     """The real kernel, reached through a spawn function.
 
-    `announce` is called with the argv of each step before it runs.
+    `announce` is called with the argv of each step before it runs. `ran` are the steps that did, of those `planned`.
     """
 
     def __init__(
@@ -118,6 +62,7 @@ class Kernel:
         self._announce = announce
         self._handles = Handles()
         self.ran: list[Step] = []  # All steps that were run, for the history.
+        self.planned = 0
 
     def hold(self, wanted: Iterable[Namespace]) -> None:
         """Open namespaces: until the lock is released, their paths refer to these, even if something replaces them.
@@ -139,6 +84,7 @@ class Kernel:
         `before_each` is called before each batch; it may raise, so that nothing is interrupted half-way.
         Raises CommandFailed, which names the one command that failed.
         """
+        self.planned = len(self.ran) + len(steps)
         for program, some in groupby(fold(steps), lambda batch: batch.argv[0]):
             group = list(some)
             if program == iptables.CONNTRACK:

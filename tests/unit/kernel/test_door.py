@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from mydockernet.dialects.fact import Chain, Link, Observed, Route, Socket, Step
 from mydockernet.dialects.iptables import read_rules
 from mydockernet.errors import CommandFailed, Failed
-from mydockernet.kernel.door import Batch, Kernel, fold
+from mydockernet.kernel.door import Kernel
+from mydockernet.kernel.folding import Batch, fold
 from mydockernet.kernel.proc import in_use, read_sysctls
 from mydockernet.kernel.spawn import where
 from mydockernet.value import replace
