@@ -22,6 +22,9 @@ CHANGES_PENDING = 5
 def change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]]) -> int:
     """Make changes one by one, or print the plan of all. The exit code is that of the first failure."""
     wanted = list(wanted)
+    if (collected := getattr(args, "collected", None)) is not None:  # A batch makes the changes of its lines together.
+        collected += wanted
+        return 0
     context = context_of(args)
     dry, file = is_dry_run(args), getattr(args, "save_plan", None)
     if dry or file is not None:

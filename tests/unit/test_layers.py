@@ -76,6 +76,7 @@ ORDER = [
     "declaration",
     "applying",
     "settings",
+    "sequences",
     "actions",
     "plan_files",
     "running",
