@@ -13,7 +13,7 @@ from mydockernet import addressing, choices, creation, transitions
 from mydockernet.creation import Wish
 from mydockernet.declaration import PROJECT, Declaration, DeclaredContainer, DeclaredNetwork
 from mydockernet.dialects.fact import Observed
-from mydockernet.errors import Conflict, Invalid, MydockernetError, NotFound, NotPermitted, quoted
+from mydockernet.errors import Conflict, Invalid, MydockernetError, NotFound, NotPermitted, placed, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.model import Address, Endpoint, Intent, Namespace, Network, Subnet, endpoints
 from mydockernet.ports import PortWish, asked_for
@@ -104,7 +104,7 @@ def _find(containers: Iterable[DeclaredContainer]) -> tuple[tuple[Found, ...], l
             if other.container != container:
                 raise Conflict(f"it is the namespace of container {quoted(other.container.name)}, too")
         except MydockernetError as error:
-            errors.append(_at(container.place, error))
+            errors.append(placed(container.place, error))
     return tuple(found.values()), errors
 
 
@@ -438,12 +438,7 @@ def _noted(errors: list[MydockernetError], place: str) -> Iterator[None]:
     try:
         yield
     except MydockernetError as error:
-        errors.append(_at(place, error))
-
-
-def _at(place: str, error: MydockernetError) -> MydockernetError:
-    messages = (f"{place}: {message}" if place else message for message in error.messages)
-    return type(error)(*messages, hint=error.hint)
+        errors.append(placed(place, error))
 
 
 def _raise(errors: Sequence[MydockernetError]) -> None:

@@ -97,6 +97,12 @@ class Interrupted(Failed):
     """SIGINT, SIGTERM or SIGHUP arrived while a change was under way."""
 
 
+def placed(place: str, error: MydockernetError) -> MydockernetError:
+    """Return an error with its place in a file before each message, unless that is empty."""
+    messages = (f"{place}: {message}" if place else message for message in error.messages)
+    return type(error)(*messages, hint=error.hint)
+
+
 def no_network(name: str) -> NotFound:
     """Return the error for a network that does not exist."""
     return NotFound(f"network {quoted(name)} not found", hint="mydockernet list shows all networks")

@@ -75,6 +75,15 @@ def remove(name: str, force: bool = False, ignore: bool = False) -> Transition:
     return Transition(move)
 
 
+def prune(wanted: Callable[[Network], bool]) -> Transition:
+    """All → all but the networks without containers that are `wanted`."""
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        return {name: network for name, network in intent.items() if network.endpoints or not wanted(network)}
+
+    return Transition(move)
+
+
 class Connection(Value):
     """The arguments of `connect`; what is empty or None is left open.
 

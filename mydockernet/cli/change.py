@@ -25,6 +25,9 @@ def change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]]
     With `summarize`, a plan is preceded by what it changes, in words, if stderr is a terminal.
     """
     wanted = list(wanted)
+    if (collected := getattr(args, "collected", None)) is not None:  # A batch makes the changes of its lines together.
+        collected += wanted
+        return 0
     context = context_of(args)
     dry, file = is_dry_run(args), getattr(args, "save_plan", None)
     if dry or file is not None:

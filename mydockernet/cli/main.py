@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mydockernet import __version__
 from mydockernet.cli.options import changing_options, common_options, help_option
@@ -33,7 +33,7 @@ environment:
 
 
 class _Parser(argparse.ArgumentParser):
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, helps: bool = True, **settings: Any) -> None:
         super().__init__(
             add_help=False,
             allow_abbrev=False,
@@ -41,7 +41,8 @@ class _Parser(argparse.ArgumentParser):
             epilog=EXIT_CODES,
             **settings,
         )
-        help_option(self)
+        if helps:
+            help_option(self)
 
     def error(self, message: str) -> NoReturn:
         raise Invalid(message, hint=f"{self.prog} --help")
@@ -50,7 +51,7 @@ class _Parser(argparse.ArgumentParser):
 class Verb(Value):
     """A verb: the module that declares its arguments and runs it, which is loaded on use, and its help.
 
-    Those that make changes have --dry-run, and --save-plan if it `saves` them.
+    Those that make changes have --dry-run, and --save-plan if it `saves` them. One that `takes_lines` reads more verbs.
     """
 
     module: str
@@ -58,6 +59,7 @@ class Verb(Value):
     changes: bool = True
     takes_command: bool = False
     saves: bool = True
+    takes_lines: bool = False
 
 
 def program() -> NoReturn:
@@ -133,9 +135,8 @@ def _run(words: list[str]) -> int:
     common_options(parser, default=argparse.SUPPRESS)
     if verb.changes:
         changing_options(parser, verb.saves)
-    name = ALIASES.get(given.verb, given.verb).replace("-", "_")
-    room = __import__(f"mydockernet.cli.{verb.module}", fromlist=[name])
-    getattr(room, f"{name}_arguments")(parser)
+    run = _declare(given.verb, parser)
+    name = given.verb
     rest, given.command = given.rest, []
     if verb.takes_command and not {"--", "-h", "--help"} & {*rest}:
         raise Invalid(
@@ -147,8 +148,37 @@ def _run(words: list[str]) -> int:
     del given.verb, given.rest
     given, unknown = parser.parse_known_intermixed_args(rest, given)
     _refuse(unknown, parser.prog)
-    code: int = getattr(room, f"run_{name}")(given)
-    return code
+    if verb.takes_lines:
+        given.read_line = _line_reader(given)
+    return run(given)
+
+
+def _declare(word: str, parser: _Parser) -> Callable[[argparse.Namespace], int]:
+    """Declare the arguments of a verb, and return the function that runs it."""
+    name = ALIASES.get(word, word).replace("-", "_")
+    room = __import__(f"mydockernet.cli.{VERBS[word].module}", fromlist=[name])
+    getattr(room, f"{name}_arguments")(parser)
+    run: Callable[[argparse.Namespace], int] = getattr(room, f"run_{name}")
+    return run
+
+
+def _line_reader(shared: argparse.Namespace) -> Callable[[str, Sequence[str]], tuple[Any, argparse.Namespace]]:
+    """Return a function that reads a verb and its words: what runs it, and its arguments. It raises Invalid.
+
+    The options of every verb are those that are `shared`.
+    """
+    known: dict[str, tuple[Any, _Parser]] = {}
+
+    def read(word: str, words: Sequence[str]) -> tuple[Any, argparse.Namespace]:
+        if word not in known:
+            parser = _Parser(helps=False, prog=f"mydockernet {word}", description=VERBS[word].help)
+            known[word] = _declare(word, parser), parser
+        run, parser = known[word]
+        given, unknown = parser.parse_known_intermixed_args(words, argparse.Namespace(**vars(shared)))
+        _refuse(unknown, parser.prog)
+        return run, given
+
+    return read
 
 
 def _refuse(words: Sequence[str], prog: str) -> None:
@@ -181,6 +211,7 @@ VERBS = {
     "history": Verb("past", "List the changes that were made, or show one with its commands", changes=False),
     "undo": Verb("past", "Undo a change: go back to the values before it"),
     "apply-plan": Verb("plans", "Make the change of a plan file, or refuse if anything has changed since", saves=False),
+    "batch": Verb("plans", "Make the changes of many command lines together: all of them or none", takes_lines=True),
     "rules": Verb("listing", "List iptables rules with their owner, counters and reason", changes=False),
     "who": Verb("questions", "Show what owns an address, a port, an interface or a rule", changes=False),
     "explain": Verb("questions", "Trace a packet and name the rule that drops it, with a fix", changes=False),

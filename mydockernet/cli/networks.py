@@ -143,8 +143,5 @@ def prune_arguments(parser: argparse.ArgumentParser) -> None:
 def run_prune(args: argparse.Namespace) -> int:
     """Run `prune` and return the exit code."""
     wanted = read_filters(args.filter)
-    networks, errors = store_of(args).load_each()
-    if errors:
-        return report_all(errors)
-    unused = [name for name in sorted(networks) if not networks[name].endpoints and wanted(networks[name])]
-    return change(args, [(names_of, transitions.remove(name, ignore=True)) for name in unused])
+    _, errors = store_of(args).load_each()
+    return report_all(errors) or change(args, [(names_of, transitions.prune(wanted))])

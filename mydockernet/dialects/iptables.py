@@ -100,6 +100,10 @@ class OwnRule(Fact):
         why = f"Delete {owner}: {self.chain.table} {self.summary}."
         return (Step(why, _command(self.chain, "-D", self.words)),) * max(1, self.copies(seen))
 
+    def slot(self) -> str:
+        # Another container may need the same rule, for another reason.
+        return f"{self.chain.family} {self.chain.table} {self.chain.name} {' '.join(self.words)}"
+
     def copies(self, seen: Observed) -> int:
         """Return how often the observation shows it."""
         return seen.ranks(self.chain).copies.get(read_spec(self.words), 0)

@@ -37,6 +37,7 @@ CONTRACT = {
     "history": "--network --since --format --no-trunc",
     "undo": "--dry-run --save-plan",
     "apply-plan": "--dry-run --lock-timeout",
+    "batch": "--dry-run --save-plan --lock-timeout",
     "rules": "--format",
     "who": "",
     "explain": "--format",

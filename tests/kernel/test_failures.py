@@ -106,6 +106,11 @@ VERBS = {
         CONTAINERS + "mydockernet connect web c1 -p 8080:80 --save-plan /run/c1.plan",
         "apply-plan /run/c1.plan",
     ),
+    "batch": (
+        CONTAINERS + "mydockernet connect web c1 -p 8080:80; printf '%s\n' > /run/lines "
+        "'disconnect web c1' 'create b --ipv6' 'connect web,b c2' 'publish b c2 8080:80' 'create unused' 'prune'",
+        "batch /run/lines",
+    ),
     "undo of a removal": (
         CONTAINERS
         + "mydockernet connect web c1 -p 8080:80; mydockernet connect web c2; mydockernet remove --force web",

@@ -79,6 +79,7 @@ ORDER = [
     "applying",
     "settings",
     "facing",
+    "sequences",
     "actions",
     "plan_files",
     "running",

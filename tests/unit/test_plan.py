@@ -496,3 +496,9 @@ def test_one_bridge_is_known_by_its_group_before_it_has_its_mark():
     assert not ip.belongs(Link("web", "bridge", GROUP, "mydockernet:web@abc123"), "web")
     assert not ip.belongs(Link("web", "bridge"), "web")
     assert not ip.belongs(None, "web")
+
+
+def test_a_rule_that_another_container_needs_stays():
+    old = network("web", "10.1.0.0/24", endpoint("c1", ports=(mapping(),)))
+    new = network("web", "10.1.0.0/24", endpoint("c2", ports=(mapping(),)))
+    assert not [line for line in commands(intent(old), intent(new), standing(old)) if "--dport 8080" in line]
