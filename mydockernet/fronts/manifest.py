@@ -96,8 +96,6 @@ class _Reading:
             if root.kind != MAP and root.null:
                 top.say(root.at, "", "the file declares nothing")
             top.refuse_unknown(manifest_keys.TOP)
-            if "include" in top:
-                top.refuse_key("include", "not supported: give all files to apply")
             yield _File(name, top)
 
     def name_project(self, files: Sequence[_File], project: str | None, prefix: bool) -> None:
@@ -202,7 +200,7 @@ class _Reading:
         holder = file.top.section("services")
         for key, section in holder.members():
             self.named.add(key)
-            compose.refuse_unknown(section)
+            section.refuse_unknown(compose.ALL)
             if not compose.is_connected(section):
                 continue
             nodes = self._nodes(section)

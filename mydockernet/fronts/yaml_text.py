@@ -15,7 +15,7 @@ WIDTH = 100
 # From this depth on, what contains no other maps stands on one line, if it fits.
 INLINE = 3
 # Texts that need no quotes in YAML 1.1 and 1.2, in flow and in block style: words, names, paths, addresses, subnets.
-_WORD = re.compile(r"[A-Za-z/](?:[A-Za-z0-9_./@+-]|:(?=[A-Za-z0-9:]))*(?<![:])", re.ASCII)
+_WORD = re.compile(r"[A-Za-z/](?:[A-Za-z0-9_./@+-]|:(?=[A-Za-z0-9:/]))*(?<![:])", re.ASCII)
 _ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2}|-\d{1,3}(?:\.\d{1,3}){3})?", re.ASCII)
 _NOT_TEXTS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 

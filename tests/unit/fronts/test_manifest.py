@@ -343,7 +343,7 @@ BROKEN = [
     ),
     (
         f"{NET}    ipam: {{options: {{a: b}}}}\n",
-        "a.yml:3:21: networks.front.ipam.options: nothing reads them: leave them out",
+        "a.yml:3:12: networks.front.ipam.options: not supported: nothing reads them: leave them out",
     ),
     (
         f"{NET}    ipam: {{config: {{subnet: 10.1.0.0/24}}}}\n",
@@ -465,7 +465,7 @@ BROKEN = [
     ),
     (
         f"{ON}        link_local_ips: [169.254.1.1]\n",
-        "a.yml:6:25: containers.web.networks.front.link_local_ips: mydockernet adds no addresses outside",
+        "a.yml:6:9: containers.web.networks.front.link_local_ips: not supported: mydockernet adds no",
     ),
     (
         f"{ON}        driver_opts: {{a: b}}\n",
