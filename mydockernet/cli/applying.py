@@ -136,6 +136,7 @@ def _read(args: argparse.Namespace, complete: bool) -> Declaration:
         containers=where,
         complete=complete,
     )
+    tell(declaration.notes)
     if args.prune and not declaration.project:
         raise Invalid("--prune: it needs the name of a project: name: in the file, or --project-name")
     return declaration

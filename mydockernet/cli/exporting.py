@@ -81,7 +81,7 @@ def run_import(args: argparse.Namespace) -> int:
         if document.tree:
             manifest.read([(args.format, yaml_text.write(document.tree))], "")
     except Invalid as error:
-        tell(f"apply will refuse it: {message.partition(': ')[2]}" for message in error.messages)
+        tell(f"apply will refuse {message.partition(': ')[2]}" for message in error.messages)
     return code
 
 

@@ -32,7 +32,7 @@ class _Words:
 
     def __init__(self, section: Section, keys: Sequence[Key]) -> None:
         self.section = section
-        self.said = manifest_keys.phrases(keys)
+        self.keys = keys
         self.words: dict[str, Any] = {}
         self.places: dict[str, list[Word]] = {}
 
@@ -74,10 +74,11 @@ class _Words:
             rest = message
         name = _WORDS.get(option, option.removeprefix("--").replace("-", "_"))
         found = _at_fault(self.places.get(name, ()), rest)
-        body = manifest_keys.reworded(rest, self.said)
+        said = manifest_keys.phrases(self.keys)
+        body = manifest_keys.reworded(rest, said)
         if found:
             return f"{found.place}: {body}"
-        prefix = f"{self.said[option]}: " if option in self.said and rest != message else ""
+        prefix = f"{said[option]}: " if option in said and rest != message else ""
         return f"{self.section.place}: {prefix}{body}"
 
     def refuse(self, error: Invalid) -> None:

@@ -1,6 +1,10 @@
 """Files for `apply` declare what the words of `create` and `connect` would; messages name the key and its place."""
 
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mydockernet import wishes
 from mydockernet.errors import Invalid
@@ -502,6 +506,59 @@ def test_namespaces_on_the_command_line_must_be_of_containers_in_the_files():
     assert problems(WEB, containers={"wbe": "1"}) == [
         '--container: there is no container or service "wbe": the files have web'
     ]
+
+
+def test_two_keys_for_one_external_network_are_one_network():
+    text = "networks: {a: {external: true, name: lan}, b: {external: true, name: lan}}\n"
+    text += "containers: {web: {networks: [%s]}}"
+    assert [network.name for network in read(text % "b").networks] == ["lan"]
+    assert problems(text % "a, b") == [
+        'a.yml:2:34: containers.web.networks[1]: "lan" is named twice, first at a.yml:2:31'
+    ]
+
+
+def test_a_container_by_pid_is_noted_unless_only_its_name_matters():
+    text = "networks: {front: }\ncontainers: {web: {pid: 77, networks: [front]}}"
+    assert read(text).notes == ('container "web" is process 77, which is another one after a restart',)
+    assert read(text, complete=False).notes == read(EXAMPLE).notes == ()
+
+
+FRAGMENTS = [
+    *EXAMPLE,
+    *EXAMPLE.split(),
+    "&a",
+    "*a",
+    "<<: ",
+    "{",
+    "}",
+    "[",
+    "]",
+    '"',
+    "'",
+    "\n",
+    "\t",
+    "services:",
+    "~",
+    "!!str ",
+    "\x00",
+    "é",
+]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(EXAMPLE)), st.integers(0, 12), st.sampled_from(FRAGMENTS)), min_size=1, max_size=4
+    )
+)
+@settings(deadline=None, max_examples=300)
+def test_a_file_with_any_mistake_is_read_or_refused_with_places(edits):
+    text = EXAMPLE
+    for at, length, more in edits:
+        text = text[:at] + more + text[at + length :]
+    try:
+        read(text)
+    except Invalid as error:
+        assert all(re.match(r"a\.yml:\d+:\d+: ", message) for message in error.messages)
 
 
 def test_a_wish_carries_the_realm():
