@@ -1,6 +1,8 @@
 """A script of ip and iptables commands becomes a file for `apply`, without being run."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mydockernet.fronts import import_shell, manifest, shell_lines, yaml_text
 
@@ -184,3 +186,17 @@ def test_control_characters_of_a_script_reach_no_terminal():
 )
 def test_the_commands_of_a_script_are_found_with_their_lines(text, commands):
     assert [(line.number, *line.words) for line in shell_lines.read(text)] == commands
+
+
+WORDS = sorted(
+    {*TUTORIAL.split(), "'", '"', "$X", "`a`", "\\", "-n", "netns", "exec", "sh", "-c", "peer", "type", "-j", "DNAT"}
+)
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join), max_size=8).map("\n".join), st.integers(0, 26)
+)
+@settings(deadline=None, max_examples=200)
+def test_any_script_is_read(text, at):
+    lines = TUTORIAL.splitlines()
+    import_shell.read("\n".join([*lines[:at], text, *lines[at:]]).encode())

@@ -1,11 +1,14 @@
 """The files of other programs become files for `apply`; what has no equivalent is named."""
 
+import contextlib
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mydockernet.errors import Invalid
-from mydockernet.fronts import import_cni, import_docker, import_podman, manifest, yaml_text
+from mydockernet.fronts import import_cni, import_docker, import_podman, manifest, yaml_text, yaml_tree
 
 DOCKER = [
     {
@@ -260,3 +263,39 @@ def test_what_cni_has_without_an_equivalent_is_named(plugin, note):
 def test_what_is_not_json_of_that_shape_is_an_error(module, raw):
     with pytest.raises(Invalid, match="document"):
         module.read(raw)
+
+
+KEYS = [
+    *DOCKER[0],
+    *PODMAN,
+    *BRIDGE,
+    *IPAM,
+    "Subnet",
+    "Gateway",
+    "plugins",
+    "type",
+    "Name",
+    "name",
+    "containers",
+    "dst",
+]
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-1, 70000)
+    | st.sampled_from(["", "bridge", "10.1.0.0/24", "10.1.0.1", "a b", "\x1b"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize("module", [import_docker, import_podman, import_cni])
+@given(
+    st.lists(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=8), max_size=2),
+    st.sampled_from([DOCKER[0], PODMAN, CNI, {}]),
+)
+@settings(deadline=None, max_examples=40)
+def test_any_json_is_imported_or_refused(module, found, more):
+    with contextlib.suppress(Invalid):
+        text = yaml_text.write(module.read(json.dumps([{**more, **each} for each in found]).encode()).tree)
+        assert not text or yaml_tree.read("a.yml", text)

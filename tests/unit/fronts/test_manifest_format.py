@@ -222,7 +222,7 @@ def records(draw):
 
 
 @given(records())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 def test_networks_are_made_again_as_they_are(networks):
     assert plain(again(written(*networks))) == plain(networks)
 
