@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mydockernet import validation
 from mydockernet.declaration import Declaration, DeclaredContainer, DeclaredNetwork
-from mydockernet.errors import Invalid, quoted
+from mydockernet.errors import Invalid, printable, quoted
 from mydockernet.fronts import compose, manifest_keys, manifest_words, yaml_tree
 from mydockernet.fronts.manifest_fields import Section, Word, near
 from mydockernet.fronts.yaml_tree import LIST, MAP, STDIN, TEXT, Node
@@ -149,6 +149,9 @@ class _Reading:
     def _network(self, file: _File, key: str, section: Section) -> DeclaredNetwork | None:
         """Return a network, or None if something is wrong with it, which is noted, or if it is one of docker's own."""
         name = section.text("name")
+        if "external" in section and section.values["external"].kind == MAP:
+            section.refuse("external", "write external: true, and name: beside it")
+            return None
         external = section.switch("external")
         if external:
             for other in section:
@@ -276,7 +279,7 @@ class _Reading:
         )
         seen: dict[str, Node] = {}
         for n, (name, node) in enumerate(nodes):
-            inner = f"{path}.{name.text}" if node else f"{path}[{n}]"
+            inner = f"{path}.{printable(name.text)}" if node else f"{path}[{n}]"
             if name.kind != TEXT:
                 section.say(name.at, inner, "it must be the name of a network")
                 continue

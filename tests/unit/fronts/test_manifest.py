@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mydockernet import wishes
 from mydockernet.errors import Invalid
-from mydockernet.fronts import manifest
+from mydockernet.fronts import manifest, manifest_keys
 from mydockernet.model import Namespace
 from mydockernet.wishes import ConnectWords, CreateWords
 
@@ -386,6 +386,10 @@ BROKEN = [
         "a.yml:4:5: networks.lan.mtu: an external network is left as it is: only name may be given",
     ),
     ("networks:\n  -lan:\n    external: true\n", 'a.yml:2:3: networks.-lan: invalid name "-lan"'),
+    (
+        "networks:\n  lan: {external: {name: x}}\n",
+        "a.yml:2:19: networks.lan.external: write external: true, and name: beside it",
+    ),
     ("networks:\n  a b:\n", 'a.yml:2:3: networks.a b: invalid name "a b"'),
     (
         "networks:\n  a: {name: x}\n  b: {name: x}\n",
@@ -559,6 +563,21 @@ def test_a_file_with_any_mistake_is_read_or_refused_with_places(edits):
         read(text)
     except Invalid as error:
         assert all(re.match(r"a\.yml:\d+:\d+: ", message) for message in error.messages)
+
+
+def words(keys):
+    return {word for key in keys for word in (key.word, *words(key.keys)) if word}
+
+
+def options(holder):
+    return {name for name in vars(holder) if not name.startswith("_")}
+
+
+def test_all_that_create_and_connect_can_say_has_a_key():
+    assert words(manifest_keys.NETWORK) == options(CreateWords)
+    # The networks and the name are keys themselves, and `from` is one of a port.
+    assert words(manifest_keys.CONNECTION) == options(ConnectWords) - {"networks", "name", "sources"}
+    assert "--from" in {key.option for key in manifest_keys.PORT}
 
 
 def test_a_wish_carries_the_realm():
