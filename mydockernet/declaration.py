@@ -34,8 +34,9 @@ class DeclaredContainer(Value):
 
 
 class Declaration(Value):
-    """All that some files declare together. An empty `project` labels nothing."""
+    """All that some files declare together, and notes about it. An empty `project` labels nothing."""
 
     networks: tuple[DeclaredNetwork, ...] = ()
     containers: tuple[DeclaredContainer, ...] = ()
     project: str = ""
+    notes: tuple[str, ...] = ()

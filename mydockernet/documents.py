@@ -25,19 +25,32 @@ _NAMES = {str: "a string", int: "a number", bool: "true or false", dict: "an obj
 
 def parse(raw: bytes, limit: int = SIZE_MAX) -> Fields:
     """Return the object that a document consists of, of at most `limit` bytes. Raises Invalid."""
+    value = _load(raw, limit)
+    if not isinstance(value, dict):
+        raise Invalid("the document is not a JSON object")
+    return Fields(value, "", [])
+
+
+def parse_all(raw: bytes) -> list[Fields]:
+    """Return the objects of an array, or the one object that a document consists of. Raises Invalid."""
+    value = _load(raw, SIZE_MAX)
+    found = value if isinstance(value, list) else [value]
+    if not all(isinstance(each, dict) for each in found):
+        raise Invalid("the document is neither a JSON object nor an array of objects")
+    return [Fields(each, f"[{n}]" if isinstance(value, list) else "", []) for n, each in enumerate(found)]
+
+
+def _load(raw: bytes, limit: int) -> Any:
     if len(raw) > limit:
         raise Invalid(f"the document is larger than {limit} bytes")
     try:
-        value = json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(raw.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite)
     except UnicodeDecodeError:
         raise Invalid("the document is not UTF-8") from None
     except RecursionError:
         raise Invalid("the document is nested too deeply") from None
     except ValueError as error:
         raise Invalid(f"the document is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise Invalid("the document is not a JSON object")
-    return Fields(value, "", [])
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _file_arguments(parser: argparse.ArgumentParser) -> None:
 def run_apply(args: argparse.Namespace) -> int:
     """Run `apply` and return the exit code."""
     if args.schema:
-        from mydockernet.fronts import manifest_schema  # type: ignore[attr-defined]
+        from mydockernet.fronts import manifest_schema
 
         sys.stdout.write(manifest_schema.text())
         return 0
@@ -136,6 +136,7 @@ def _read(args: argparse.Namespace, complete: bool) -> Declaration:
         containers=where,
         complete=complete,
     )
+    tell(declaration.notes)
     if args.prune and not declaration.project:
         raise Invalid("--prune: it needs the name of a project: name: in the file, or --project-name")
     return declaration

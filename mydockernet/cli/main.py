@@ -206,6 +206,10 @@ VERBS = {
     "apply": Verb("applying", "Make networks and containers what files declare, all at once"),
     "confirm": Verb("applying", "Confirm what apply --confirm made, which is rolled back otherwise", changes=False),
     "down": Verb("applying", "Remove what files declare, all at once"),
+    "export": Verb("exporting", "Write networks and their containers as a file for apply", changes=False),
+    "import": Verb(
+        "exporting", "Turn networks of docker, podman, CNI or a script into a file for apply", changes=False
+    ),
     "check": Verb("upkeep", "Report drift: what in the kernel differs from the record", changes=False),
     "repair": Verb("upkeep", "Repair drift and print what was repaired"),
     "history": Verb("past", "List the changes that were made, or show one with its commands", changes=False),

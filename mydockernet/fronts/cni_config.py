@@ -133,6 +133,13 @@ def read(config: Fields, args: Mapping[str, str]) -> Request:
     return Request(network_name(config), create, connect, reading.dns)
 
 
+def survey(config: Fields) -> tuple[CreateWords, tuple[str, ...]]:
+    """Return the network that a configuration describes, as far as possible, and what is unsupported or wrong."""
+    reading = _Reading(config)
+    words = reading.network()
+    return words, (*reading.unsupported, *dict.fromkeys(config.problems))
+
+
 def read_args(text: str) -> dict[str, str]:
     """Return the pairs of CNI_ARGS, as in IP=10.1.0.9;IgnoreUnknown=1. Raises CNIError."""
     pairs = [part.partition("=") for part in text.split(";") if part]

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from mydockernet.errors import quoted
 from mydockernet.fronts import manifest_keys
-from mydockernet.fronts.manifest_fields import Section, near
+from mydockernet.fronts.manifest_fields import Section
+from mydockernet.fronts.manifest_keys import Key
 from mydockernet.fronts.yaml_tree import LIST, MAP, STDIN, TEXT, Node
 from mydockernet.value import replace
 
@@ -20,9 +21,15 @@ DEFAULT = "default"
 # Networks of docker that a service can only join through an external network of this name.
 BUILT_IN = ("host", "none")
 # Keys of a service that say how it is connected.
-USED = ("container_name", "networks", "network_mode", "ports", "mac_address", "hostname", "dns")
+SERVICE = (
+    Key("container_name", manifest_keys.TEXT, "Name of the container, if it is not the key", "--name"),
+    *(key for key in manifest_keys.CONTAINER if key.name in ("networks", "ports", "hostname", "dns")),
+    Key("network_mode", manifest_keys.TEXT, "A service that has one is no container of mydockernet"),
+    Key("mac_address", manifest_keys.TEXT, "MAC address on the first of its networks", "--mac"),
+    Key("extends", manifest_keys.MAP, "", refused="write what it inherits into the service itself"),
+)
 # Those of them that it has once for all of its networks.
-SHARED = tuple(key for key in manifest_keys.SHARED if key.name in USED)
+SHARED = tuple(key for key in manifest_keys.SHARED if key in SERVICE)
 # compose-spec.json, definitions.service: all others, which say nothing about networks.
 IGNORED = (
     *("annotations", "attach", "blkio_config", "build", "cap_add", "cap_drop", "cgroup", "cgroup_parent"),
@@ -38,8 +45,8 @@ IGNORED = (
     *("storage_opt", "sysctls", "tmpfs", "tty", "ulimits", "use_api_socket", "user", "userns_mode", "uts"),
     *("volumes", "volumes_from", "working_dir"),
 )
-# Keys whose omission would make another network of it.
-REFUSED = {"extends": "write what it inherits into the service itself"}
+# All keys that a service can have.
+ALL = (*SERVICE, *(Key(name, manifest_keys.MAP, "Accepted and ignored") for name in IGNORED))
 MODES = re.compile(r"host|none|service:.+|container:.+")
 
 _BRACED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-+?])(.*))?", re.DOTALL)
@@ -61,7 +68,7 @@ def expanded(root: Node, environ: Mapping[str, str], problems: list[str]) -> Nod
     entries = []
     for key, value in root.entries:
         if key.text == "services" and value.kind == MAP:
-            services = [(name, _some(service, USED, environ, problems)) for name, service in value.entries]
+            services = [(name, _some(service, environ, problems)) for name, service in value.entries]
             entries.append((key, replace(value, entries=tuple(services))))
         elif key.text in ("name", "networks"):
             entries.append((key, _all(value, environ, problems)))
@@ -70,10 +77,11 @@ def expanded(root: Node, environ: Mapping[str, str], problems: list[str]) -> Nod
     return replace(root, entries=tuple(entries))
 
 
-def _some(node: Node, keys: tuple[str, ...], environ: Mapping[str, str], problems: list[str]) -> Node:
+def _some(node: Node, environ: Mapping[str, str], problems: list[str]) -> Node:
     if node.kind != MAP:
         return node
-    entries = ((k, _all(value, environ, problems) if k.text in keys else value) for k, value in node.entries)
+    used = {key.name for key in SERVICE}
+    entries = ((k, _all(value, environ, problems) if k.text in used else value) for k, value in node.entries)
     return replace(node, entries=tuple(entries))
 
 
@@ -141,15 +149,6 @@ def _braced(text: str, environ: Mapping[str, str]) -> str:
     if operator.endswith("?"):
         raise ValueError(f"the variable {name} is not set: {substituted(rest, environ)}".removesuffix(": "))
     return substituted(rest, environ)
-
-
-def refuse_unknown(service: Section) -> None:
-    """Note the keys of a service that are unknown to compose, and those that cannot be ignored."""
-    for key in service:
-        if key in REFUSED:
-            service.refuse_key(key, f"not supported: {REFUSED[key]}")
-        elif key not in IGNORED and key not in USED:
-            service.refuse_key(key, f"unknown key{near(key, (*USED, *sorted(IGNORED)))}".partition(" (known:")[0])
 
 
 def is_connected(service: Section) -> bool:

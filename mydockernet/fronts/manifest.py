@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mydockernet import validation
 from mydockernet.declaration import Declaration, DeclaredContainer, DeclaredNetwork
-from mydockernet.errors import Invalid, quoted
+from mydockernet.errors import Invalid, printable, quoted
 from mydockernet.fronts import compose, manifest_keys, manifest_words, yaml_tree
 from mydockernet.fronts.manifest_fields import Section, Word, near
 from mydockernet.fronts.yaml_tree import LIST, MAP, STDIN, TEXT, Node
@@ -51,9 +51,7 @@ def read(
     if reading.problems:
         raise Invalid(*sorted(dict.fromkeys(reading.problems), key=lambda text: _position(text, sources)))
     return Declaration(
-        tuple(network for network in reading.networks.values()),
-        tuple(reading.containers.values()),
-        reading.project,
+        tuple(reading.by_name.values()), tuple(reading.containers.values()), reading.project, tuple(reading.notes)
     )
 
 
@@ -74,9 +72,11 @@ class _Reading:
         self.given = given
         self.complete = complete
         self.problems: list[str] = []
+        self.notes: list[str] = []
         self.project = ""
         # By their keys, as containers refer to them.
         self.networks: dict[str, DeclaredNetwork] = {}
+        self.by_name: dict[str, DeclaredNetwork] = {}
         self.containers: dict[str, DeclaredContainer] = {}
         self.built_in: set[str] = set()
         self.refused: set[str] = set()
@@ -96,8 +96,6 @@ class _Reading:
             if root.kind != MAP and root.null:
                 top.say(root.at, "", "the file declares nothing")
             top.refuse_unknown(manifest_keys.TOP)
-            if "include" in top:
-                top.refuse_key("include", "not supported: give all files to apply")
             yield _File(name, top)
 
     def name_project(self, files: Sequence[_File], project: str | None, prefix: bool) -> None:
@@ -131,24 +129,29 @@ class _Reading:
 
     def networks_of(self, file: _File) -> None:
         """Read the networks of a file."""
-        for key, section in file.top.section("networks").members():
-            at = file.top.section("networks").keys[key].at
+        holder = file.top.section("networks")
+        for key, section in holder.members():
+            at = holder.keys[key].at
             if known := self.networks.get(key):
                 section.say(at, section.path, f"it is declared twice, first at {_place(known.place)}")
                 continue
             before = len(self.problems)
             network = self._network(file, key, section)
-            if network:
-                twin = next((n for n in self.networks.values() if n.name == network.name), network)
-                if twin is not network and (twin.wish or network.wish):
-                    section.say(at, section.path, f"{quoted(network.name)} is declared twice, first at {twin.place}")
-                self.networks[key] = replace(network, place=f"{at}: {section.path}")
-            elif len(self.problems) > before:
-                self.refused.add(key)
+            if network is None:
+                if len(self.problems) > before:
+                    self.refused.add(key)
+                continue
+            twin = self.by_name.setdefault(network.name, replace(network, place=f"{at}: {section.path}"))
+            if twin.place != f"{at}: {section.path}" and (twin.wish or network.wish):
+                section.say(at, section.path, f"{quoted(network.name)} is declared twice, first at {twin.place}")
+            self.networks[key] = replace(network, place=f"{at}: {section.path}")
 
     def _network(self, file: _File, key: str, section: Section) -> DeclaredNetwork | None:
         """Return a network, or None if something is wrong with it, which is noted, or if it is one of docker's own."""
         name = section.text("name")
+        if "external" in section and section.values["external"].kind == MAP:
+            section.refuse("external", "write external: true, and name: beside it")
+            return None
         external = section.switch("external")
         if external:
             for other in section:
@@ -192,6 +195,8 @@ class _Reading:
             section.refuse("path", f"{quoted(path)} is no path: a name stands in netns")
         if word := self.given.get(key, ""):
             return word, ""
+        if pid and self.complete:
+            self.notes.append(f"container {quoted(key)} is process {pid.text}, which is another one after a restart")
         if pid or path or pidfile:
             return (pid.text if pid else path), pidfile
         # A name of digits only could be a pid as well.
@@ -202,7 +207,7 @@ class _Reading:
         holder = file.top.section("services")
         for key, section in holder.members():
             self.named.add(key)
-            compose.refuse_unknown(section)
+            section.refuse_unknown(compose.ALL)
             if not compose.is_connected(section):
                 continue
             nodes = self._nodes(section)
@@ -228,6 +233,7 @@ class _Reading:
         name = f"{self.project}_{compose.DEFAULT}"
         if wish := manifest_words.network(section, name, self.realm):
             self.networks[compose.DEFAULT] = DeclaredNetwork(name, wish, section.place)
+            self.by_name.setdefault(name, self.networks[compose.DEFAULT])
 
     def _add(
         self,
@@ -273,15 +279,16 @@ class _Reading:
         )
         seen: dict[str, Node] = {}
         for n, (name, node) in enumerate(nodes):
-            inner = f"{path}.{name.text}" if node else f"{path}[{n}]"
+            inner = f"{path}.{printable(name.text)}" if node else f"{path}[{n}]"
             if name.kind != TEXT:
                 section.say(name.at, inner, "it must be the name of a network")
                 continue
-            if name.text in seen:
-                section.say(name.at, inner, f"{quoted(name.text)} is named twice, first at {seen[name.text].at}")
-                continue
-            seen[name.text] = name
             network = self.networks.get(name.text)
+            real = network.name if network else name.text
+            if real in seen:
+                section.say(name.at, inner, f"{quoted(real)} is named twice, first at {seen[real].at}")
+                continue
+            seen[real] = name
             keys = Section(node or Node(MAP, name.at), inner, name.at, self.problems)
             connection = manifest_words.connection(keys, container, section, shared)
             if network is None and name.text not in self.refused:

@@ -14,6 +14,8 @@ from mydockernet.value import Value
 
 _ARTICLES = {TEXT: "a single value", MAP: "a map", LIST: "a list"}
 EXTENSION = "x-"
+# So many known keys are listed in a message, if none of them resembles the unknown one.
+LISTED = 40
 
 
 class Word(Value):
@@ -82,11 +84,13 @@ class Section:
         self.say(self.keys[key].at, self.path_of(key), why)
 
     def refuse_unknown(self, known: Iterable[Key]) -> None:
-        """Note the keys that are not among the known ones, each with the nearest that is."""
-        names = [key.name for key in known]
+        """Note the keys that are not among the known ones, each with the nearest that is, and those not supported."""
+        by_name = {key.name: key for key in known}
         for key in self.values:
-            if key not in names:
-                self.refuse_key(key, f"unknown key{near(key, names)}")
+            if key not in by_name:
+                self.refuse_key(key, f"unknown key{near(key, by_name)}")
+            elif by_name[key].refused and key in self:
+                self.refuse_key(key, f"not supported: {by_name[key].refused}")
 
     def word(self, key: str) -> Word | None:
         """Return a text and its place, or None. A number is a text as well; null, true and false are not."""
@@ -186,6 +190,8 @@ def near(key: str, known: Collection[str]) -> str:
     elsewhere = ELSEWHERE.get(plain, "")
     outer = elsewhere.partition(".")[0].partition(":")[0]
     like = [elsewhere] if outer in known else difflib.get_close_matches(plain, known, n=1, cutoff=0.7)
+    if not like and len(known) > LISTED:
+        return ""
     return f" (did you mean {like[0]}?)" if like else f" (known: {', '.join(known)})"
 
 

@@ -129,8 +129,13 @@ def _labels(labels: Iterable[tuple[str, str]], project: str) -> dict[str, Tree]:
     return {key: value for key, value in labels if not (project and key == PROJECT)}
 
 
+def usual_gateway(subnet: str) -> str:
+    """Return the gateway that a subnet has if none is given. Raises Invalid for what is no subnet."""
+    return str(addressing.read_subnets([subnet], [], [], [])[0].gateway)
+
+
 def _subnet(subnet: Subnet) -> dict[str, Tree]:
-    usual = addressing.read_subnets([str(subnet.network)], [], [], [])[0].gateway
+    usual = usual_gateway(str(subnet.network))
     ranges: list[Tree] = [str(span) for span in subnet.ranges]
     names = [kept.name for kept in subnet.reserved]
     named = all(names) and len({*names}) == len(names)
@@ -138,7 +143,7 @@ def _subnet(subnet: Subnet) -> dict[str, Tree]:
         "subnet": str(subnet.network),
         **_given(
             (
-                ("gateway", str(subnet.gateway or usual), str(usual)),
+                ("gateway", str(subnet.gateway or usual), usual),
                 ("ip_range", ranges[0] if len(ranges) == 1 else ranges, []),
                 ("aux_addresses", {kept.name: str(kept.address) for kept in subnet.reserved} if named else {}, {}),
                 ("reserve", [] if named else [str(kept) for kept in subnet.reserved], []),

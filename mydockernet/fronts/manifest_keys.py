@@ -4,10 +4,13 @@ The words are compose's where compose has them; the others are named like the op
 stand for. Pure.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 from mydockernet import validation
 from mydockernet.value import Value
+
+_OPTION = re.compile(r"--[a-z][a-z0-9-]*[a-z0-9]")
 
 # What a key takes. TEXTS is a list of texts, or one; PAIRS a map, or a list of KEY=VALUE; MAP has keys of its own;
 # NAMED is a map whose keys are names; REFERENCES is a list of names, or a map; PORTS is a list of ports.
@@ -19,7 +22,7 @@ class Key(Value):
     """A key: what it takes, the `option` of `create` or `connect` that it stands for, and that option's `word`.
 
     If a word begins with `no_`, the value false sets it. A key without a word has a meaning of its own, or none.
-    `values` are the only ones; none means any.
+    `values` are the only ones; none means any. One that is `refused` is known, but not supported, for that reason.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Key(Value):
     word: str = ""
     values: tuple[str, ...] = ()
     keys: tuple["Key", ...] = ()
+    refused: str = ""
 
 
 def _option(name: str, takes: str, help_text: str, option: str, values: tuple[str, ...] = ()) -> Key:
@@ -43,9 +47,15 @@ SUBNET = (
     _option("reserve", TEXTS, "The same as a list of [NAME=]IP, which needs no names", "--reserve"),
 )
 IPAM = (
-    _option("driver", TEXT, "default, or none for a network of layer 2 only", "--ipam-driver", ("default", "none")),
+    _option(
+        "driver",
+        TEXT,
+        "default, or none for a network of layer 2 only",
+        "--ipam-driver",
+        ("default", "host-local", "none"),
+    ),
     Key("config", MAPS, "Subnets, each with its gateway, ranges and reserved addresses", keys=SUBNET),
-    Key("options", PAIRS, "Not supported, as nothing reads them"),
+    Key("options", PAIRS, "", refused="nothing reads them: leave them out"),
 )
 NETWORK = (
     Key("name", TEXT, "Name of the network, if it is not the key", "NAME", "name"),
@@ -113,7 +123,7 @@ CONNECTION = (
     _option("ingress_rate", TEXT, "Limit of what the container receives: RATE[,BURST]", "--ingress-rate"),
     _option("egress_rate", TEXT, "Limit of what the container sends: RATE[,BURST]", "--egress-rate"),
     Key("driver_opts", PAIRS, "Only com.docker.network.endpoint.ifname, for interface_name"),
-    Key("link_local_ips", TEXTS, "Not supported"),
+    Key("link_local_ips", TEXTS, "", refused="mydockernet adds no addresses outside the subnet of a network"),
 )
 NAMESPACES = (
     Key("netns", TEXT, "Name of its namespace in ip netns, if it is not the key", "CONTAINER"),
@@ -134,7 +144,7 @@ TOP = (
     Key("services", NAMED, "Services of a compose file, which become containers"),
     *(Key(name, MAP, "Accepted and ignored") for name in ("volumes", "configs", "secrets", "models")),
     Key("version", TEXT, "Accepted and ignored"),
-    Key("include", TEXTS, "Not supported: give all files to apply"),
+    Key("include", TEXTS, "", refused="give all files to apply"),
 )
 # What people write with the option in mind, or docker's inspect: the place where it stands in a file.
 ELSEWHERE = {
@@ -169,3 +179,8 @@ def phrases(keys: Iterable[Key]) -> dict[str, str]:
             found.setdefault(key.option, said)
         found = {**phrases(key.keys), **found}
     return found
+
+
+def reworded(message: str, said: Mapping[str, str]) -> str:
+    """Return a message about options with the words of a file, as `phrases` has them."""
+    return _OPTION.sub(lambda match: said.get(match[0], match[0]), message)

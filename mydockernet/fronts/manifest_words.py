@@ -20,7 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_OPTION = re.compile(r"--[a-z][a-z0-9-]*[a-z0-9]")
 _SPAN = re.compile(r"\d{1,5}(?:-\d{1,5})?", re.ASCII)
 # The option of a message, by the word that it is in.
 _WORDS = {"NAME": "name", "--from": "sources"}
@@ -33,7 +32,7 @@ class _Words:
 
     def __init__(self, section: Section, keys: Sequence[Key]) -> None:
         self.section = section
-        self.said = manifest_keys.phrases(keys)
+        self.keys = keys
         self.words: dict[str, Any] = {}
         self.places: dict[str, list[Word]] = {}
 
@@ -75,10 +74,11 @@ class _Words:
             rest = message
         name = _WORDS.get(option, option.removeprefix("--").replace("-", "_"))
         found = _at_fault(self.places.get(name, ()), rest)
-        body = _OPTION.sub(lambda match: self.said.get(match[0], match[0]), rest)
+        said = manifest_keys.phrases(self.keys)
+        body = manifest_keys.reworded(rest, said)
         if found:
             return f"{found.place}: {body}"
-        prefix = f"{self.said[option]}: " if option in self.said and rest != message else ""
+        prefix = f"{said[option]}: " if option in said and rest != message else ""
         return f"{self.section.place}: {prefix}{body}"
 
     def refuse(self, error: Invalid) -> None:
@@ -155,8 +155,6 @@ def _subnets(ipam: Section, found: _Words) -> None:
             found.place("no_subnet", driver)
         else:
             ipam.refuse("driver", f"mydockernet assigns addresses itself: use default or none, not {driver.text}")
-    if "options" in ipam:
-        ipam.refuse("options", "nothing reads them: leave them out")
     for entry in ipam.sections("config"):
         entry.refuse_unknown(manifest_keys.SUBNET)
         if "subnet" not in entry:
@@ -221,8 +219,6 @@ def connection(section: Section, name: str, container: Section, shared: Iterable
             found.place("ifname", word)
         else:
             section.say(word.at, word.path, f"only {IFNAME} is known here")
-    if "link_local_ips" in section:
-        section.refuse("link_local_ips", "mydockernet adds no addresses outside the subnet of a network")
     section.number("priority")
     published = publish(section, "ports")
     try:

@@ -106,7 +106,7 @@ def _create(fields: Fields, place: Context, environ: Mapping[str, str]) -> dict[
     """Return the network with all that podman has to know of it. Nothing is changed, and nothing recorded."""
     from mydockernet.fronts import podman_networks
 
-    words = _create_words(fields)
+    words = create_words(fields)
     words.ipv6 = fields.switch("ipv6_enabled")
     fields.check()
     wish = wishes.read_create(words, place.store.realm)
@@ -134,12 +134,12 @@ def _setup(fields: Fields, place: Context, path: str) -> dict[str, Any]:
     """Attach a container; returns its addresses."""
     _refuse_unknown(fields, CONTAINER)
     given = fields.fields("network")
-    create_words = _create_words(given)
-    create_words.ipv6 = given.switch("ipv6_enabled") and not create_words.subnet
+    wanted_words = create_words(given)
+    wanted_words.ipv6 = given.switch("ipv6_enabled") and not wanted_words.subnet
     connect_words = _connect_words(fields)
     container, called = _needed(fields, "container_id"), fields.text("container_name")
     fields.check()
-    wish = wishes.read_create(create_words, place.store.realm)
+    wish = wishes.read_create(wanted_words, place.store.realm)
     name, namespace = namespaces.find(path if "/" in path else f"./{path}")
     # It may be on networks of podman's own, too.
     connection = replace(wishes.read_connect(connect_words, called or name, namespace), yields=True)
@@ -163,7 +163,7 @@ def _teardown(fields: Fields, place: Context) -> None:
     actions.perform(place, attachments.detach(ENGINE, container, network, interface or None, keep_ports=True))
 
 
-def _create_words(network: Fields) -> CreateWords:
+def create_words(network: Fields) -> CreateWords:
     """Return the words of `create` for a network, all but --ipv6."""
     _refuse_unknown(network, NETWORK)
     options = dict(network.pairs("options"))

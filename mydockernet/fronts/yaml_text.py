@@ -15,7 +15,7 @@ WIDTH = 100
 # From this depth on, what contains no other maps stands on one line, if it fits.
 INLINE = 3
 # Texts that need no quotes in YAML 1.1 and 1.2, in flow and in block style: words, names, paths, addresses, subnets.
-_WORD = re.compile(r"[A-Za-z/](?:[A-Za-z0-9_./@+-]|:(?=[A-Za-z0-9:]))*(?<![:])", re.ASCII)
+_WORD = re.compile(r"[A-Za-z/](?:[A-Za-z0-9_./@+-]|:(?=[A-Za-z0-9:/]))*(?<![:])", re.ASCII)
 _ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2}|-\d{1,3}(?:\.\d{1,3}){3})?", re.ASCII)
 _NOT_TEXTS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
@@ -57,10 +57,16 @@ def _list(items: list[Tree], depth: int) -> Iterator[str]:
 
 def _stands_on_one_line(value: Tree, depth: int, line: str) -> bool:
     """Whether a list or a map stands on one line: it has no maps, and a map is not that of a network or a container."""
-    inner = value if isinstance(value, list) else list(value.values()) if isinstance(value, Mapping) else []
-    nested = any(isinstance(item, Mapping) for item in inner)
     shallow = isinstance(value, Mapping) and depth < INLINE - 1
-    return not (nested or shallow) and len(line) + 2 * depth <= WIDTH
+    return not shallow and not any(map(_has_map, _children(value))) and len(line) + 2 * depth <= WIDTH
+
+
+def _has_map(value: Tree) -> bool:
+    return isinstance(value, Mapping) or any(map(_has_map, _children(value)))
+
+
+def _children(value: Tree) -> list[Tree]:
+    return value if isinstance(value, list) else [*value.values()] if isinstance(value, Mapping) else []
 
 
 def _flow(value: Tree) -> str:

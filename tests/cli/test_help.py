@@ -42,6 +42,8 @@ CONTRACT = {
     "who": "",
     "explain": "--format",
     "doctor": "--format",
+    "export": "--format",
+    "import": "--format",
     "engines": "--root --dry-run",
     "cni": "",
     "netavark": "",

@@ -61,11 +61,11 @@ def test_a_page_ends_with_a_removal():
 
 
 def test_the_units_of_contrib_run_what_there_is_and_are_told_of():
-    told = (ROOT / "docs/upkeep.md").read_text() + (ROOT / "docs/engines.md").read_text()
+    told = "".join((ROOT / f"docs/{page}.md").read_text() for page in ("upkeep", "engines", "apply"))
     for unit in (ROOT / "contrib").iterdir():
         assert f"contrib/{unit.name}" in told
         if unit.suffix in (".json", ".conflist"):
-            continue  # Files of engines: test_engines.py.
+            continue  # Files of engines: test_engines.py. The schema: test_manifest_schema.py.
         commands = re.findall(r"^Exec\w+=-?+(?!/bin/sleep 2$)(.*)$", unit.read_text(), re.MULTILINE)
         if unit.suffix == ".timer":
             continue  # It starts the service of its name.

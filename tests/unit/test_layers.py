@@ -95,9 +95,16 @@ ORDER = [
     "fronts.manifest_keys",
     "fronts.manifest_fields",
     "fronts.manifest_words",
+    "fronts.compose",
+    "fronts.manifest_schema",
     "fronts.yaml_text",
     "fronts.manifest_format",
-    "fronts.compose",
+    "fronts.manifest_draft",
+    "fronts.import_docker",
+    "fronts.import_podman",
+    "fronts.import_cni",
+    "fronts.shell_lines",
+    "fronts.import_shell",
     "fronts.manifest",
     "packets.packet",
     "packets.netfilter",
@@ -128,6 +135,7 @@ ORDER = [
     "cli.plans",
     "cli.questions",
     "cli.engines",
+    "cli.exporting",
     "cli.main",
     "__main__",
 ]
@@ -145,7 +153,7 @@ SIBLINGS = (
     "fronts.oci_hook fronts.podman_networks fronts.cni_config",
     "fronts.oci_hook fronts.podman_networks fronts.cni_format",
     "reports.who reports.survey reports.doctor",
-    "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.plans cli.questions cli.engines",
+    "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.plans cli.questions cli.engines cli.exporting",
 )
 # Who alone may import them; and only in functions, as they take long to load.
 ONLY_FOR = {"sh": ["kernel.load_sh"], "rich": ["cli.views"], "yaml": ["fronts.yaml_tree"]}

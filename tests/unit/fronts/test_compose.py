@@ -256,7 +256,7 @@ def test_the_example_of_ipam_is_read_but_for_its_options():
     }
     assert read(IPAM).networks[0].wish == wishes.read_create(CreateWords(name="shop_mynet1", **words), "")
     assert problems(IPAM + IPAM_OPTIONS) == [
-        "c.yml:15:9: networks.mynet1.ipam.options: nothing reads them: leave them out"
+        "c.yml:14:7: networks.mynet1.ipam.options: not supported: nothing reads them: leave them out"
     ]
 
 
@@ -355,7 +355,7 @@ def test_the_examples_of_what_mydockernet_has_not_are_named_with_their_place():
     assert found[2].startswith("c.yml:13:12: networks.backend.driver_opts.baz: there is no option with the key 'baz'")
     assert found[3] == "c.yml:15:13: networks.mynet1.driver: overlay needs a swarm; mydockernet networks one host"
     (found,) = problems(LINK_LOCAL)
-    assert found.startswith("c.yml:8:11: services.app.networks.app_net.link_local_ips: mydockernet adds no addresses")
+    assert found.startswith("c.yml:7:9: services.app.networks.app_net.link_local_ips: not supported: mydockernet")
 
 
 def test_keys_that_say_nothing_about_networks_are_ignored():

@@ -1,10 +1,14 @@
 """Files for `apply` declare what the words of `create` and `connect` would; messages name the key and its place."""
 
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mydockernet import wishes
 from mydockernet.errors import Invalid
-from mydockernet.fronts import manifest
+from mydockernet.fronts import manifest, manifest_keys
 from mydockernet.model import Namespace
 from mydockernet.wishes import ConnectWords, CreateWords
 
@@ -343,7 +347,7 @@ BROKEN = [
     ),
     (
         f"{NET}    ipam: {{options: {{a: b}}}}\n",
-        "a.yml:3:21: networks.front.ipam.options: nothing reads them: leave them out",
+        "a.yml:3:12: networks.front.ipam.options: not supported: nothing reads them: leave them out",
     ),
     (
         f"{NET}    ipam: {{config: {{subnet: 10.1.0.0/24}}}}\n",
@@ -382,6 +386,10 @@ BROKEN = [
         "a.yml:4:5: networks.lan.mtu: an external network is left as it is: only name may be given",
     ),
     ("networks:\n  -lan:\n    external: true\n", 'a.yml:2:3: networks.-lan: invalid name "-lan"'),
+    (
+        "networks:\n  lan: {external: {name: x}}\n",
+        "a.yml:2:19: networks.lan.external: write external: true, and name: beside it",
+    ),
     ("networks:\n  a b:\n", 'a.yml:2:3: networks.a b: invalid name "a b"'),
     (
         "networks:\n  a: {name: x}\n  b: {name: x}\n",
@@ -465,7 +473,7 @@ BROKEN = [
     ),
     (
         f"{ON}        link_local_ips: [169.254.1.1]\n",
-        "a.yml:6:25: containers.web.networks.front.link_local_ips: mydockernet adds no addresses outside",
+        "a.yml:6:9: containers.web.networks.front.link_local_ips: not supported: mydockernet adds no",
     ),
     (
         f"{ON}        driver_opts: {{a: b}}\n",
@@ -502,6 +510,74 @@ def test_namespaces_on_the_command_line_must_be_of_containers_in_the_files():
     assert problems(WEB, containers={"wbe": "1"}) == [
         '--container: there is no container or service "wbe": the files have web'
     ]
+
+
+def test_two_keys_for_one_external_network_are_one_network():
+    text = "networks: {a: {external: true, name: lan}, b: {external: true, name: lan}}\n"
+    text += "containers: {web: {networks: [%s]}}"
+    assert [network.name for network in read(text % "b").networks] == ["lan"]
+    assert problems(text % "a, b") == [
+        'a.yml:2:34: containers.web.networks[1]: "lan" is named twice, first at a.yml:2:31'
+    ]
+
+
+def test_a_container_by_pid_is_noted_unless_only_its_name_matters():
+    text = "networks: {front: }\ncontainers: {web: {pid: 77, networks: [front]}}"
+    assert read(text).notes == ('container "web" is process 77, which is another one after a restart',)
+    assert read(text, complete=False).notes == read(EXAMPLE).notes == ()
+
+
+FRAGMENTS = [
+    *EXAMPLE,
+    *EXAMPLE.split(),
+    "&a",
+    "*a",
+    "<<: ",
+    "{",
+    "}",
+    "[",
+    "]",
+    '"',
+    "'",
+    "\n",
+    "\t",
+    "services:",
+    "~",
+    "!!str ",
+    "\x00",
+    "é",
+]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, len(EXAMPLE)), st.integers(0, 12), st.sampled_from(FRAGMENTS)), min_size=1, max_size=4
+    )
+)
+@settings(deadline=None, max_examples=300)
+def test_a_file_with_any_mistake_is_read_or_refused_with_places(edits):
+    text = EXAMPLE
+    for at, length, more in edits:
+        text = text[:at] + more + text[at + length :]
+    try:
+        read(text)
+    except Invalid as error:
+        assert all(re.match(r"a\.yml:\d+:\d+: ", message) for message in error.messages)
+
+
+def words(keys):
+    return {word for key in keys for word in (key.word, *words(key.keys)) if word}
+
+
+def options(holder):
+    return {name for name in vars(holder) if not name.startswith("_")}
+
+
+def test_all_that_create_and_connect_can_say_has_a_key():
+    assert words(manifest_keys.NETWORK) == options(CreateWords)
+    # The networks and the name are keys themselves, and `from` is one of a port.
+    assert words(manifest_keys.CONNECTION) == options(ConnectWords) - {"networks", "name", "sources"}
+    assert "--from" in {key.option for key in manifest_keys.PORT}
 
 
 def test_a_wish_carries_the_realm():

@@ -211,7 +211,7 @@ def test_the_interface_of_a_network_is_its_bridge_or_its_parent(interface, drive
     from mydockernet import documents
 
     document = {**NETWORK, "network_interface": interface, "options": {"driver": driver}}
-    words = netavark._create_words(documents.parse(json.dumps(document).encode()))
+    words = netavark.create_words(documents.parse(json.dumps(document).encode()))
     assert {words.bridge_name, words.parent} == {interface, None}
     assert (words.parent if key == "parent" else words.bridge_name) == interface
 
