@@ -9,7 +9,7 @@ from pathlib import Path
 from mydockernet import applying, summary
 from mydockernet.actions import Outcome
 from mydockernet.cli.change import change
-from mydockernet.cli.options import example, read_seconds
+from mydockernet.cli.options import example, lock_timeout_option, read_seconds
 from mydockernet.cli.values import context_of, store_of
 from mydockernet.declaration import Declaration
 from mydockernet.errors import Failed, Invalid, printable
@@ -104,6 +104,7 @@ def changed(outcome: Outcome) -> str:
 
 def confirm_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `confirm`."""
+    lock_timeout_option(parser)
     example(parser, EXAMPLE, "mydockernet apply --confirm 60 lab.yaml", "mydockernet confirm")
 
 
