@@ -370,6 +370,7 @@ def options(words: Iterable[str]) -> list[tuple[bool, str, list[str]]]:
     return found
 
 
+_ESCAPED = re.compile(r"\\(.)")
 _WORDS = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 _COUNTED = re.compile(r"(?:\[(\d+):(\d+)\] )?-A (\S+) ?(.*)")
 
@@ -390,7 +391,10 @@ def _wants_a_word(found: list[tuple[bool, str, list[str]]]) -> bool:
 
 def words_of(text: str) -> Argv:
     """Split a rule of iptables-save into words, without its quotes and escapes."""
-    return tuple(re.sub(r"\\(.)", r"\1", quoted) or bare for quoted, bare in _WORDS.findall(text))
+    if '"' not in text:
+        return tuple(text.split())
+    every = _WORDS.findall(text)
+    return tuple((_ESCAPED.sub(r"\1", quoted) if "\\" in quoted else quoted) or bare for quoted, bare in every)
 
 
 def _value(option: str, values: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import time
 
@@ -234,8 +235,43 @@ def test_it_waits_for_namespaces(lab):
     assert "+ container db on back" in out
 
 
+# The rules of networks stand in the order of these, which has no meaning: that of their names, as with apply.
+VARIED = """
+mydockernet create back --internal --no-icc --bridge-name br9 --subnet 10.209.0.0/16 --ip-range 10.209.1.0/24 \
+    --reserve printer=10.209.0.9
+mydockernet create far --driver ptp --subnet 10.3.0.0/24 --no-masquerade --route 10.99.0.0/16,blackhole --metric 7
+mydockernet create front --ipv6 --subnet 10.1.0.0/24 --subnet fd00:1::/64 --label team=a --mtu 1400
+mydockernet create l2 --no-subnet
+mydockernet create routed --gateway-mode routed --subnet 10.4.0.0/24 --dns 10.4.0.53
+mydockernet create up --no-gateway --subnet 10.6.0.0/24
+mydockernet connect back web --alias www --hostname web.example
+mydockernet connect front web --from 192.0.2.0/24 -p 8080:80 -p 127.0.0.1:53:53/udp -p 9000-9009:9000-9009 \
+    --gw-priority 5
+mydockernet connect far db --ifname far0 --mac 02:00:00:00:00:77 --no-default-route
+mydockernet connect routed db -p 443 --ingress-rate 10mbit --egress-rate 2mbit
+mydockernet connect l2 c3 --name other
+mydockernet connect up c3 --name other
+mydockernet connect front c3 --name other --ip6 fd00:1::99 -p 81
+"""
+
+
+def test_an_export_makes_the_same_elsewhere(lab, new_host):
+    lab.sh(VARIED)
+    file = lab.mydockernet("export").stdout
+    other = new_host()
+    other.sh("for c in web db c3; do ip netns add $c; ip -n $c link set lo up; done")
+    other.run("mydockernet", "apply", "-", stdin=file)
+    assert other.mydockernet("check").stdout == ""
+    assert other.snapshot() == lab.snapshot()
+    # What was chosen here is given there: so the last address that was chosen is not on record.
+    records = [{p: re.sub(r'"last": [^,}]+', "", t) for p, t in h.comparable_state().items()} for h in (lab, other)]
+    assert records[0] == records[1]
+    assert other.mydockernet("export").stdout == file
+    assert lab.run("mydockernet", "apply", "--dry-run", "-", stdin=file).stdout == "#!/bin/sh\nset -e\n"
+
+
 def test_of_two_at_once_one_comes_after_the_other_and_connects_lose_nothing(host):
-    names = [f"c{n}" for n in range(12)]
+    names = [f"c{n}" for n in range(50)]
     host.sh(f"for c in {' '.join(names)}; do ip netns add $c; done")
     host.mydockernet("create by-hand")
     for number, some in enumerate((names[:4], names[4:8])):
@@ -244,7 +280,7 @@ def test_of_two_at_once_one_comes_after_the_other_and_connects_lose_nothing(host
     rest = [f"connect --lock-timeout 300 by-hand {name}" for name in names]
     host.at_once([*(f"apply --lock-timeout 300 /run/{n}.yaml" for n in (0, 1, 0, 1)), *rest], 8)
     assert host.mydockernet(["list", "--format", "{{.Name}} {{.Containers}} {{.State}}"]).stdout.splitlines() == [
-        "by-hand 12 up",
+        "by-hand 50 up",
         "n0 4 up",
         "n1 4 up",
     ]
