@@ -105,7 +105,12 @@ def _plain(part: Network | Endpoint | None) -> Network | Endpoint | None:
 
 
 def _since(name: str, later: Sequence[Entry]) -> Entry | None:
-    """Return the last change that made a network differ, if these changes together do."""
+    """Return the last change that made a network differ, if these changes together do.
+
+    Undos of these changes, and what they undo, are named only if there is nothing else to name.
+    """
+    undone = undone_by(later)
+    quits = {*undone, *(by for number, by in undone.items() if any(entry.id == number for entry in later))}
     net: Parts = {}
     last: dict[str, Entry] = {}
     for entry in later:
@@ -114,10 +119,10 @@ def _since(name: str, later: Sequence[Entry]) -> Entry | None:
         if name in entry.after:
             for key, (before, after) in _parts(entry.before[name], entry.after[name]).items():
                 net[key] = (net.get(key, (before, None))[0], after)
-                if _plain(before) != _plain(after):
+                if _plain(before) != _plain(after) and not (entry.id in quits and key in last):
                     last[key] = entry
     differs = [last[key] for key, (before, after) in net.items() if _plain(before) != _plain(after)]
-    return max(differs, key=lambda entry: entry.id, default=None)
+    return max(differs, key=lambda entry: (entry.id not in quits, entry.id), default=None)
 
 
 def _undone(entry: Entry, later: Sequence[Entry], intent: Intent, seen: Observed) -> Intent:

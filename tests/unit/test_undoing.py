@@ -103,6 +103,14 @@ def test_a_network_that_changed_since_is_refused_with_the_later_change(past):
     assert hint == "mydockernet undo 2 undoes that change"
 
 
+def test_the_change_that_is_named_is_none_that_is_undone(past):
+    past.change("create web", WEB)
+    past.change("connect web c1", replace(WEB, endpoints=(C1,)))
+    past.change("rm -f web")
+    past.undo()
+    assert "by change 2: connect web c1" in past.refusal(1)[0]
+
+
 def test_changes_of_other_networks_are_no_obstacle_and_stay(past):
     other = network("other", "10.2.0.0/24")
     past.change("create web", WEB)
