@@ -129,7 +129,7 @@ class _Reading:
 
     def networks_of(self, file: _File) -> None:
         """Read the networks of a file."""
-        holder = file.top.section("networks")
+        holder = file.top.section("networks", names=True)
         for key, section in holder.members():
             at = holder.keys[key].at
             if known := self.networks.get(key):
@@ -172,7 +172,7 @@ class _Reading:
 
     def containers_of(self, file: _File) -> None:
         """Read the containers of a file."""
-        holder = file.top.section("containers")
+        holder = file.top.section("containers", names=True)
         for key, section in holder.members():
             section.refuse_unknown(manifest_keys.CONTAINER)
             word, pidfile = self._namespace(key, section)
@@ -204,7 +204,7 @@ class _Reading:
 
     def services_of(self, file: _File) -> None:
         """Read the services of a compose file."""
-        holder = file.top.section("services")
+        holder = file.top.section("services", names=True)
         for key, section in holder.members():
             self.named.add(key)
             section.refuse_unknown(compose.ALL)
@@ -224,6 +224,12 @@ class _Reading:
                 hint = f"give --container {key}=NETNS, or a pid or a path of its namespace"
                 section.say(holder.keys[key].at, section.path, f"which namespace it has is not known: {hint}")
             connections = self._connections(section, nodes, name, compose.SHARED, section.word("mac_address"))
+            if name != key and not validation.host_problems(key, ""):
+                # Other services know it by the name of the service.
+                connections = tuple(
+                    (network, replace(each, aliases=tuple(dict.fromkeys((key, *each.aliases)))))
+                    for network, each in connections
+                )
             self._add(name, holder, section, word, "", connections, key)
 
     def _add_default(self, holder: Section, key: str) -> None:

@@ -32,9 +32,12 @@ class Word(Value):
 
 
 class Section:
-    """A map in a file. A value of another type than its key takes counts as not given, and is noted in `problems`."""
+    """A map in a file. A value of another type than its key takes counts as not given, and is noted in `problems`.
 
-    def __init__(self, node: Node, path: str, at: str, problems: list[str]) -> None:
+    Keys that begin with x- are left out, unless the keys are `names`.
+    """
+
+    def __init__(self, node: Node, path: str, at: str, problems: list[str], names: bool = False) -> None:
         self.node = node
         self.path = path
         self.at = at
@@ -43,7 +46,7 @@ class Section:
         self.values: dict[str, Node] = {}
         if node.kind == MAP:
             for key, value in node.entries:
-                if not key.text.startswith(EXTENSION):
+                if names or not key.text.startswith(EXTENSION):
                     self.keys[key.text] = key
                     self.values[key.text] = value
         elif not node.null:
@@ -152,10 +155,11 @@ class Section:
             self.refuse(key, f"it must be a map, or a list of KEY=VALUE, not {_shown(node)}")
         return found
 
-    def section(self, key: str) -> Section:
+    def section(self, key: str, names: bool = False) -> Section:
         """Return a map within this one; an empty one if it is not given."""
         node = self.values.get(key) or Node(MAP, self.at)
-        return Section(node, self.path_of(key), self.keys[key].at if key in self.keys else self.at, self.problems)
+        at = self.keys[key].at if key in self.keys else self.at
+        return Section(node, self.path_of(key), at, self.problems, names)
 
     def sections(self, key: str) -> list[Section]:
         """Return a list of maps."""

@@ -50,7 +50,7 @@ IPAM = (
     _option(
         "driver",
         TEXT,
-        "default, or none for a network of layer 2 only",
+        "Who assigns addresses; with none, the network is layer 2 only",
         "--ipam-driver",
         ("default", "host-local", "none"),
     ),
@@ -99,7 +99,7 @@ PORT = (
     Key("host_ip", TEXT, "Address of the host, if not all of them", "--publish"),
     Key("protocol", TEXT, "Protocol", "--publish", values=("tcp", "udp", "sctp")),
     Key("from", TEXTS, "Only addresses in these blocks, and the host itself, may use the port", "--from"),
-    Key("mode", TEXT, "Only host, as there is no swarm", values=("host",)),
+    Key("mode", TEXT, "Accepted, as there is no swarm", values=("host",)),
     Key("name", TEXT, "Accepted and ignored"),
     Key("app_protocol", TEXT, "Accepted and ignored"),
 )

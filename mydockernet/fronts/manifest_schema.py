@@ -78,7 +78,7 @@ def _value(key: Key) -> dict[str, Any]:
         },
         MAP: inner,
         MAPS: {"type": "array", "items": inner},
-        NAMED: {"type": ["object", "null"], "additionalProperties": inner, "patternProperties": _EXTENSION},
+        NAMED: {"type": ["object", "null"], "additionalProperties": inner},
         REFERENCES: {
             "anyOf": [{"type": "array", "items": _SCALAR}, {"type": "object", "additionalProperties": inner}],
         },
@@ -90,6 +90,5 @@ def _value(key: Key) -> dict[str, Any]:
 def _services() -> dict[str, Any]:
     """Return the schema of the services of a compose file: of most of their keys, it only has the names."""
     service = _map(compose.SERVICE, {name: {} for name in compose.IGNORED})
-    return {"type": ["object", "null"], "additionalProperties": service, "patternProperties": _EXTENSION} | {
-        "description": "Services of a compose file, which become containers"
-    }
+    what = "Services of a compose file, which become containers"
+    return {"description": what, "type": ["object", "null"], "additionalProperties": service}

@@ -18,7 +18,8 @@ def rows(keys, outer=""):
     for key in keys:
         name = f"{outer}{key.name}"
         option = f"`{key.option}`" if key.option.startswith("--") else ""
-        yield f"| `{name}` | {option} | {f'not supported: {key.refused}' if key.refused else key.help} |"
+        values = f": {', '.join(f'`{value}`' for value in key.values)}" if key.values else ""
+        yield f"| `{name}` | {option} | {f'not supported: {key.refused}' if key.refused else key.help}{values} |"
         if key.takes in (manifest_keys.MAP, manifest_keys.MAPS):
             yield from rows(key.keys, f"{name}{'[]' * (key.takes == manifest_keys.MAPS)}.")
 

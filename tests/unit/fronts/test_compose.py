@@ -414,6 +414,12 @@ def test_the_namespace_of_a_service_is_given_on_the_command_line():
     assert [(c.name, c.word) for c in found.containers] == [("www", "w"), ("db", "77")]
 
 
+def test_a_container_with_another_name_has_that_of_its_service_as_an_alias():
+    text = "services: {web: {container_name: www, networks: {a: {aliases: [w, web]}, b: }}}\nnetworks: {a: , b: }"
+    assert [c.aliases for _, c in read(text).containers[0].connections] == [("web", "w"), ("web",)]
+    assert [c.aliases for _, c in read(text.replace("www", "web")).containers[0].connections] == [("w", "web"), ()]
+
+
 def test_the_mac_address_of_a_service_is_that_of_its_first_network():
     text = "services: {web: {mac_address: 02-42-00-00-00-0A, hostname: w, dns: 9.9.9.9, networks: [a, b]}}\n"
     text += "networks: {a: , b: }"

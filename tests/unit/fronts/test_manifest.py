@@ -512,6 +512,13 @@ def test_namespaces_on_the_command_line_must_be_of_containers_in_the_files():
     ]
 
 
+def test_names_may_begin_like_the_keys_that_are_ignored():
+    text = "x-a: 1\nnetworks: {x-lan: {x-b: 2}}\ncontainers: {x-web: {x-c: 3, networks: {x-lan: {x-d: 4}}}}"
+    found = read(text)
+    assert [network.name for network in found.networks] == ["x-lan"]
+    assert [(c.name, [name for name, _ in c.connections]) for c in found.containers] == [("x-web", ["x-lan"])]
+
+
 def test_two_keys_for_one_external_network_are_one_network():
     text = "networks: {a: {external: true, name: lan}, b: {external: true, name: lan}}\n"
     text += "containers: {web: {networks: [%s]}}"

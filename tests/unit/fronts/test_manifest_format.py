@@ -54,7 +54,9 @@ def plain(networks):
     )
 
 
-NAMES = st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}", fullmatch=True)
+NAMES = st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}", fullmatch=True) | st.sampled_from(
+    ["x-lan", "on", "1e3", "1.5"]
+)
 INTERFACES = st.from_regex(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,14}", fullmatch=True).filter(
     lambda n: n not in ("all", "default")
 )
