@@ -421,13 +421,15 @@ NAMES = ("web", "db", "c3")
 @st.composite
 def files(draw):
     """A file with fixed subnets and addresses: of what it leaves open, the one that is there would be kept."""
-    networks, containers = {}, {}
+    networks, containers, blocks = {}, {}, {}
     for number in draw(st.sets(st.integers(0, 2), min_size=1)):
-        keys = [f"ipam: {{config: [{{subnet: 10.{number}.{draw(st.integers(0, 1))}.0/24}}]}}"]
+        six = draw(st.sampled_from(([], [], [f"fd00:{number}::"])))
+        blocks[f"n{number}"] = [f"10.{number}.{draw(st.integers(0, 1))}.", *six]
+        subnets = [f"{{subnet: '{b}{'0/24' if '.' in b else '/64'}'}}" for b in blocks[f"n{number}"]]
+        keys = [f"ipam: {{config: [{', '.join(subnets)}]}}"]
         keys.append(f"driver: {draw(st.sampled_from(('bridge', 'bridge', 'ptp')))}")
-        keys += draw(
-            st.sets(st.sampled_from(("internal: true", "driver_opts: {mtu: 1400}", "labels: {a: b}")), max_size=2)
-        )
+        switches = ("internal: true", "driver_opts: {mtu: 1400}", "labels: {a: b}", "icc: false", "masquerade: false")
+        keys += draw(st.sets(st.sampled_from(switches), max_size=2))
         networks[f"n{number}"] = keys
     for place, name in enumerate(NAMES):
         on = draw(st.permutations([*networks]))[: draw(st.integers(0, len(networks)))]
@@ -435,8 +437,8 @@ def files(draw):
             continue
         keys = []
         for network in on:
-            block = networks[network][0].split("subnet: ")[1].removesuffix(".0/24}]}")
-            more = [f"ipv4_address: {block}.{draw(st.integers(2, 4)) * 10 + place}"]
+            own = draw(st.integers(2, 4)) * 10 + place
+            more = [f"ipv{4 if '.' in b else 6}_address: '{b}{own}'" for b in blocks[network]]
             more += draw(
                 st.sampled_from(([], [], [f"interface_name: if{network}"], ["gw_priority: 3"], ["aliases: [x]"]))
             )
