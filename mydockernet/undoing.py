@@ -9,7 +9,7 @@ from mydockernet import fitting
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, NotFound, command_line, quoted
 from mydockernet.model import Endpoint, Intent, Namespace, Network, endpoints
-from mydockernet.record.history import DONE, Entry, History
+from mydockernet.record.history import DONE, VALUES, Entry, History
 from mydockernet.transitions import Transition, lasting, namespace_now
 from mydockernet.value import replace
 
@@ -71,7 +71,7 @@ def _chosen(entries: Sequence[Entry], done: Sequence[Entry], number: int | None)
         raise Conflict(
             f"change {title(found)} is already undone, by {by}", hint=f"mydockernet undo {by} makes it again"
         )
-    if not found.cut and not any(_changes(found)):
+    if found.cut != VALUES and not any(_changes(found)):
         raise Conflict(f"change {title(found)}: it changed no value of a network, so there is nothing to undo")
     return found
 
@@ -80,7 +80,7 @@ def _by_user(entry: Entry) -> bool:
     """Whether a user made a change of values, not an engine, `run`, or a repair that only found what is gone."""
     places = [*endpoints(entry.before.values()), *endpoints(entry.after.values())]
     automatic = any(endpoint.engine or endpoint.namespace.own for _, endpoint in places)
-    return entry.cut or (any(_changes(entry)) and not automatic)
+    return entry.cut == VALUES or (any(_changes(entry)) and not automatic)
 
 
 def _changes(entry: Entry) -> Iterator[bool]:
@@ -114,7 +114,7 @@ def _since(name: str, later: Sequence[Entry]) -> Entry | None:
     net: Parts = {}
     last: dict[str, Entry] = {}
     for entry in later:
-        if entry.cut and name in entry.networks:
+        if entry.cut == VALUES and name in entry.networks:
             return entry
         if name in entry.after:
             for key, (before, after) in _parts(entry.before[name], entry.after[name]).items():
@@ -126,7 +126,7 @@ def _since(name: str, later: Sequence[Entry]) -> Entry | None:
 
 
 def _undone(entry: Entry, later: Sequence[Entry], intent: Intent, seen: Observed) -> Intent:
-    if entry.cut:
+    if entry.cut == VALUES:
         raise Conflict(f"change {entry.id} cannot be undone: it was too large for the history to keep its values")
     problems, hint = [], None
     for name in entry.after:

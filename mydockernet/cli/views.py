@@ -228,7 +228,7 @@ def whole_change_record(entry: Entry) -> dict[str, Any]:
     whole = entry_to_json(entry)
     values = {side.title(): whole[side] for side in ("before", "after")}
     commands = {"Commands": whole["commands"], "RollbackCommands": whole["undone"]}
-    return {**change_record(entry), **values, **commands, "Words": whole["words"], "Cut": entry.cut}
+    return {**change_record(entry), **values, **commands, "Words": whole["words"], "Cut": entry.cut or None}
 
 
 def _user(uid: int) -> str:
@@ -259,7 +259,8 @@ def change_text(entry: Entry) -> str:
         *([f"error: {entry.error}"] if entry.error else []),
         *([f"undoes: change {entry.undoes}"] if entry.undoes else []),
         f"networks: {', '.join(entry.networks) or '-'}",
-        *(["values: too large for the history"] if entry.cut else ["values:", *_values(entry)]),
+        *([f"too large for the history: {entry.cut}"] if entry.cut else []),
+        *(["values:", *_values(entry)] if entry.after else []),
     ]
     for title, commands in (("commands", entry.commands), ("commands of the rollback", entry.undone)):
         if commands:

@@ -40,6 +40,10 @@ FAILED = "failed"
 RECOVERED = "rolled back after an interruption"
 UNCONFIRMED = "rolled back, as it was not confirmed"
 
+# What is missing in an entry that would be too large.
+COMMANDS = "commands"
+VALUES = "commands and values"
+
 Sides = Mapping[str, Network | None]
 
 
@@ -57,7 +61,7 @@ class Entry(Value):
     `before` and `after` have the networks that differ; of a network on both sides, only the endpoints that differ.
     `positions` are the places of those that were removed among the endpoints before. `commands` ran, with their input,
     then those of the rollback (`undone`). `undoes` is the ID of the change that it undid, or 0. If the entry was too
-    large, it was `cut`: the values, or the commands as well, are missing.
+    large, something was `cut`: the commands, or the values as well.
     """
 
     id: int
@@ -74,7 +78,7 @@ class Entry(Value):
     commands: tuple[tuple[Argv, str], ...] = ()
     undone: tuple[tuple[Argv, str], ...] = ()
     undoes: int = 0
-    cut: bool = False
+    cut: str = ""
 
 
 class History:
@@ -224,9 +228,9 @@ def _line(entry: Entry) -> bytes:
     """Return an entry as a line, which is never larger than a file may be."""
     text = _text(entry)
     if len(text) > LIMIT // 2:
-        text = _text(replace(entry, before=EMPTY, after=EMPTY, positions=EMPTY, cut=True))
+        text = _text(replace(entry, commands=(), undone=(), cut=COMMANDS))
     if len(text) > LIMIT // 2:
-        text = _text(replace(entry, before=EMPTY, after=EMPTY, positions=EMPTY, commands=(), undone=(), cut=True))
+        text = _text(replace(entry, commands=(), undone=(), before=EMPTY, after=EMPTY, positions=EMPTY, cut=VALUES))
     return text.encode()
 
 
@@ -291,7 +295,7 @@ def _entry_from_json(raw: dict[str, Any]) -> Entry:
         tuple(_commands_from_json(raw["commands"])),
         tuple(_commands_from_json(raw["undone"])),
         int(raw["undoes"]),
-        bool(raw["cut"]),
+        str(raw["cut"]),
     )
 
 

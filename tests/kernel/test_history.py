@@ -201,6 +201,9 @@ def test_a_full_disk_for_the_history_fails_no_verb(host):
         "mkfifo {0}",
         "ln -s /dev/full {0}",
         "touch {0}; chmod 0666 {0}",
+        "mkdir /run/full; mount -t tmpfs -o size=4k none /run/full; touch /run/full/empty {0};"
+        "head -c 8000 /dev/zero 2>/dev/null > /run/full/rest || :; mount --bind /run/full/empty {0}",
+        "touch {0}; mount --bind {0} {0}; mount -o remount,bind,ro {0}",
     ],
 )
 def test_whatever_is_wrong_with_the_history_fails_no_verb(host, damage):

@@ -234,5 +234,14 @@ def test_what_was_not_made_is_not_undone(past):
     assert past.refusal(2)[0] == "change 2: rm web: it was not made, but rolled back"
 
 
+def test_a_change_whose_values_were_too_large_is_not_undone_nor_passed_over(past, monkeypatch):
+    past.change("create web", WEB)
+    with monkeypatch.context() as small:
+        small.setattr(history, "LIMIT", 100)
+        past.change("set web mtu=1400", replace(WEB, mtu=1400))
+    assert past.refusal()[0] == ("change 2 cannot be undone: it was too large for the history to keep its values")
+    assert 'network "web" has changed since (by change 2: set web mtu=1400)' in past.refusal(1)[0]
+
+
 def test_a_change_that_there_is_not(past):
     assert past.refusal(7, kind=NotFound)[0] == "the history has no change 7"

@@ -17,6 +17,9 @@ def entry(words=("create", "web"), **more):
     return Entry(0, "2026-11-26T10:00:00Z", Who(0, "alice", "host"), words, ("web",), DONE, **more)
 
 
+WEB = network()
+
+
 @pytest.fixture
 def past(tmp_path):
     return History(tmp_path)
@@ -144,14 +147,15 @@ def test_the_number_of_an_entry_that_is_larger_than_the_tail_is_found(past, monk
     assert [each.id for each in past.read()[0]] == [1, 2]
 
 
-def test_an_entry_that_is_too_large_loses_its_values_and_then_its_commands(past, monkeypatch):
+def test_an_entry_that_is_too_large_loses_its_commands_and_then_its_values(past, monkeypatch):
     monkeypatch.setattr(history, "LIMIT", 4000)
     many = network("web", "10.1.0.0/24", *(endpoint(f"c{n}", f"10.1.0.{n}") for n in range(2, 20)))
+    past.append(entry(before={"web": None}, after={"web": WEB}, commands=((("ip",), "x" * 9000),)))
     past.append(entry(before={"web": None}, after={"web": many}, commands=((("ip",), ""),)))
-    past.append(entry(commands=((("ip",), "x" * 9000),)))
     first, second = past.read()[0]
-    assert (first.cut, first.after, first.commands) == (True, {}, ((("ip",), ""),))
-    assert (second.cut, second.commands, second.networks) == (True, (), ("web",))
+    assert (first.cut, first.commands, first.after) == ("commands", (), {"web": WEB})
+    assert (second.cut, second.commands, second.after) == ("commands and values", (), {})
+    assert second.networks == ("web",)
 
 
 def symbolic_link(path):
