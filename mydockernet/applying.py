@@ -67,7 +67,7 @@ def down(declaration: Declaration, prune: bool = False, force: bool = False) -> 
         for declared in declaration.networks:
             if declared.wish and declared.name in intent:
                 with _noted(errors, declared.place):
-                    _require_own(intent[declared.name], declaration.project)
+                    _require_own(intent[declared.name], declared.wish, declaration.project)
         left: dict[str, Network] = {}
         for network in intent.values():
             stay = tuple(e for e in network.endpoints if not _leaves(e, network, containers, declaration, prune))
@@ -205,13 +205,13 @@ def _require_there(declared: DeclaredNetwork, intent: Intent, project: str) -> N
             what = f"network {quoted(declared.name)} does not exist, and the file says that it is external"
             raise NotFound(what, hint=f"mydockernet create {declared.name}")
     elif declared.wish:
-        _require_own(network, project)
+        _require_own(network, declared.wish, project)
 
 
-def _require_own(network: Network, project: str) -> None:
-    """Raise Conflict for a network of another project."""
+def _require_own(network: Network, wish: Wish, project: str) -> None:
+    """Raise Conflict for a network of another project. A file of several projects, as of export, has their labels."""
     other = dict(network.labels).get(PROJECT)
-    if other not in (None, project):
+    if other not in (None, project or dict(wish.labels).get(PROJECT)):
         what = f"network {quoted(network.name)} belongs to project {quoted(other)}"
         raise Conflict(what, hint="declare it as external to use it as it is")
 

@@ -63,11 +63,7 @@ def import_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("file", metavar="FILE", help="File to read; - is stdin")
     _format_argument(parser)
-    example(
-        parser,
-        'echo \'[{"Name": "web", "Driver": "bridge"}]\' >web.json',
-        "mydockernet import docker web.json",
-    )
+    example(parser, """echo '[{"Name": "web", "Driver": "bridge"}]' | mydockernet import docker -""")
 
 
 def run_import(args: argparse.Namespace) -> int:

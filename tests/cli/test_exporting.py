@@ -42,6 +42,21 @@ def test_export_prints_what_is_on_record_and_apply_plans_nothing_for_it(lab):
     assert lab.sh("mydockernet export | mydockernet apply --dry-run --exit-code -").stdout == "#!/bin/sh\nset -e\n"
 
 
+def test_what_is_exported_of_several_projects_is_theirs_still(bare_host):
+    bare_host.sh("""
+        cd /run
+        for project in one two; do
+            echo "networks: {$project: {}}" | mydockernet apply --project-name $project -
+        done
+        mydockernet export > both.yml
+    """)
+    assert "labels: {mydockernet.project: two}" in bare_host.sh("cat /run/both.yml").stdout
+    assert bare_host.sh("mydockernet apply --dry-run /run/both.yml").stdout == "#!/bin/sh\nset -e\n"
+    assert bare_host.sh("mydockernet apply --project-name three /run/both.yml", check=False).returncode == 4
+    bare_host.sh("mydockernet down /run/both.yml")
+    assert bare_host.mydockernet("list -q").stdout == ""
+
+
 def test_export_prints_only_the_networks_that_are_named_and_json_on_request(lab):
     found = json.loads(lab.mydockernet("export db --format json").stdout)
     assert found == {
@@ -53,7 +68,7 @@ def test_export_prints_only_the_networks_that_are_named_and_json_on_request(lab)
 
 def test_what_is_exported_makes_the_same_of_nothing(lab):
     before = lab.snapshot()
-    lab.sh("mydockernet export > lab.yml; mydockernet remove --force web db; mydockernet apply lab.yml")
+    lab.sh("cd /run; mydockernet export > lab.yml; mydockernet remove --force web db; mydockernet apply lab.yml")
     assert lab.snapshot() == before
     assert lab.mydockernet("export").stdout == EXPORTED
 
