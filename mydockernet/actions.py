@@ -97,10 +97,7 @@ def perform(context: Context, transition: Transition, confirm: float | None = No
             return Outcome(change, recovered)
         waiting = context.store.unconfirmed()
         if waiting and (confirm is not None or {*waiting.after} & {*change.after}):
-            raise Conflict(
-                f"the change to {', '.join(map(quoted, waiting.after))} waits to be confirmed",
-                hint=f"mydockernet confirm, or wait: it is rolled back in {max(0, waiting.until - time.time()):.0f} s",
-            )
+            raise Conflict(_waits(waiting), hint="mydockernet confirm keeps it")
         goal = goal_of((before,), change.done(before), transition.mends)
         facing = face(goal, seen, context.kernel)
         steps = plan.plan(*facing.sides)
@@ -254,6 +251,7 @@ def audit(context: Context, scope: Scope) -> Audit:
             unlocked = ("checked without the lock, which only root can take: a change may be in progress",)
         intent, errors = context.store.load_each()
         pending = None if errors else context.store.journal()
+        waiting = None if errors else context.store.unconfirmed()
         seen = context.kernel.observe(lenient=True)
         target = repair(scope).move(intent, seen)
         facing = face(goal_of((intent,), target, None if errors else scope), seen, context.kernel, True)
@@ -267,7 +265,15 @@ def audit(context: Context, scope: Scope) -> Audit:
         errors = (*errors, *(Failed(f"cannot check everything: {why}") for why in whole))
         unread = tuple(why for why in unread if why not in whole)
     assumed = (f"cannot read everything: {why}; assumed to match the record" for why in unread)
-    return Audit(found, (*unlocked, *assumed), errors)
+    waits = (f"{_waits(waiting)}: mydockernet confirm",) if waiting else ()
+    return Audit(found, (*unlocked, *waits, *assumed), errors)
+
+
+def _waits(waiting: Unconfirmed) -> str:
+    left = max(0, waiting.until - time.time())
+    return (
+        f"the change to {', '.join(map(quoted, waiting.after))} is rolled back in {left:.0f} s, unless it is confirmed"
+    )
 
 
 def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, lenient: bool = False) -> Observed:

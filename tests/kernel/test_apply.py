@@ -357,7 +357,8 @@ def test_while_a_change_waits_no_other_one_touches_its_networks(lab):
     lab.mydockernet(words)
     write(lab, LAB)
     for other in ("disconnect back db", "apply /run/lab.yaml", "rm -f back"):
-        lab.fails(other, 4, "waits to be confirmed", "mydockernet confirm")
+        lab.fails(other, 4, "unless it is confirmed", "mydockernet confirm")
+    assert "is rolled back in" in lab.mydockernet("check").stderr
     assert lab.mydockernet("create another").stdout == "another\n"
     lab.mydockernet("confirm")
     lab.mydockernet("disconnect back db")
