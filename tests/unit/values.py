@@ -120,6 +120,22 @@ class Machine:
                 return self.change(here, name, **{known[field]: int(value) if field == "mtu" else value})
             case ("address", "add", address, "dev", name):
                 return self.change(here, name, addresses=here.links[name].addresses | {address})
+            case ("address", "delete", address, "dev", name):
+                left = here.links[name].addresses - {address}
+                assert left != here.links[name].addresses
+                # As the kernel does: with the last address of IPv4, its routes through the interface go.
+                bare = ":" not in address and not any(":" not in other for other in left)
+                kept = tuple(r for r in here.routes if not (bare and r.dev == name and r.family == 4))
+                return self.change(replace(here, routes=kept), name, addresses=left)
+            case ("link", "set", "dev", name, "nomaster"):
+                return self.change(here, name, master="", flags=frozenset())
+            case ("neighbor", "replace", address, "lladdr", mac, "dev", name, "nud", "permanent"):
+                kept = frozenset(each for each in here.neighbors if each[:2] != (name, address))
+                return replace(here, neighbors=kept | {(name, address, mac)})
+            case ("neighbor", "delete", address, "dev", name):
+                kept = frozenset(each for each in here.neighbors if each[:2] != (name, address))
+                assert kept != here.neighbors
+                return replace(here, neighbors=kept)
             case ("route", "add", *rest):
                 route = self.route(rest)
                 assert not route.dev or here.links[route.dev].up
@@ -139,7 +155,9 @@ class Machine:
     @staticmethod
     def without_link(here, name):
         assert name in here.links
-        kept = {n: replace(li, master="") if li.master == name else li for n, li in here.links.items()}
+        kept = {
+            n: replace(li, master="", flags=frozenset()) if li.master == name else li for n, li in here.links.items()
+        }
         inside = {
             path: replace(
                 far,
@@ -151,6 +169,7 @@ class Machine:
         gone = {k: v for k, v in here.sysctls.items() if f"/{name}/" not in k}
         routes = tuple(r for r in here.routes if r.dev != name)
         kept = {n: li for n, li in kept.items() if n != name}
+        here = replace(here, neighbors=frozenset(each for each in here.neighbors if each[0] != name))
         return replace(here, links=kept, inside=inside, sysctls=gone, routes=routes)
 
     @staticmethod

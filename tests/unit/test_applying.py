@@ -1,0 +1,76 @@
+"""What a file declares, as values: the file alone decides, whatever was there before."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from mydockernet import applying, plan
+from mydockernet.fronts import manifest
+from mydockernet.kernel import namespaces
+from mydockernet.model import Namespace
+from mydockernet.value import replace
+from tests.files import NAMES, files
+from tests.unit.values import Machine, containers
+
+
+@pytest.fixture(autouse=True)
+def named(monkeypatch):
+    """Each name is that of a namespace."""
+    spaces = {name: Namespace(f"/run/netns/{name}", f"4:{number}") for number, name in enumerate(NAMES)}
+    monkeypatch.setattr(namespaces, "find", lambda word: (word, spaces[word]))
+    monkeypatch.setattr(namespaces, "alive", lambda namespace: True)
+
+
+def applied(text, intent, machine, prune=True):
+    """Apply a file; returns the new intent, and what the plan was."""
+    transition = applying.apply(manifest.read([("lab.yaml", text)], ""), prune)
+    after = transition.move(intent, machine.seen)
+    steps = steps_between(intent, after, machine)
+    machine.run(steps)
+    return after, steps
+
+
+def steps_between(before, after, machine):
+    concern = plan.difference(before, after).concern
+    had, want = (plan.facts(side, concern) for side in (before, after))
+    shared = plan.every_shared(machine.seen) if before and not after else ()
+    return plan.plan((*had, *shared), want, machine.seen)
+
+
+def without_last(intent):
+    return {
+        name: replace(network, subnets=tuple(replace(subnet, last=None) for subnet in network.subnets))
+        for name, network in intent.items()
+    }
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(first=files(), second=files())
+def test_a_file_after_another_is_as_that_file_alone(first, second):
+    alone, machine = Machine(containers(*NAMES)), Machine(containers(*NAMES))
+    wanted, _ = applied(second, {}, alone)
+    before, _ = applied(first, {}, machine)
+    after, _ = applied(second, before, machine)
+    assert without_last(after) == without_last(wanted)
+    assert applied(second, after, machine) == (after, ())
+    assert looks(machine) == looks(alone)
+    machine.run(steps_between(after, {}, machine))
+    assert {*machine.seen.links} == set()
+    assert not any(machine.seen.chains.values())
+    assert [{*there.links} for there in machine.seen.inside.values()] == [{"lo"}] * len(NAMES)
+
+
+def looks(machine):
+    """What the kernel shows, without empty chains, and without an order of what has none."""
+    seen = machine.seen
+
+    def links(of):
+        # Loopback stays as it is once it is up. Only the ports of a bridge have flags.
+        every = (link if link.master else replace(link, flags=frozenset()) for link in of.links.values())
+        return {link.name: link for link in every if link.name != "lo"}
+
+    return (
+        links(seen),
+        {frozenset(seen.routes)},
+        {chain: sorted(str(rule.spec) for rule in rules) for chain, rules in seen.chains.items() if rules},
+        {path: (links(of), frozenset(of.routes), of.lookups) for path, of in seen.inside.items()},
+    )
