@@ -205,7 +205,8 @@ def recover(context: Context) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
     if pending := store.journal():
         recorder = Recorder(context)
-        change, stored = Change(*pending), store.load()
+        recorder.change = change = Change(*pending)
+        stored = store.load()
         complete = change.done(stored) == stored
         left = () if complete else _rolled_back(context, recorder, change)
         notes = (*left, *recorder.recovered(complete, "; ".join(left)))
