@@ -170,6 +170,7 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
         except MydockernetError as error:
             errors.append(error)
     notes += [f"cannot read everything: {why}; assumed absent" for why in seen.unread[unread:]]
+    after = plan.difference(begun[0], after).done(begun[0])  # In the order in which `perform` has them.
     mends = None if errors else next((transition.mends for transition in wanted if transition.mends), None)
     goal = goal_of(begun, after, mends)
     files = store.files(plan.difference(before, after).after)
@@ -205,7 +206,8 @@ def recover(context: Context) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
     if pending := store.journal():
         recorder = Recorder(context)
-        change, stored = Change(*pending), store.load()
+        recorder.change = change = Change(*pending)
+        stored = store.load()
         complete = change.done(stored) == stored
         left = () if complete else _rolled_back(context, recorder, change)
         notes = (*left, *recorder.recovered(complete, "; ".join(left)))

@@ -9,7 +9,7 @@ from mydockernet import fitting
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, NotFound, command_line, quoted
 from mydockernet.model import Endpoint, Intent, Namespace, Network, endpoints
-from mydockernet.record.history import DONE, VALUES, Entry, History
+from mydockernet.record.history import DONE, UNCONFIRMED, VALUES, Entry, History
 from mydockernet.transitions import Transition, lasting, namespace_now
 from mydockernet.value import replace
 
@@ -25,7 +25,7 @@ def undo(history: History, number: int | None, told: Callable[[Entry], None] = l
 
     def resolve() -> Transition:
         entries, _ = history.read()
-        done = [entry for entry in entries if entry.result == DONE]
+        done = made(entries)
         entry = _chosen(entries, done, number)
         told(entry)
         later = [each for each in done if each.id > entry.id]
@@ -39,6 +39,19 @@ def undo(history: History, number: int | None, told: Callable[[Entry], None] = l
         return Transition(move, inside, bool(ports), ports, undoes=entry.id)
 
     return Transition(lambda intent, seen: resolve().move(intent, seen), resolve=resolve)
+
+
+def made(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the changes that were made. One that was rolled back as it was not confirmed is undone by that."""
+    found: list[Entry] = []
+    for entry in entries:
+        if entry.result == DONE:
+            found.append(entry)
+        elif entry.result == UNCONFIRMED:
+            sides = (entry.before, entry.after)
+            same = (each.id for each in reversed(found) if (each.before, each.after) == sides)
+            found.append(replace(entry, before=entry.after, after=entry.before, undoes=next(same, 0)))
+    return found
 
 
 def title(entry: Entry) -> str:
@@ -67,10 +80,11 @@ def _chosen(entries: Sequence[Entry], done: Sequence[Entry], number: int | None)
         raise NotFound(f"the history has no change {number}", hint="mydockernet history shows all changes")
     if found.result != DONE:
         raise Conflict(f"change {title(found)}: it was not made, but {found.result}")
-    if by := undone.get(number):
-        raise Conflict(
-            f"change {title(found)} is already undone, by {by}", hint=f"mydockernet undo {by} makes it again"
-        )
+    if by := next((entry for entry in entries if entry.id == undone.get(number)), None):
+        if by.result != DONE:
+            raise Conflict(f"change {title(found)} is already undone: it was {by.result}")
+        again = f"mydockernet undo {by.id} makes it again"
+        raise Conflict(f"change {title(found)} is already undone, by {by.id}", hint=again)
     if found.cut != VALUES and not any(_changes(found)):
         raise Conflict(f"change {title(found)}: it changed no value of a network, so there is nothing to undo")
     return found

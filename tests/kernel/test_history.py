@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from tests.conftest import STATE
 from tests.kernel.test_failures import CONTAINERS, FULL, VERBS
 
-HISTORY = "/var/lib/mydockernet/history.jsonl"
+HISTORY = f"{STATE}/history.jsonl"
 
 
 def shown(host, number):
@@ -73,6 +74,38 @@ def test_an_interrupted_change_is_recorded_when_it_is_rolled_back(host):
     (record,) = listed(host)
     assert (record["What"], record["Result"]) == ("create web", "rolled back after an interruption")
     assert any("delete" in command["argv"] for command in shown(host, 1)["RollbackCommands"])
+
+
+def test_a_change_that_was_interrupted_when_it_was_complete_is_done(host):
+    host.mydockernet("create web")
+    network = json.loads(host.sh(f"rm {HISTORY}; cat {STATE}/networks/web.json").stdout)["network"]
+    journal = {"version": 1, "words": ["create", "web"], "before": {"web": None}, "after": {"web": network}}
+    host.run("tee", f"{STATE}/journal.json", stdin=json.dumps(journal))
+    host.mydockernet("rm --ignore nothing")
+    (record,) = listed(host)
+    assert (record["What"], record["Result"]) == ("create web", "done")
+    host.mydockernet("undo")
+    assert host.mydockernet("ls -q").stdout == ""
+
+
+def test_a_rollback_that_failed_is_recorded_and_the_next_command_ends_it(host):
+    env = host.break_programs("true", 1000)
+    host.run("tee", "/run/fake/iptables-restore", stdin="#!/bin/sh\necho stuck >&2; exit 3\n")
+    broken_ip = 'test ! -e /proc/sys/net/ipv4/conf/web || { echo stuck >&2; exit 3; }; exec /usr/sbin/ip "$@"'
+    host.run("tee", "/run/fake/ip", stdin=f"#!/bin/sh\n{broken_ip}\n")
+    host.fails("create web", 1, "the rollback failed too", env=env)
+    host.mydockernet("rm --ignore nothing")
+    assert [(record["What"], record["Result"]) for record in listed(host)] == [
+        ("create web", "failed"),
+        ("create web", "rolled back after an interruption"),
+    ]
+
+
+def test_changes_at_once_are_numbered_one_by_one(host):
+    host.at_once([f"create n{number}" for number in range(6)], 6)
+    records = listed(host)
+    assert [record["Id"] for record in records] == [1, 2, 3, 4, 5, 6]
+    assert {record["What"] for record in records} == {f"create n{number}" for number in range(6)}
 
 
 def test_what_changes_nothing_is_not_recorded(host):

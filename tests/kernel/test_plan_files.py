@@ -49,6 +49,13 @@ def test_a_plan_for_two_networks_is_one_change(host):
     assert host.mydockernet("ls -q").stdout == ""
 
 
+def test_a_plan_has_the_order_in_which_its_commands_will_run(host):
+    host.sh("ip netns add c1")
+    lines = "".join(f"create {name}\nconnect {name} c1 -p {port}:80\n" for port, name in enumerate("zyx", 8080))
+    host.run("mydockernet", "batch", "-", "--save-plan", PLAN, stdin=lines)
+    assert host.mydockernet(f"apply-plan {PLAN}").stdout == "x\ny\nz\n"
+
+
 def test_a_repair_is_planned_and_made(host):
     host.set_up(CONTAINERS + "mydockernet connect web c1 -p 80:80")
     before = host.everything()

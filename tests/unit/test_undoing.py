@@ -6,7 +6,7 @@ from mydockernet.dialects.fact import Link, Observed
 from mydockernet.errors import Conflict, NotFound
 from mydockernet.model import DETACHED, Namespace
 from mydockernet.record import history
-from mydockernet.record.history import DONE, Entry, History, Who
+from mydockernet.record.history import DONE, UNCONFIRMED, Entry, History, Who
 from mydockernet.undoing import undo, undone_by
 from mydockernet.value import replace
 from tests.unit.values import endpoint, intent, mapping, network
@@ -31,11 +31,12 @@ class Past:
     def change(self, words, *networks, result=DONE, undoes=0):
         after = intent(*networks)
         names = sorted(n for n in {*self.now, *after} if self.now.get(n) != after.get(n))
-        kept = history.changed({n: self.now.get(n) for n in names}, {n: after.get(n) for n in names})
+        sides = {n: self.now.get(n) for n in names}, {n: after.get(n) for n in names}
+        kept = history.changed(*(reversed(sides) if result == UNCONFIRMED else sides))
         who = Who(0, "", "host")
         entry = Entry(0, "", who, tuple(words.split()), tuple(names), result, 0.0, "", *kept, undoes=undoes)
         assert self.record.append(entry) == ""
-        if result == DONE:
+        if result in (DONE, UNCONFIRMED):
             self.now = after
 
     def undo(self, number=None, seen=NOTHING):
@@ -241,6 +242,16 @@ def test_a_change_whose_values_were_too_large_is_not_undone_nor_passed_over(past
         past.change("set web mtu=1400", replace(WEB, mtu=1400))
     assert past.refusal()[0] == ("change 2 cannot be undone: it was too large for the history to keep its values")
     assert 'network "web" has changed since (by change 2: set web mtu=1400)' in past.refusal(1)[0]
+
+
+def test_what_was_not_confirmed_is_undone_already(past):
+    past.change("create web", WEB)
+    past.change("set web mtu=1400", replace(WEB, mtu=1400))
+    past.change("set web mtu=1400", WEB, result=UNCONFIRMED)
+    assert past.refusal(2)[0] == (
+        "change 2: set web mtu=1400 is already undone: it was rolled back, as it was not confirmed"
+    )
+    assert past.undo() == {}
 
 
 def test_a_change_that_there_is_not(past):
