@@ -41,6 +41,19 @@ def test_a_batch_has_the_result_of_its_lines_one_by_one(new_host):
     assert at_once.mydockernet("check").stdout == ""
 
 
+def test_the_dry_run_of_a_batch_piped_into_sh_does_the_same(new_host):
+    by_verb, by_script = new_host(), new_host()
+    for host in (by_verb, by_script):
+        host.set_up(CONTAINERS)
+    before = by_script.everything()
+    script = batch(by_script, LAB, "--dry-run").stdout
+    assert by_script.everything() == before
+    by_script.run("sh", stdin=script)
+    batch(by_verb, LAB)
+    assert by_script.snapshot() == by_verb.snapshot()
+    assert by_script.comparable_state() == by_verb.comparable_state()
+
+
 @pytest.mark.parametrize("driver", ["bridge", "ptp"])
 def test_what_is_removed_can_be_made_again_in_one_batch(host, driver):
     host.set_up(CONTAINERS.replace("create web", "create web --subnet 10.1.0.0/24"))
