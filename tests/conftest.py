@@ -91,7 +91,7 @@ class Host:
         own = Path(f"/proc/{self.holder.pid}/ns/user").readlink() != Path("/proc/self/ns/user").readlink()
         user = ("-U", "--preserve-credentials") if own else ()
         self.namespaces = ("user", "mnt", "net") if own else ("mnt", "net")
-        self.enter = ("nsenter", "-t", str(self.holder.pid), *user, "-m", "-n", "--")
+        self.enter = ("nsenter", "-t", str(self.holder.pid), *user, "-m", "-n", "--wdns=/run", "--")
         self.root = Path(f"/proc/{self.holder.pid}/root")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("MYDOCKERNET_")}
         self.env["PATH"] = f"{Path(sys.executable).parent}:{self.env['PATH']}:/usr/sbin:/sbin"
