@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from mydockernet import applying, summary
 from mydockernet.actions import Outcome
 from mydockernet.cli.change import change
 from mydockernet.cli.options import example, lock_timeout_option, read_seconds
-from mydockernet.cli.values import context_of, store_of
+from mydockernet.cli.values import context_of, read_text, store_of
 from mydockernet.declaration import Declaration
-from mydockernet.errors import Failed, Invalid, printable
-from mydockernet.fronts.yaml_tree import STDIN
+from mydockernet.errors import Invalid, printable
+from mydockernet.fronts.yaml_tree import SIZE_MAX
 from mydockernet.messages import tell
 
 FILE = "File that declares networks and containers (docs/apply.md); - is stdin"
@@ -130,7 +129,7 @@ def _read(args: argparse.Namespace, complete: bool) -> Declaration:
             raise Invalid(f"--container: {word!r} is not NAME=WHERE")
         where[name] = place
     declaration = manifest.read(
-        [(name, _text(name)) for name in args.files],
+        [(name, read_text(name, SIZE_MAX)) for name in args.files],
         store_of(args).realm,
         args.project_name,
         prefix=args.project_prefix,
@@ -141,13 +140,3 @@ def _read(args: argparse.Namespace, complete: bool) -> Declaration:
     if args.prune and not declaration.project:
         raise Invalid("--prune: it needs the name of a project: name: in the file, or --project-name")
     return declaration
-
-
-def _text(name: str) -> str:
-    try:
-        data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
-        return data.decode()
-    except UnicodeDecodeError:
-        raise Invalid(f"{name}: it is not UTF-8") from None
-    except OSError as error:
-        raise Failed(f"cannot read {name}: {error.strerror}") from None

@@ -2,11 +2,10 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from mydockernet.cli.options import example
-from mydockernet.cli.values import store_of
-from mydockernet.errors import Failed, Invalid, no_network
+from mydockernet.cli.values import read_file, store_of
+from mydockernet.errors import Invalid, no_network
 from mydockernet.messages import report_all, tell
 
 TYPE_CHECKING = False
@@ -71,7 +70,7 @@ def run_import(args: argparse.Namespace) -> int:
     from mydockernet.fronts import manifest, yaml_text
 
     module = __import__(f"mydockernet.fronts.import_{args.source}", fromlist=["read"])
-    document: Document = module.read(_read(args.file))
+    document: Document = module.read(read_file(args.file, SIZE_MAX))
     code = _print(args, document)
     try:
         if document.tree:
@@ -79,18 +78,3 @@ def run_import(args: argparse.Namespace) -> int:
     except Invalid as error:
         tell(f"apply will refuse {message.partition(': ')[2]}" for message in error.messages)
     return code
-
-
-def _read(file: str) -> bytes:
-    """Return what a file has. Raises Failed, Invalid."""
-    try:
-        if file == "-":
-            raw = sys.stdin.buffer.read(SIZE_MAX + 1)
-        else:
-            with Path(file).open("rb") as handle:
-                raw = handle.read(SIZE_MAX + 1)
-    except OSError as error:
-        raise Failed(f"cannot read {file}: {error.strerror}") from None
-    if len(raw) > SIZE_MAX:
-        raise Invalid(f"{file} is larger than {SIZE_MAX // 1024 // 1024} MiB")
-    return raw

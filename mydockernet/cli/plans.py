@@ -2,16 +2,13 @@
 
 import argparse
 import shlex
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 from mydockernet import plan_files, sequences
 from mydockernet.actions import Outcome
 from mydockernet.cli.change import Result, change, names_of
 from mydockernet.cli.options import example
-from mydockernet.cli.values import context_of
-from mydockernet.errors import Failed, Invalid, MydockernetError, placed, quoted
+from mydockernet.cli.values import context_of, name_of, read_file, read_text
+from mydockernet.errors import Invalid, MydockernetError, placed, quoted
 from mydockernet.messages import report_all
 from mydockernet.plan import Change
 from mydockernet.transitions import Transition
@@ -30,9 +27,9 @@ def apply_plan_arguments(parser: argparse.ArgumentParser) -> None:
 def run_apply_plan(args: argparse.Namespace) -> int:
     """Run `apply-plan` and return the exit code."""
     try:
-        plan = plan_files.read(_content(args.file))
+        plan = plan_files.read(read_file(args.file, plan_files.SIZE_MAX))
     except Invalid as error:
-        raise placed(_name(args.file), error) from None
+        raise placed(name_of(args.file), error) from None
     return change(args, [(names_of, plan_files.transition(plan, context_of(args)))])
 
 
@@ -50,8 +47,8 @@ def batch_arguments(parser: argparse.ArgumentParser) -> None:
 def run_batch(args: argparse.Namespace) -> int:
     """Run `batch` and return the exit code."""
     wanted, errors = [], []
-    for number, line in enumerate(_lines(args.file), 1):
-        place = f"{_name(args.file)}:{number}"
+    for number, line in enumerate(read_text(args.file, plan_files.SIZE_MAX).split("\n"), 1):
+        place = f"{name_of(args.file)}:{number}"
         try:
             wanted += [(place, *each) for each in _collected(line, args)]
         except MydockernetError as error:
@@ -100,26 +97,3 @@ def _without_comment(line: str) -> str:
             quote = character
         before = " " if before == character == "\\" else character
     return line
-
-
-def _lines(name: str) -> Iterator[str]:
-    try:
-        text = _content(name).decode()
-    except UnicodeDecodeError:
-        raise Invalid(f"{_name(name)}: it is not UTF-8") from None
-    yield from text.split("\n")
-
-
-def _name(file: str) -> str:
-    return "stdin" if file == "-" else file
-
-
-def _content(name: str) -> bytes:
-    """Return the content of a file, or of stdin. Raises Failed."""
-    if name == "-":
-        return sys.stdin.buffer.read(plan_files.SIZE_MAX + 1)
-    try:
-        with Path(name).open("rb") as file:
-            return file.read(plan_files.SIZE_MAX + 1)
-    except OSError as error:
-        raise Failed(f"cannot read {name}: {error.strerror}") from None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mydockernet import model
-from mydockernet.errors import Invalid
+from mydockernet.errors import Failed, Invalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,6 +95,34 @@ def _labelled(labels: Iterable[tuple[str, str]], wanted: dict[str, list[str]]) -
 
 def _is(key: str, value: str, wanted: dict[str, list[str]]) -> bool:
     return key not in wanted or value in wanted[key]
+
+
+STDIN = "-"
+
+
+def read_file(name: str, most: int) -> bytes:
+    """Return the content of a file, or of stdin for `-`. Raises Failed, and Invalid for more bytes than this."""
+    try:
+        with open(sys.stdin.fileno() if name == STDIN else name, "rb", closefd=name != STDIN) as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise Failed(f"cannot read {name_of(name)}: {error.strerror}") from None
+    if len(content) > most:
+        raise Invalid(f"{name_of(name)} is larger than {most // 1024 // 1024} MiB")
+    return content
+
+
+def read_text(name: str, most: int) -> str:
+    """Return the same as text. Raises Failed, and Invalid also if it is not UTF-8."""
+    try:
+        return read_file(name, most).decode()
+    except UnicodeDecodeError:
+        raise Invalid(f"{name_of(name)}: it is not UTF-8") from None
+
+
+def name_of(name: str) -> str:
+    """Return the name of a file for messages."""
+    return "stdin" if name == STDIN else name
 
 
 def store_of(args: argparse.Namespace) -> JsonStore:
