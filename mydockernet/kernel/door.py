@@ -131,9 +131,9 @@ class Kernel:
                     continue
                 if found := fan.culprit(command, done.stderr):
                     ended[positions[found[0]]] = Completed(1, "", found[1])
-                elif entered[positions[0]].stdin:
+                elif entered[positions[0]].argv[2] != "sysctl":
                     ended[positions[0]] = Completed(1, "", done.stderr)
-                else:  # Which one it was shows when they run again, one by one: sysctl can.
+                else:  # Which one it was shows when they run again, one by one.
                     for position in positions:
                         ended[position] = self._spawn_command(entered[position])
         return ended
