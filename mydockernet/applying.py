@@ -55,11 +55,12 @@ def apply(declaration: Declaration, prune: bool = False) -> Transition:
 def down(declaration: Declaration, prune: bool = False, force: bool = False) -> Transition:
     """Return the transition to all that there is without what is declared. What is not there is no error.
 
-    Declared containers leave external networks, too, if the project connected them. Raises Conflict for a network that
+    Declared containers leave external networks, too: those that the project connected them to or, without a project,
+    those that the files put them on. Raises Conflict for a network that
     a container uses which is not declared, unless `force` is set.
     """
     names = {network.name for network in declaration.networks if network.wish}
-    containers = {container.name for container in declaration.containers}
+    containers = {c.name: {name for name, _ in c.connections} for c in declaration.containers}
 
     def move(intent: Intent, seen: Observed) -> Intent:
         going = {*names} | {n.name for n in intent.values() if prune and _of(n, declaration.project)}
@@ -240,13 +241,20 @@ def _pruned(
     return bare
 
 
-def _leaves(endpoint: Endpoint, network: Network, containers: set[str], declaration: Declaration, prune: bool) -> bool:
-    """Whether `down` takes a container off a network."""
+def _leaves(
+    endpoint: Endpoint,
+    network: Network,
+    containers: Mapping[str, Collection[str]],
+    declaration: Declaration,
+    prune: bool,
+) -> bool:
+    """Whether `down` takes a container off a network. `containers` are those declared, with their networks."""
     if endpoint.engine:
         return False
     if endpoint.name in containers:
         declared = any(n.name == network.name and n.wish for n in declaration.networks)
-        return declared or not declaration.project or _has(endpoint, declaration.project)
+        project = declaration.project
+        return declared or (_has(endpoint, project) if project else network.name in containers[endpoint.name])
     return prune and _has(endpoint, declaration.project)
 
 
