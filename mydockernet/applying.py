@@ -5,9 +5,9 @@ addresses and host ports that it leaves open are those that are there already.
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from mydockernet import addressing, choices, creation, transitions
 from mydockernet.creation import Wish
@@ -22,6 +22,8 @@ from mydockernet.value import Value, replace
 
 # How often to look for namespaces that are not there yet, in seconds.
 PAUSE = 0.1
+# More than a file with a pid has, in bytes.
+PIDFILE_MAX = 64
 
 
 class Found(Value):
@@ -114,11 +116,16 @@ def _word(container: DeclaredContainer) -> str:
     if not container.pidfile:
         return container.word or container.name
     try:
-        text = Path(container.pidfile).read_text(encoding="ascii", errors="replace").strip()
+        # Neither a pipe nor an endless device holds it up.
+        handle = os.open(container.pidfile, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            text = (file.read(PIDFILE_MAX) or b"").decode("ascii", "replace").strip()
     except PermissionError:
         raise NotPermitted(f"cannot read {container.pidfile}: Permission denied") from None
     except OSError as error:
         raise NotFound(f"cannot read {container.pidfile}: {error.strerror}") from None
+    except ValueError:
+        raise NotFound(f"cannot read {container.pidfile}: it has a null byte") from None
     if not text.isdecimal():
         raise Invalid(f"{container.pidfile} does not hold a pid")
     return f"/proc/{text}/ns/net"

@@ -13,6 +13,7 @@ from mydockernet.cli.options import example, lock_timeout_option, read_seconds
 from mydockernet.cli.values import context_of, store_of
 from mydockernet.declaration import Declaration
 from mydockernet.errors import Failed, Invalid, printable
+from mydockernet.fronts import yaml_tree
 from mydockernet.fronts.yaml_tree import STDIN
 from mydockernet.messages import tell
 
@@ -145,7 +146,13 @@ def _read(args: argparse.Namespace, complete: bool) -> Declaration:
 
 def _text(name: str) -> str:
     try:
-        data = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+        if name == STDIN:
+            data = sys.stdin.buffer.read(yaml_tree.SIZE_MAX + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(yaml_tree.SIZE_MAX + 1)
+        if len(data) > yaml_tree.SIZE_MAX:
+            raise yaml_tree.too_large(name)
         return data.decode()
     except UnicodeDecodeError:
         raise Invalid(f"{name}: it is not UTF-8") from None

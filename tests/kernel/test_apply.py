@@ -212,7 +212,26 @@ def test_everything_wrong_is_told_at_its_place_and_nothing_is_done(lab):
     lab.fails("apply " + write(lab, LAB.replace("10.1.0", "203.0.113")), 4, "overlaps", "networks.back")
     lab.fails("apply --prune " + write(lab, LAB.replace("name: shop\n", "")), 2, "--prune")
     lab.fails("apply /run/nothing.yaml", 1, "cannot read /run/nothing.yaml: No such file or directory")
+    lab.fails("apply /dev/zero", 2, "/dev/zero: the file is larger than 8 MiB")
     assert lab.everything() == before
+
+
+@pytest.mark.parametrize(
+    ("where", "status", "said"),
+    [
+        (r'pidfile: "a\0b"', 3, r"cannot read a\x00b"),
+        (r'path: "/a\0b"', 3, r"no network namespace at /a\x00b"),
+        (f"netns: {'a' * 300}", 3, "not found"),
+        (f"path: /{'a' * 300}", 1, "File name too long"),
+        ("pidfile: /run/fifo", 2, "does not hold a pid"),
+        ("pidfile: /dev/zero", 2, "does not hold a pid"),
+        (f"pidfile: /run/{'a' * 300}", 3, "File name too long"),
+    ],
+)
+def test_a_place_where_no_namespace_can_be_is_an_error_with_its_line(lab, where, status, said):
+    lab.sh("mkfifo /run/fifo")
+    file = write(lab, f"networks: {{n: }}\ncontainers:\n  web: {{{where}, networks: [n]}}\n")
+    lab.fails(f"apply {file}", status, "/run/lab.yaml:3:3: containers.web: ", said)
 
 
 def test_networks_of_another_project_are_left_alone(lab):
