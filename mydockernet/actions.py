@@ -5,7 +5,6 @@ lock → recover → load → validate, observe → plan → journal → apply �
 
 import contextlib
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
@@ -31,13 +30,14 @@ from mydockernet.kernel import namespaces
 from mydockernet.kernel.door import Kernel
 from mydockernet.model import Endpoint, Intent, Network
 from mydockernet.plan import Change, Scope
-from mydockernet.record.store import Unconfirmed
+from mydockernet.record.store import Unconfirmed, unconfirmed
 from mydockernet.recording import Recorder
 from mydockernet.transitions import Transition, repair
 from mydockernet.value import Value, replace
 
 # How often to plan again because something disappeared during a change.
 ATTEMPTS = 10
+KEEP = "mydockernet confirm keeps it"
 
 
 class Outcome(Value):
@@ -96,8 +96,9 @@ def perform(context: Context, transition: Transition, confirm: float | None = No
         if not change and transition.mends is None:
             return Outcome(change, recovered)
         waiting = context.store.unconfirmed()
-        if waiting and (confirm is not None or {*waiting.after} & {*change.after}):
-            raise Conflict(_waits(waiting), hint="mydockernet confirm keeps it")
+        if waiting and confirm is not None:
+            raise Conflict(_waits(waiting), hint=KEEP)
+        _leave_room(waiting, before, change.done(before), seen)
         goal = goal_of((before,), change.done(before), transition.mends)
         facing = face(goal, seen, context.kernel)
         steps = plan.plan(*facing.sides)
@@ -115,7 +116,7 @@ def perform(context: Context, transition: Transition, confirm: float | None = No
                 _wait_for_confirmation(context, change, confirm)
         except NoSpace as full:
             # During a removal the record itself holds what is left, until all of it is gone.
-            if any(change.after.values()) or not change:
+            if any(change.after.values()) or not change or confirm is not None:
                 raise
             notes = (*notes, f"{full}; the removal continues without a journal")
         try:
@@ -136,16 +137,16 @@ def perform(context: Context, transition: Transition, confirm: float | None = No
 def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
     """Plan some changes, one after the other, without rights or a lock; nothing is written.
 
-    Raises NotPermitted if the plan depends on something that this user cannot read.
+    Raises NotPermitted if the plan depends on something that this user cannot read, Conflict as `perform` does.
     """
     notes: list[str] = []
     errors: list[MydockernetError] = []
     before: Intent = {}
-    pending = None
+    pending = waiting = None
     store = context.store
     digest = store.digest()  # First: if the record changes after this, the script refuses to run.
     try:
-        pending, before = store.journal(), store.load()
+        pending, waiting, before = store.journal(), store.unconfirmed(), store.load()
     except NotPermitted as error:
         notes.append(f"{error}; assumed empty")
     seen = context.kernel.observe(lenient=True)
@@ -171,6 +172,8 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
             errors.append(error)
     notes += [f"cannot read everything: {why}; assumed absent" for why in seen.unread[unread:]]
     after = plan.difference(begun[0], after).done(begun[0])  # In the order in which `perform` has them.
+    if not errors:
+        _leave_room(waiting, begun[0], after, seen)
     mends = None if errors else next((transition.mends for transition in wanted if transition.mends), None)
     goal = goal_of(begun, after, mends)
     files = store.files(plan.difference(before, after).after)
@@ -215,13 +218,16 @@ def recover(context: Context) -> tuple[str, ...]:
         if waiting and not complete and waiting.after == change.after:
             store.clear_unconfirmed()
         store.clear_journal()
-    if (waiting := store.unconfirmed()) and waiting.until <= time.time():
+    if (waiting := store.unconfirmed()) and not waiting.left:
         recorder = Recorder(context)
         change, stored = Change(waiting.before, waiting.after), store.load()
-        if change.done(stored) == stored:
+        what = f"the change to {', '.join(map(quoted, change.after))} was not confirmed in time"
+        # A rollback that was killed may have written some of the networks already.
+        if all(stored.get(name) in (change.before[name], change.after[name]) for name in change.after):
             left = _rolled_back(context, recorder, change)
-            what = f"the change to {', '.join(map(quoted, change.after))} was not confirmed in time, and is rolled back"
-            notes = (*notes, what, *left, *recorder.unconfirmed("; ".join(left)))
+            notes = (*notes, f"{what}, and is rolled back", *left, *recorder.unconfirmed("; ".join(left)))
+        else:
+            notes = (*notes, f"{what}, but is not rolled back: its networks have changed on the record")
         store.clear_unconfirmed()
     return notes
 
@@ -239,8 +245,21 @@ def _rolled_back(context: Context, recorder: Recorder, change: Change) -> tuple[
 
 def _wait_for_confirmation(context: Context, change: Change, seconds: float) -> None:
     """Write down that a change is to be rolled back after some seconds from now. Raises NoSpace, Failed."""
-    waiting = Unconfirmed(change.before, change.after, time.time() + seconds)
-    context.store.write_unconfirmed(waiting, context.words)
+    context.store.write_unconfirmed(unconfirmed(change.before, change.after, seconds), context.words)
+
+
+def _leave_room(waiting: Unconfirmed | None, before: Intent, after: Intent, seen: Observed) -> None:
+    """Raise Conflict for a change in the way of the rollback of the one that waits to be confirmed."""
+    if waiting is None or before == after:
+        return
+    if {*waiting.after} & {*plan.difference(before, after).after}:
+        raise Conflict(_waits(waiting), hint=KEEP)
+    from mydockernet import fitting
+
+    rolled_back = Change(waiting.before, waiting.after).undone
+    already = fitting.misfits(before, rolled_back(before), seen)
+    if taken := [why for why in fitting.misfits(after, rolled_back(after), seen) if why not in already]:
+        raise Conflict(*(f"{_waits(waiting)}; then {why}" for why in taken), hint=KEEP)
 
 
 def audit(context: Context, scope: Scope) -> Audit:
@@ -272,10 +291,8 @@ def audit(context: Context, scope: Scope) -> Audit:
 
 
 def _waits(waiting: Unconfirmed) -> str:
-    left = max(0, waiting.until - time.time())
-    return (
-        f"the change to {', '.join(map(quoted, waiting.after))} is rolled back in {left:.0f} s, unless it is confirmed"
-    )
+    what = f"the change to {', '.join(map(quoted, waiting.after))}"
+    return f"{what} is rolled back in {waiting.left:.0f} s, unless it is confirmed"
 
 
 def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, lenient: bool = False) -> Observed:

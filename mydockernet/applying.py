@@ -5,9 +5,9 @@ addresses and host ports that it leaves open are those that are there already.
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from mydockernet import addressing, choices, creation, transitions
 from mydockernet.creation import Wish
@@ -22,6 +22,8 @@ from mydockernet.value import Value, replace
 
 # How often to look for namespaces that are not there yet, in seconds.
 PAUSE = 0.1
+# More than a file with a pid has, in bytes.
+PIDFILE_MAX = 64
 
 
 class Found(Value):
@@ -55,11 +57,12 @@ def apply(declaration: Declaration, prune: bool = False) -> Transition:
 def down(declaration: Declaration, prune: bool = False, force: bool = False) -> Transition:
     """Return the transition to all that there is without what is declared. What is not there is no error.
 
-    Declared containers leave external networks, too, if the project connected them. Raises Conflict for a network that
+    Declared containers leave external networks, too: those that the project connected them to or, without a project,
+    those that the files put them on. Raises Conflict for a network that
     a container uses which is not declared, unless `force` is set.
     """
     names = {network.name for network in declaration.networks if network.wish}
-    containers = {container.name for container in declaration.containers}
+    containers = {c.name: {name for name, _ in c.connections} for c in declaration.containers}
 
     def move(intent: Intent, seen: Observed) -> Intent:
         going = {*names} | {n.name for n in intent.values() if prune and _of(n, declaration.project)}
@@ -113,11 +116,16 @@ def _word(container: DeclaredContainer) -> str:
     if not container.pidfile:
         return container.word or container.name
     try:
-        text = Path(container.pidfile).read_text(encoding="ascii", errors="replace").strip()
+        # Neither a pipe nor an endless device holds it up.
+        handle = os.open(container.pidfile, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            text = (file.read(PIDFILE_MAX) or b"").decode("ascii", "replace").strip()
     except PermissionError:
         raise NotPermitted(f"cannot read {container.pidfile}: Permission denied") from None
     except OSError as error:
         raise NotFound(f"cannot read {container.pidfile}: {error.strerror}") from None
+    except ValueError:
+        raise NotFound(f"cannot read {container.pidfile}: it has a null byte") from None
     if not text.isdecimal():
         raise Invalid(f"{container.pidfile} does not hold a pid")
     return f"/proc/{text}/ns/net"
@@ -240,13 +248,20 @@ def _pruned(
     return bare
 
 
-def _leaves(endpoint: Endpoint, network: Network, containers: set[str], declaration: Declaration, prune: bool) -> bool:
-    """Whether `down` takes a container off a network."""
+def _leaves(
+    endpoint: Endpoint,
+    network: Network,
+    containers: Mapping[str, Collection[str]],
+    declaration: Declaration,
+    prune: bool,
+) -> bool:
+    """Whether `down` takes a container off a network. `containers` are those declared, with their networks."""
     if endpoint.engine:
         return False
     if endpoint.name in containers:
         declared = any(n.name == network.name and n.wish for n in declaration.networks)
-        return declared or not declaration.project or _has(endpoint, declaration.project)
+        project = declaration.project
+        return declared or (_has(endpoint, project) if project else network.name in containers[endpoint.name])
     return prune and _has(endpoint, declaration.project)
 
 

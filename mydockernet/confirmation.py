@@ -67,8 +67,8 @@ def _watch(context: Context, told: int) -> int:
             waiting = context.store.unconfirmed()
             if waiting is None:
                 return 0
-            if waiting.until <= time.time():
+            if not waiting.left:
                 actions.settle(context)
         except MydockernetError:
             waiting = None
-        time.sleep(min(PAUSE, max(0.01, waiting.until - time.time())) if waiting else PAUSE)
+        time.sleep(min(PAUSE, max(0.01, waiting.left)) if waiting else PAUSE)

@@ -22,7 +22,7 @@ def misfits(now: Intent, target: Intent, seen: Observed) -> list[str]:
     ]
     return [
         *(line for network in target.values() for line in _of_network(network, now, target, seen)),
-        *(line for network, endpoint, old in new for line in _of_endpoint(network, endpoint, old, now, seen)),
+        *(line for network, endpoint, old in new for line in _of_endpoint(network, endpoint, old, now, target, seen)),
         *(line for network, endpoint, old in new for line in _of_ports(network, endpoint, old, target, seen)),
     ]
 
@@ -57,7 +57,7 @@ def _of_network(network: Network, now: Intent, target: Intent, seen: Observed) -
 
 
 def _of_endpoint(
-    network: Network, endpoint: Endpoint, old: Endpoint | None, now: Intent, seen: Observed
+    network: Network, endpoint: Endpoint, old: Endpoint | None, now: Intent, target: Intent, seen: Observed
 ) -> Iterator[str]:
     place = f"of container {quoted(endpoint.name)} on network {quoted(network.name)}"
     used: dict[Address | str, str] = dict.fromkeys((*seen.addresses, *network.host_addresses), "the host")
@@ -75,6 +75,11 @@ def _of_endpoint(
     for address in endpoint.addresses:
         if not any(address in subnet.network for subnet in network.subnets):
             yield f"{address} {place} is in none of its subnets"
+    if old is None or old.interface != endpoint.interface:
+        for each, there in endpoints(target.values()):
+            same = there.interface == endpoint.interface and there.namespace.key == endpoint.namespace.key
+            if same and each.name != network.name:
+                yield f"the interface {endpoint.interface} {place} is now that of network {quoted(each.name)}"
 
 
 def _of_ports(

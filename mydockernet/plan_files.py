@@ -264,12 +264,12 @@ def save(path: Path, content: str) -> None:
 
     Nothing that another user puts there meanwhile, such as a symbolic link, is followed.
     """
-    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
     made = False
     try:
         with contextlib.suppress(FileNotFoundError):
             if not stat.S_ISREG(path.lstat().st_mode):
                 raise Invalid(f"--save-plan: {path} is not a regular file; - is stdout")
+        temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with os.fdopen(os.open(temporary, flags, 0o666), "w", encoding="utf-8") as file:
             made = True

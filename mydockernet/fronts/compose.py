@@ -50,6 +50,8 @@ ALL = (*SERVICE, *(Key(name, manifest_keys.MAP, "Accepted and ignored") for name
 MODES = re.compile(r"host|none|service:.+|container:.+")
 
 _BRACED = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-+?])(.*))?", re.DOTALL)
+# How deeply variables may be nested in each other.
+DEPTH_MAX = 10
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -99,11 +101,13 @@ def _all(node: Node, environ: Mapping[str, str], problems: list[str]) -> Node:
         return replace(node, text="", plain=True)
 
 
-def substituted(text: str, environ: Mapping[str, str]) -> str:
+def substituted(text: str, environ: Mapping[str, str], depth: int = 0) -> str:
     """Return a text with its variables: $NAME, ${NAME}, with :- - :? ? :+ + as in compose; $$ is one dollar.
 
-    Raises ValueError.
+    Raises ValueError, also if they are nested too deeply.
     """
+    if depth > DEPTH_MAX:
+        raise ValueError(f"variables are nested more than {DEPTH_MAX} levels deep")
     done = []
     position = 0
     while (start := text.find("$", position)) >= 0:
@@ -114,7 +118,7 @@ def substituted(text: str, environ: Mapping[str, str]) -> str:
             position = start + 2
         elif after == "{":
             end = _closing(text, start + 2)
-            done.append(_braced(text[start + 2 : end], environ))
+            done.append(_braced(text[start + 2 : end], environ, depth + 1))
             position = end + 1
         elif name := _PLAIN.match(text, start + 1):
             done.append(environ.get(name[0], ""))
@@ -135,7 +139,7 @@ def _closing(text: str, start: int) -> int:
     raise ValueError(f"{quoted(text)}: ${{ is not closed")
 
 
-def _braced(text: str, environ: Mapping[str, str]) -> str:
+def _braced(text: str, environ: Mapping[str, str], depth: int) -> str:
     found = _BRACED.fullmatch(text)
     if found is None:
         raise ValueError(f"{quoted('${' + text + '}')} is not a variable")
@@ -143,12 +147,12 @@ def _braced(text: str, environ: Mapping[str, str]) -> str:
     value = environ.get(name)
     given = bool(value) if operator.startswith(":") else value is not None
     if operator.endswith("+"):
-        return substituted(rest, environ) if given else ""
+        return substituted(rest, environ, depth) if given else ""
     if given or not operator:
         return value or ""
     if operator.endswith("?"):
-        raise ValueError(f"the variable {name} is not set: {substituted(rest, environ)}".removesuffix(": "))
-    return substituted(rest, environ)
+        raise ValueError(f"the variable {name} is not set: {substituted(rest, environ, depth)}".removesuffix(": "))
+    return substituted(rest, environ, depth)
 
 
 def is_connected(service: Section) -> bool:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SIZE_MAX = 8 * 1024 * 1024
 NODES_MAX = 500_000
 DEPTH_MAX = 50
+# Characters of a text that count as another node: each alias to it may replace its variables anew.
+WEIGHED = 100
 STDIN = "-"
 
 TEXT, MAP, LIST = "text", "map", "list"
@@ -35,7 +37,8 @@ class Node(Value):
     """A node of a document: `kind` is TEXT, MAP or LIST, and `at` its place, FILE:LINE:COLUMN, both from 1.
 
     A scalar is a `text` as it is written; only a `plain` one can mean null, a number, true or false. A map has
-    `entries`, pairs of nodes; a list has `items`. `weight` is the number of nodes, with those behind aliases.
+    `entries`, pairs of nodes; a list has `items`. `weight` is the number of nodes, with those behind aliases; a long
+    text counts as several.
     """
 
     kind: str
@@ -66,8 +69,13 @@ def read(file: str, text: str) -> Node:
     """Return the one document of a file; `file` is its name for messages, or STDIN. Raises Invalid."""
     name = shown(file)
     if len(text) > SIZE_MAX:
-        raise Invalid(f"{name}: the file is larger than {SIZE_MAX // 1024 // 1024} MiB")
+        raise too_large(file)
     return _Composer(name).document(text.removeprefix("\ufeff"))
+
+
+def too_large(file: str) -> Invalid:
+    """Return the error for a file that is larger than SIZE_MAX."""
+    return Invalid(f"{shown(file)}: the file is larger than {SIZE_MAX // 1024 // 1024} MiB")
 
 
 def shown(file: str) -> str:
@@ -131,7 +139,7 @@ class _Composer:
         if kind == "ScalarEvent":
             self._tag(event.tag, TEXT, at)
             plain = not event.style and event.tag is None
-            self._put(Node(TEXT, at, event.value, plain), event.anchor)
+            self._put(Node(TEXT, at, event.value, plain, weight=1 + len(event.value) // WEIGHED), event.anchor)
         elif kind in ("SequenceStartEvent", "MappingStartEvent"):
             opened = _Open(LIST if kind == "SequenceStartEvent" else MAP, at, event.anchor)
             self._tag(event.tag, opened.kind, at)

@@ -24,7 +24,7 @@ def find(word: str) -> tuple[str, Namespace]:
         path, name = Path(word).absolute(), Path(word).name
         if path.parts[:2] == PROC.parts and path.parts[3:] == ("ns", "net") and path.parts[2].isdigit():
             name = path.parts[2]
-    elif (NAMED / word).exists() and word not in ("", ".", ".."):
+    elif os.path.exists(NAMED / word) and word not in ("", ".", ".."):  # noqa: PTH110 (Path.exists fails if it is too long)
         path, name = NAMED / word, word
     elif word.isdecimal():
         path, name = PROC / word / "ns/net", word
@@ -125,7 +125,7 @@ def _open(path: Path) -> int:
     """Open the network namespace at a path; returns its descriptor. Raises NotFound, NotPermitted, Failed, Invalid."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # ValueError: the path has a null byte.
         raise NotFound(f"no network namespace at {path}") from None
     except PermissionError:
         raise NotPermitted(f"cannot open {path}: Permission denied") from None

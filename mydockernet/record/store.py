@@ -16,6 +16,7 @@ import errno
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -36,11 +37,33 @@ Values = Mapping[str, Network | None]
 
 
 class Unconfirmed(Value):
-    """A change that is rolled back unless it is confirmed `until` a time, in seconds since 1970."""
+    """A change that is rolled back unless it is confirmed `until` a time, in seconds since this `boot` of the machine.
+
+    The time of day would not do: it may be set back, and the rollback would be late.
+    """
 
     before: Values
     after: Values
     until: float
+    boot: str
+
+    @property
+    def left(self) -> float:
+        """How many seconds are left to confirm it: none after a reboot."""
+        return max(0.0, self.until - time.clock_gettime(time.CLOCK_BOOTTIME)) if self.boot == _boot() else 0.0
+
+
+def unconfirmed(before: Values, after: Values, seconds: float) -> Unconfirmed:
+    """Return a change that is rolled back unless it is confirmed in so many seconds from now."""
+    return Unconfirmed(before, after, time.clock_gettime(time.CLOCK_BOOTTIME) + seconds, _boot())
+
+
+def _boot() -> str:
+    """Return what identifies this boot of the machine (random(4))."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 # The networks by name, and an error for each unreadable file.
@@ -153,14 +176,17 @@ class JsonStore:
         raw = self._read_change(self._confirm)
         if raw is None:
             return None
-        if not isinstance(raw.get("until"), int | float):
+        until = raw.get("until")
+        if not isinstance(until, int | float) or not abs(until) < float("inf"):
             raise _broken(self._confirm, "it has no time")
-        return Unconfirmed(*_sides(self._confirm, raw), float(raw["until"]))
+        return Unconfirmed(*_sides(self._confirm, raw), float(until), str(raw.get("boot", "")))
 
     def write_unconfirmed(self, change: Unconfirmed, words: Sequence[str]) -> None:
         """Write that a change waits to be confirmed. Raises NoSpace, Failed."""
         self._make_folders()
-        self._write(self._confirm, _change_text(words, change.before, change.after, until=change.until))
+        self._write(
+            self._confirm, _change_text(words, change.before, change.after, until=change.until, boot=change.boot)
+        )
 
     def clear_unconfirmed(self) -> None:
         """Delete what waits to be confirmed: it is confirmed, or rolled back. Raises Failed."""
@@ -330,7 +356,7 @@ def _words(raw: dict[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, words)) if isinstance(words, list) else ()
 
 
-def _change_text(words: Sequence[str], before: Values, after: Values, **more: float) -> str:
+def _change_text(words: Sequence[str], before: Values, after: Values, **more: float | str) -> str:
     sides = {
         side: {name: None if net is None else network_to_json(net) for name, net in values.items()}
         for side, values in (("before", before), ("after", after))

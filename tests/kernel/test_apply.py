@@ -212,7 +212,26 @@ def test_everything_wrong_is_told_at_its_place_and_nothing_is_done(lab):
     lab.fails("apply " + write(lab, LAB.replace("10.1.0", "203.0.113")), 4, "overlaps", "networks.back")
     lab.fails("apply --prune " + write(lab, LAB.replace("name: shop\n", "")), 2, "--prune")
     lab.fails("apply /run/nothing.yaml", 1, "cannot read /run/nothing.yaml: No such file or directory")
+    lab.fails("apply /dev/zero", 2, "/dev/zero: the file is larger than 8 MiB")
     assert lab.everything() == before
+
+
+@pytest.mark.parametrize(
+    ("where", "status", "said"),
+    [
+        (r'pidfile: "a\0b"', 3, r"cannot read a\x00b"),
+        (r'path: "/a\0b"', 3, r"no network namespace at /a\x00b"),
+        (f"netns: {'a' * 300}", 3, "not found"),
+        (f"path: /{'a' * 300}", 1, "File name too long"),
+        ("pidfile: /run/fifo", 2, "does not hold a pid"),
+        ("pidfile: /dev/zero", 2, "does not hold a pid"),
+        (f"pidfile: /run/{'a' * 300}", 3, "File name too long"),
+    ],
+)
+def test_a_place_where_no_namespace_can_be_is_an_error_with_its_line(lab, where, status, said):
+    lab.sh("mkfifo /run/fifo")
+    file = write(lab, f"networks: {{n: }}\ncontainers:\n  web: {{{where}, networks: [n]}}\n")
+    lab.fails(f"apply {file}", status, "/run/lab.yaml:3:3: containers.web: ", said)
 
 
 def test_networks_of_another_project_are_left_alone(lab):
@@ -299,6 +318,20 @@ def confirming(lab, seconds):
     return before, f"apply --confirm {seconds} /run/lab.yaml"
 
 
+CONFIRM = "/var/lib/mydockernet/confirm.json"
+
+
+def expire(host):
+    """Let the time be over in which the change can be confirmed."""
+    host.sh(f"""sed -i -E 's/"until": [0-9.]+/"until": 0/' {CONFIRM}""")
+
+
+def expire_unwatched(host):
+    """The same once the process is gone that would roll the change back."""
+    host.sh(f"cp {CONFIRM} /run/confirm.json; mydockernet confirm; sleep 1.5; cp -p /run/confirm.json {CONFIRM}")
+    expire(host)
+
+
 def until_it_is(host, wanted):
     """Wait until the host is as it was; nobody calls the program meanwhile."""
     for _ in range(600):
@@ -332,10 +365,11 @@ def test_it_is_rolled_back_also_if_the_process_is_killed(lab, victim):
     before, words = confirming(lab, 1)
     if victim == "the terminal":
         # All processes of its session, the shell first.
-        shell = lab.popen("setsid", "bash", "-c", f"mydockernet {words}; echo done; sleep 600")
+        shell = lab.popen("setsid", "-w", "bash", "-c", f"echo $$; mydockernet {words}; echo done; sleep 600")
+        session = int(shell.stdout.readline())
         while "done" not in shell.stdout.readline():
             assert shell.poll() is None
-        lab.sh("pkill -KILL -s $(ps -o sid= -p $(pgrep -f 'sleep 600' | tail -1))", check=False)
+        lab.sh(f"pkill -KILL -s {session}", check=False)
         shell.kill()
         shell.communicate()
     else:
@@ -345,10 +379,9 @@ def test_it_is_rolled_back_also_if_the_process_is_killed(lab, victim):
 
 
 def test_if_nobody_is_left_the_next_verb_rolls_back(lab):
-    before, words = confirming(lab, 1)
+    before, words = confirming(lab, 300)
     lab.mydockernet(words)
-    lab.sh("pkill -KILL -f 'apply --confirm' || pkill -KILL -f loaded.py.*confirm || :", check=False)
-    time.sleep(1.2)
+    expire_unwatched(lab)
     lab.mydockernet("rm --ignore nothing")
     assert lab.everything() == before
 
@@ -363,6 +396,45 @@ def test_while_a_change_waits_no_other_one_touches_its_networks(lab):
     assert lab.mydockernet("create another").stdout == "another\n"
     lab.mydockernet("confirm")
     lab.mydockernet("disconnect back db")
+
+
+def test_while_a_change_waits_no_other_one_takes_what_its_rollback_needs(lab):
+    """Else two networks would have one subnet, and two containers one port, after the rollback."""
+    lab.mydockernet("apply /run/lab.yaml")
+    before = lab.everything()
+    rest = write(lab, "name: shop\nnetworks: {rest: }\n", "rest.yaml")
+    lab.mydockernet(f"apply --prune --confirm 300 {rest}")
+    lab.mydockernet("create other --subnet 10.99.0.0/24")
+    lab.fails("create thief --subnet 10.1.0.0/25", 4, "10.1.0.0/24", "unless it is confirmed", "mydockernet confirm")
+    lab.fails("connect other web -p 8080:80", 4, "8080", "unless it is confirmed")
+    lab.fails("connect other web", 4, "eth0", "unless it is confirmed")
+    lab.fails("connect other web --dry-run", 4, "eth0", "unless it is confirmed")
+    lab.fails("set rest mtu=1400 --dry-run", 4, "unless it is confirmed")
+    lab.mydockernet("connect other web --ifname eth5")
+    lab.mydockernet("rm --force other")
+    expire(lab)
+    until_it_is(lab, before)
+
+
+def test_a_rollback_of_what_was_not_confirmed_that_is_killed_goes_on(lab):
+    """It has then written the first of two networks."""
+    before, words = confirming(lab, 300)
+    first = lab.run("cat", "/var/lib/mydockernet/networks/back.json").stdout
+    lab.mydockernet(words)
+    lab.run("tee", "/var/lib/mydockernet/networks/back.json", stdin=first)
+    expire_unwatched(lab)
+    assert "was not confirmed in time, and is rolled back" in lab.mydockernet("repair").stderr
+    assert lab.everything() == before
+
+
+def test_what_was_not_confirmed_and_cannot_be_rolled_back_is_told(lab):
+    _, words = confirming(lab, 300)
+    lab.mydockernet(words)
+    path = "/var/lib/mydockernet/networks/back.json"
+    lab.sh(f'sed -i \'s/"mtu": null/"mtu": 1300/\' {path}')
+    expire_unwatched(lab)
+    told = lab.mydockernet("repair").stderr
+    assert "was not confirmed in time, but is not rolled back: its networks have changed on the record" in told
 
 
 # Faults

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from mydockernet import applying, plan
+from mydockernet.dialects.fact import Observed
 from mydockernet.fronts import manifest
 from mydockernet.kernel import namespaces
 from mydockernet.model import Namespace
 from mydockernet.value import replace
 from tests.files import NAMES, files
-from tests.unit.values import Machine, containers
+from tests.unit.values import Machine, containers, endpoint, intent, network
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +75,10 @@ def looks(machine):
         {chain: sorted(str(rule.spec) for rule in rules) for chain, rules in seen.chains.items() if rules},
         {path: (links(of), frozenset(of.routes), of.lookups) for path, of in seen.inside.items()},
     )
+
+
+def test_down_takes_a_container_off_no_network_that_the_file_does_not_put_it_on():
+    text = "networks: {web: , lan: {external: true}}\ncontainers: {c1: {networks: [web, lan]}}\n"
+    other, lan = network("other", "10.1.0.0/24", endpoint()), network("lan", "10.2.0.0/24", endpoint())
+    down = applying.down(manifest.read([("lab.yaml", text)], ""))
+    assert down.move(intent(other, lan), Observed()) == intent(other, replace(lan, endpoints=()))

@@ -244,9 +244,11 @@ def test_a_symbolic_link_is_not_followed_and_a_device_not_replaced(tmp_path):
     victim.write_text("precious")
     (tmp_path / "link").symlink_to(victim)
     os.mkfifo(tmp_path / "fifo")
-    for name in ("link", "fifo", "."):
+    for name in ("link", "fifo", ".", "/"):
         with pytest.raises(Invalid, match="is not a regular file"):
             plan_files.save(tmp_path / name, "x")
+    with pytest.raises(Invalid, match="is not a regular file"):
+        plan_files.save(Path(), "x")
     assert victim.read_text() == "precious"
     with pytest.raises(Failed, match=r"cannot write .*: No such file or directory"):
         plan_files.save(tmp_path / "nope" / "x", "x")

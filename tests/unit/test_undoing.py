@@ -228,6 +228,17 @@ def test_a_container_that_is_on_another_network_meanwhile_is_numbered_after_it(p
     assert past.undo(3) == intent(replace(WEB, endpoints=(replace(C1, order=2),)), there)
 
 
+def test_an_interface_that_another_network_has_now_is_named(past):
+    other = network("other", "10.2.0.0/24")
+    past.change("create web", WEB, other)
+    past.change("connect web c1", replace(WEB, endpoints=(C1,)), other)
+    past.change("disconnect web c1", WEB, other)
+    past.change("connect other c1", WEB, replace(other, endpoints=(endpoint("c1", "10.2.0.2"),)))
+    assert past.refusal(3)[0].removeprefix("change 3 cannot be undone: ") == (
+        'the interface eth0 of container "c1" on network "web" is now that of network "other"'
+    )
+
+
 def test_what_was_not_made_is_not_undone(past):
     past.change("create web", WEB)
     past.change("rm web", result="rolled back")

@@ -466,6 +466,11 @@ def test_what_is_no_variable_is_an_error(text):
         compose.substituted(text, {"A": "1", "EMPTY": ""})
 
 
+def test_variables_are_not_nested_without_limit():
+    with pytest.raises(ValueError, match="nested more than 10 levels deep"):
+        compose.substituted("${NONE:-" * 5000 + "}" * 5000, {})
+
+
 def test_variables_are_replaced_only_where_they_concern_networks_of_compose_files():
     text = "services: {web: {environment: {A: $, B: '${'}, command: $(x), hostname: $H}}"
     ((_, connection),) = read(text, environ={"H": "h"}).containers[0].connections

@@ -125,6 +125,11 @@ def test_aliases_cannot_grow_without_limit():
     assert problems(bomb) == [f"a.yml:6:5: with its aliases, it has more than {yaml_tree.NODES_MAX} nodes"]
 
 
+def test_texts_behind_aliases_cannot_grow_without_limit():
+    bomb = f"a: &a '{'$X' * 5000}'\nb: [{', '.join(['*a'] * 50_000)}]\n"
+    assert problems(bomb) == [f"a.yml:2:4: with its aliases, it has more than {yaml_tree.NODES_MAX} nodes"]
+
+
 def test_depth_and_size_are_limited():
     assert problems("[" * 900) == ["a.yml:1:51: it is nested more than 50 levels deep"]
     assert problems("x" * (yaml_tree.SIZE_MAX + 1)) == ["a.yml: the file is larger than 8 MiB"]

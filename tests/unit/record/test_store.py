@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 from ipaddress import ip_address, ip_network
@@ -25,7 +26,7 @@ from mydockernet.model import (
 )
 from mydockernet.rates import Limit
 from mydockernet.record.network_json import network_from_json, network_to_json
-from mydockernet.record.store import DEFAULT_FOLDER, JsonStore
+from mydockernet.record.store import DEFAULT_FOLDER, JsonStore, unconfirmed
 from mydockernet.static_routes import StaticRoute
 from mydockernet.value import replace
 
@@ -444,3 +445,24 @@ def test_one_at_a_time_holds_the_lock(store):
         assert store.load() == {}  # Readers need none.
     with store.lock(0):
         pass
+
+
+def test_the_time_to_confirm_a_change_does_not_depend_on_the_clock(monkeypatch):
+    waiting = unconfirmed({}, {}, 60)
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    assert 50 < waiting.left <= 60
+    assert replace(waiting, until=waiting.until - 60).left == 0
+
+
+def test_after_a_reboot_there_is_no_time_left_to_confirm_a_change():
+    assert replace(unconfirmed({}, {}, 60), boot="another").left == 0
+
+
+@pytest.mark.parametrize("until", ["NaN", "Infinity", "null", '"soon"'])
+def test_a_change_that_waits_without_a_time_is_a_broken_file(tmp_path, until):
+    store = JsonStore(tmp_path / "state")
+    store.write_unconfirmed(unconfirmed({}, {}, 60), ())
+    path = tmp_path / "state" / "confirm.json"
+    path.write_text(re.sub(r'"until": [0-9.]+', f'"until": {until}', path.read_text()))
+    with pytest.raises(Failed, match="it has no time"):
+        store.unconfirmed()
