@@ -212,7 +212,7 @@ def test_everything_wrong_is_told_at_its_place_and_nothing_is_done(lab):
     lab.fails("apply " + write(lab, LAB.replace("10.1.0", "203.0.113")), 4, "overlaps", "networks.back")
     lab.fails("apply --prune " + write(lab, LAB.replace("name: shop\n", "")), 2, "--prune")
     lab.fails("apply /run/nothing.yaml", 1, "cannot read /run/nothing.yaml: No such file or directory")
-    lab.fails("apply /dev/zero", 2, "/dev/zero: the file is larger than 8 MiB")
+    lab.fails("apply /dev/zero", 2, "/dev/zero is larger than 8 MiB")
     assert lab.everything() == before
 
 
