@@ -149,7 +149,8 @@ def _declared(
     old = {(network.name, endpoint.name): endpoint for network, endpoint in _replaced(declaration, found, intent)}
     bare = _pruned(declaration, old, prune, intent, seen, errors)
     ours = [intent[declared.name] for declared in declaration.networks if declared.wish and declared.name in intent]
-    seen = _without(seen, ours, intent, bare)
+    pruned = [network for name, network in intent.items() if name not in bare]
+    seen = _without(seen, [*ours, *pruned], intent, bare)
     after: Intent = {name: network for name, network in bare.items() if network.name not in {own.name for own in ours}}
     for declared in declaration.networks:
         if declared.wish:
@@ -274,7 +275,7 @@ def _in_use(network: Network, stay: Iterable[Endpoint], seen: Observed, force: b
 
 
 def _without(seen: Observed, ours: Iterable[Network], intent: Intent, bare: Mapping[str, Network]) -> Observed:
-    """Return an observation without what the declared networks, and the endpoints that are gone from them, have."""
+    """Return an observation without what declared or pruned networks, and the endpoints that are gone, have."""
     stay = {(network.name, endpoint.name) for network, endpoint in endpoints(bare.values())}
     gone = [("", dev) for network in ours for dev in (network.bridge, network.host_interface)]
     for network, endpoint in endpoints(intent.values()):

@@ -60,11 +60,9 @@ def _of_endpoint(
     network: Network, endpoint: Endpoint, old: Endpoint | None, now: Intent, target: Intent, seen: Observed
 ) -> Iterator[str]:
     place = f"of container {quoted(endpoint.name)} on network {quoted(network.name)}"
-    used: dict[Address | str, str] = dict.fromkeys((*seen.addresses, *network.host_addresses), "the host")
-    if current := now.get(network.name):
-        # Before the change, this network's own gateways are addresses of the host as well.
-        gateways = {subnet.gateway for subnet in current.subnets}
-        used = {address: holder for address, holder in used.items() if address not in gateways}
+    # Before the change, the gateways of the networks are addresses of the host as well.
+    gateways = {subnet.gateway for each in now.values() for subnet in each.subnets}
+    used: dict[Address | str, str] = dict.fromkeys((*(seen.addresses - gateways), *network.host_addresses), "the host")
     used |= {subnet.gateway: "the host" for subnet in network.subnets if subnet.gateway}
     for other in network.endpoints:
         if other.name != endpoint.name:

@@ -224,6 +224,9 @@ class Unreachable(Fact):
         why = f"Delete the route for unused addresses of {self.owner}."
         return (Step(why, ("ip", "route", "delete", *self._words)),)
 
+    def slot(self) -> str:
+        return self.what  # Another network may take over the subnet.
+
     def obstacle(self, seen: Observed) -> str:
         return _taken(self.destination, seen)
 

@@ -42,7 +42,7 @@ class Shaper(Attribute):
         return (Step(self.why, self._inside("tc", "qdisc", "replace", "dev", self.dev, "root", KIND, *words)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        delete = self._inside("tc", "qdisc", "delete", "dev", self.dev, "root", KIND)
+        delete = self._inside("tc", "qdisc", "delete", "dev", self.dev, "root")
         return (Step(f"Let {self._name} send at any rate again.", delete),)
 
 

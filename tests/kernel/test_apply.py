@@ -234,6 +234,17 @@ def test_a_place_where_no_namespace_can_be_is_an_error_with_its_line(lab, where,
     lab.fails(f"apply {file}", status, "/run/lab.yaml:3:3: containers.web: ", said)
 
 
+def test_a_rate_that_is_no_longer_declared_ends(lab):
+    limited = LAB.replace("aliases: [www]", "ingress_rate: 10mbit, egress_rate: 2mbit")
+    applied(lab, LAB)
+    before = lab.snapshot()
+    applied(lab, limited)
+    assert "tbf" in lab.sh("tc qdisc show; tc -n web qdisc show").stdout
+    applied(lab, LAB)
+    assert "tbf" not in lab.sh("tc qdisc show; tc -n web qdisc show").stdout
+    assert lab.snapshot() == before
+
+
 def test_networks_of_another_project_are_left_alone(lab):
     lab.mydockernet("apply /run/lab.yaml")
     lab.fails("apply " + write(lab, LAB.replace("shop", "depot")), 4, 'network "back" belongs to project "shop"')

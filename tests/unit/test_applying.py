@@ -77,6 +77,16 @@ def looks(machine):
     )
 
 
+@pytest.mark.parametrize("driver", ["bridge", "ptp"])
+def test_a_network_takes_over_the_subnet_of_another_one(driver):
+    machine, intent_now = Machine(containers(*NAMES)), {}
+    for name in ("a", "b"):
+        text = f"name: p\nnetworks: {{{name}: {{driver: {driver}, ipam: {{config: [{{subnet: 10.1.0.0/24}}]}}}}}}"
+        intent_now, _ = applied(text, intent_now, machine)
+        every = plan.facts(intent_now, plan.concern_of(intent_now.values()))
+        assert [fact.what for fact in every if not fact.holds(machine.seen)] == []
+
+
 def test_down_takes_a_container_off_no_network_that_the_file_does_not_put_it_on():
     text = "networks: {web: , lan: {external: true}}\ncontainers: {c1: {networks: [web, lan]}}\n"
     other, lan = network("other", "10.1.0.0/24", endpoint()), network("lan", "10.2.0.0/24", endpoint())

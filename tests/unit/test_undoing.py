@@ -1,5 +1,7 @@
 """An undo goes back to the value before, and what came after it stays; where that makes no sense, it says why."""
 
+from ipaddress import ip_address
+
 import pytest
 
 from mydockernet.dialects.fact import Link, Observed
@@ -9,7 +11,7 @@ from mydockernet.record import history
 from mydockernet.record.history import DONE, UNCONFIRMED, Entry, History, Who
 from mydockernet.undoing import undo, undone_by
 from mydockernet.value import replace
-from tests.unit.values import endpoint, intent, mapping, network
+from tests.unit.values import endpoint, intent, mapping, network, subnet
 
 NOTHING = Observed()
 C1, C2 = endpoint(), endpoint("c2", "10.1.0.3")
@@ -237,6 +239,16 @@ def test_an_interface_that_another_network_has_now_is_named(past):
     assert past.refusal(3)[0].removeprefix("change 3 cannot be undone: ") == (
         'the interface eth0 of container "c1" on network "web" is now that of network "other"'
     )
+
+
+def test_an_address_that_the_undo_frees_is_not_in_use(past):
+    """The gateway of the one network is the address of a container on the other."""
+    there = replace(subnet(), gateway=ip_address("10.1.0.9"))
+    before = network("old", "", endpoint("c1", "10.1.0.1"), subnets=(there,))
+    past.change("create old", before)
+    past.change("apply new", WEB)
+    seen = Observed(links={"web": Link("web", addresses=frozenset({"10.1.0.1/24"}))})
+    assert past.undo(2, seen) == intent(before)
 
 
 def test_what_was_not_made_is_not_undone(past):

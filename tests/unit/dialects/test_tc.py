@@ -40,4 +40,4 @@ def test_a_rate_holds_if_it_is_the_same_or_cannot_be_told():
 def test_it_is_set_in_one_command_whatever_is_there():
     words = "tc qdisc replace dev v root tbf rate 10000000bit burst 10000b latency 25ms"
     assert [" ".join(step.do) for step in SHAPER.do(seen())] == [words]
-    assert [" ".join(step.do) for step in SHAPER.undo(seen())] == ["tc qdisc delete dev v root tbf"]
+    assert [" ".join(step.do) for step in SHAPER.undo(seen())] == ["tc qdisc delete dev v root"]
