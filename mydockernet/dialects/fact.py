@@ -238,7 +238,12 @@ class Observed(Value):
         return replace(self._without(gone.get("", ())), inside={**self.inside, **left})
 
     def _without(self, devs: Collection[str]) -> "Observed":
-        links = {name: link for name, link in self.links.items() if name not in devs}
+        # The ports of a bridge stay, but belong to none.
+        links = {
+            name: replace(link, master="") if link.master in devs else link
+            for name, link in self.links.items()
+            if name not in devs
+        }
         return replace(self, links=links, routes=tuple(route for route in self.routes if route.dev not in devs))
 
     def with_link(self, netns: str, link: Link) -> "Observed":

@@ -107,6 +107,10 @@ CHANGES = {
         ("  front:\n", "  front: {driver: ptp}\n"),
         ["~ network front: driver: bridge → ptp; bridge: front → none"],
     ),
+    "the bridge": (
+        ("  front:\n", "  front: {bridge_name: br9}\n"),
+        ["~ network front: bridge: front → br9"],
+    ),
     "the interface": (
         ("10.1.0.10}", "10.1.0.10, interface_name: e9}"),
         ["~ container web on back: interface: eth1 → e9"],

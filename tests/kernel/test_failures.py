@@ -25,6 +25,15 @@ cat > /run/lab.yaml <<'END'
 {LAB}END
 sed 's/10.9.0.9/10.9.0.10/; s/8080/8081/; s/front/ahead/g' /run/lab.yaml > /run/other.yaml
 """
+# Two networks of a container exchange the names of their interfaces.
+SWAP = """
+cat > /run/lab.yaml <<'END'
+name: shop
+networks: {front: , back: {internal: true, ipam: {config: [{subnet: 10.9.0.0/24}]}}}
+containers: {c1: {networks: {front: {interface_name: a1}, back: {interface_name: a2}}, ports: ["8080:80"]}}
+END
+sed 's/a1/a3/; s/a2/a1/; s/a3/a2/' /run/lab.yaml > /run/swapped.yaml
+"""
 MANY_FILES = f"""
 for n in 1 2 3 4 5 6 7 8 9; do ip netns add c$n; ip -n c$n link set lo up; done
 cat > /run/lab.yaml <<'END'
@@ -33,6 +42,10 @@ cat > /run/lab.yaml <<'END'
 VERBS = {
     "apply": (FILES, "apply /run/lab.yaml"),
     "apply another file": (f"{FILES}mydockernet apply /run/lab.yaml", "apply --prune /run/other.yaml"),
+    "apply a swap": (
+        f"{FILES}mydockernet apply /run/lab.yaml\n{SWAP}mydockernet apply /run/lab.yaml",
+        "apply /run/swapped.yaml",
+    ),
     "apply to many": (MANY_FILES, "apply /run/lab.yaml"),
     "down": (f"{FILES}mydockernet apply /run/lab.yaml", "down /run/lab.yaml"),
     "down of many": (f"{MANY_FILES}mydockernet apply /run/lab.yaml", "down /run/lab.yaml"),
