@@ -22,12 +22,13 @@ def files(draw):
         on = draw(st.permutations([*networks]))[: draw(st.integers(0, len(networks)))]
         if not on:
             continue
-        keys = []
+        keys, names = [], draw(st.permutations(("a0", "a1", "a2")))
+        names = [*names]
         for network in on:
             own = draw(st.integers(2, 4)) * 10 + place
             more = [f"ipv{4 if '.' in b else 6}_address: '{b}{own}'" for b in blocks[network]]
             more += draw(
-                st.sampled_from(([], [], [f"interface_name: if{network}"], ["gw_priority: 3"], ["aliases: [x]"]))
+                st.sampled_from(([], [], [f"interface_name: {names.pop()}"], ["gw_priority: 3"], ["aliases: [x]"]))
             )
             keys.append(f"{network}: {{{', '.join(more)}}}")
         ports = draw(st.booleans()) and any("internal: true" not in networks[network] for network in on)

@@ -128,9 +128,7 @@ class Veth(Fact):
         return f"veth pair: {self.name} to {self.peer}{place(self.peer_netns)}"
 
     def holds(self, seen: Observed) -> bool:
-        # If the container was not observed, its end is assumed to exist.
-        peer_is_there = self.peer_netns not in seen.inside or self.peer in seen.at(self.peer_netns).links
-        return self._ours(seen) and peer_is_there
+        return self._ours(seen) and self._leads_to_peer(seen)
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         lost = self.undo(seen) if self._ours(seen) else ()
@@ -174,6 +172,16 @@ class Veth(Fact):
 
     def _ours(self, seen: Observed) -> bool:
         return belongs(seen.links.get(self.name), self.owner)
+
+    def _leads_to_peer(self, seen: Observed) -> bool:
+        """Whether it is the other end of this pair that has the name. If the container was not observed, it is assumed.
+
+        Two pairs of a container may exchange the names of their ends, so the names alone do not tell.
+        """
+        if self.peer_netns not in seen.inside:
+            return True
+        peer, other = seen.at(self.peer_netns).links.get(self.peer), seen.links[self.name].lower
+        return peer is not None and other in ("", str(peer.index))
 
 
 class Alias(Attribute):

@@ -46,6 +46,11 @@ VERBS = {
         f"{FILES}mydockernet apply /run/lab.yaml\n{SWAP}mydockernet apply /run/lab.yaml",
         "apply /run/swapped.yaml",
     ),
+    "apply with one network less": (
+        f"{FILES}mydockernet apply /run/lab.yaml\n"
+        "sed 's/{front: , back: {ipv4_address: 10.9.0.9}}, ports: [^}]*/{back: }/' /run/lab.yaml > /run/less.yaml",
+        "apply --prune /run/less.yaml",
+    ),
     "apply to many": (MANY_FILES, "apply /run/lab.yaml"),
     "down": (f"{FILES}mydockernet apply /run/lab.yaml", "down /run/lab.yaml"),
     "down of many": (f"{MANY_FILES}mydockernet apply /run/lab.yaml", "down /run/lab.yaml"),

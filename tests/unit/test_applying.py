@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mydockernet import applying, plan
 from mydockernet.dialects.fact import Observed
@@ -60,13 +61,31 @@ def test_a_file_after_another_is_as_that_file_alone(first, second):
     assert [{*there.links} for there in machine.seen.inside.values()] == [{"lo"}] * len(NAMES)
 
 
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(first=files(), second=files(), chance=st.floats(0, 1))
+def test_wherever_it_fails_it_can_be_rolled_back(first, second, chance):
+    machine = Machine(containers(*NAMES))
+    before, _ = applied(first, {}, machine)
+    was = looks(machine)
+    after = applying.apply(manifest.read([("lab.yaml", second)], ""), True).move(before, machine.seen)
+    steps = steps_between(before, after, machine)
+    machine.run(steps[: int(chance * len(steps))])
+    concern = plan.difference(before, after).concern
+    had = (*plan.facts(before, concern), *plan.facts(after, concern))
+    machine.run(plan.plan(had, plan.facts(before, concern), machine.seen))
+    assert looks(machine) == was
+
+
 def looks(machine):
     """What the kernel shows, without empty chains, and without an order of what has none."""
     seen = machine.seen
 
     def links(of):
-        # Loopback stays as it is once it is up. Only the ports of a bridge have flags.
-        every = (link if link.master else replace(link, flags=frozenset()) for link in of.links.values())
+        # Loopback stays as it is once it is up. Only the ports of a bridge have flags. Numbers are chosen.
+        every = (
+            replace(link, index=0, lower="", flags=link.flags if link.master else frozenset())
+            for link in of.links.values()
+        )
         return {link.name: link for link in every if link.name != "lo"}
 
     return (

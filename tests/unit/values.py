@@ -90,9 +90,10 @@ class Machine:
                 assert name not in here.links
                 far = self.seen.at(netns)
                 assert peer not in far.links
-                here = self.with_link(here, Link(name, "veth", group, mtu=1500, flags=frozenset({"bcast_flood"})))
-                self.seen = here
-                self.put(netns, self.with_link(far, Link(peer, "veth", master=f"@{name}", mtu=1500)))
+                index = 1 + max(link.index for there in here.inside.values() for link in there.links.values())
+                near = Link(name, "veth", group, mtu=1500, flags=frozenset({"bcast_flood"}), lower=str(index))
+                self.seen = self.with_link(here, near)
+                self.put(netns, self.with_link(far, Link(peer, "veth", master=f"@{name}", mtu=1500, index=index)))
                 return self.seen
             case ("link", "add", "link", parent, "name", name, *more, "group", group, "type", kind, "mode", mode):
                 options = dict(zip(more[::2], more[1::2], strict=True))
@@ -128,7 +129,7 @@ class Machine:
                 kept = tuple(r for r in here.routes if not (bare and r.dev == name and r.family == 4))
                 return self.change(replace(here, routes=kept), name, addresses=left)
             case ("link", "set", "dev", name, "nomaster"):
-                return self.change(here, name, master="", flags=frozenset())
+                return self.change(here, name, master="", flags=frozenset({"bcast_flood"}))
             case ("neighbor", "replace", address, "lladdr", mac, "dev", name, "nud", "permanent"):
                 kept = frozenset(each for each in here.neighbors if each[:2] != (name, address))
                 return replace(here, neighbors=kept | {(name, address, mac)})
@@ -156,7 +157,8 @@ class Machine:
     def without_link(here, name):
         assert name in here.links
         kept = {
-            n: replace(li, master="", flags=frozenset()) if li.master == name else li for n, li in here.links.items()
+            n: replace(li, master="", flags=frozenset({"bcast_flood"})) if li.master == name else li
+            for n, li in here.links.items()
         }
         inside = {
             path: replace(
