@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 
 from mydockernet import applying, summary
 from mydockernet.actions import Outcome
@@ -77,7 +78,16 @@ def run_apply(args: argparse.Namespace) -> int:
         applying.wait_for(declaration, args.wait)
     transition = applying.apply(declaration, args.prune)
     if args.confirm is None:
-        return change(args, [(changed, transition)], summarize=True)
+        told: list[str] = []
+
+        def result(outcome: Outcome) -> str:
+            told.append(changed(outcome))
+            return told[0]
+
+        code = change(args, [(result, transition)], summarize=True)
+        if told == [""]:
+            _tell_of_drift(args, {network.name for network in declaration.networks})
+        return code
     if args.dry_run or args.save_plan is not None:
         raise Invalid("--confirm contradicts --dry-run and --save-plan, which change nothing")
     from mydockernet import confirmation
@@ -88,6 +98,18 @@ def run_apply(args: argparse.Namespace) -> int:
         print(printable(line, keep="\n"), flush=True)
         tell([f"it is rolled back in {args.confirm:g} s, unless it is confirmed: mydockernet confirm"])
     return 0
+
+
+def _tell_of_drift(args: argparse.Namespace, names: Collection[str]) -> None:
+    """Tell which of these networks are not what the record says, though that is what the files declare."""
+    from mydockernet.reports import survey
+
+    shown = survey.survey(context_of(args)).networks
+    bad = [
+        f"{each.network.name} is {each.state}" for each in shown if each.network.name in names and each.state != "up"
+    ]
+    if bad:
+        tell([f"nothing to change, but {', '.join(bad)}: mydockernet repair"])
 
 
 def run_down(args: argparse.Namespace) -> int:

@@ -78,6 +78,15 @@ def test_a_second_time_nothing_is_planned(lab):
     assert lab.everything() == before
 
 
+def test_if_nothing_is_to_change_it_tells_of_drift(lab):
+    lab.mydockernet("apply /run/lab.yaml")
+    assert lab.mydockernet("apply /run/lab.yaml").stderr == ""
+    lab.sh("ip link delete front")
+    told = lab.mydockernet("apply /run/lab.yaml")
+    assert told.stdout == ""
+    assert "nothing to change, but front is missing: mydockernet repair" in told.stderr
+
+
 CHANGES = {
     "an address": (("10.1.0.10", "10.1.0.20"), ["~ container web on back: addresses: 10.1.0.10 → 10.1.0.20"]),
     "a port": (("8080:80", "8081:80"), ["~ container web on front: ports: 8080:80/tcp → 8081:80/tcp"]),
