@@ -172,7 +172,7 @@ def _declared(
                 avoid = frozenset(claimed[name] - {connection.ip, connection.ip6})
                 after = transitions.connect([name], replace(connection, avoid=avoid)).move(after, seen)
     _raise(errors)
-    return _in_order(after, bare, [each.container.name for each in found])
+    return _in_order(after, intent, bare, [each.container.name for each in found])
 
 
 def _labeled(wish: Wish, project: str) -> Wish:
@@ -433,8 +433,11 @@ def _chooses_port(places: Iterable[tuple[str, Connection]]) -> bool:
     return any(port.chooses for _, wish in places for port in wish.publish)
 
 
-def _in_order(after: Intent, bare: Mapping[str, Network], declared: Sequence[str]) -> Intent:
-    """Return an intent in which the declared containers of a network stand last, as the file has them."""
+def _in_order(after: Intent, before: Intent, bare: Mapping[str, Network], declared: Sequence[str]) -> Intent:
+    """Return an intent in which the declared containers of a network stand last, as the file has them.
+
+    If nothing else has changed, they stay in the order in which they are: it has no meaning.
+    """
     place = {name: n for n, name in enumerate(declared)}
     ordered = {}
     for name, network in after.items():
@@ -444,6 +447,9 @@ def _in_order(after: Intent, bare: Mapping[str, Network], declared: Sequence[str
             return -1 if endpoint.name in others else place.get(endpoint.name, -1)
 
         ends = tuple(sorted(network.endpoints, key=position))
+        old = before.get(name)
+        if old and {*ends} == {*old.endpoints}:
+            ends = old.endpoints
         ordered[name] = network if ends == network.endpoints else replace(network, endpoints=ends)
     return ordered
 

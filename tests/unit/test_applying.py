@@ -76,6 +76,14 @@ def test_wherever_it_fails_it_can_be_rolled_back(first, second, chance):
     assert looks(machine) == was
 
 
+def test_the_order_of_the_containers_alone_changes_nothing():
+    text = "name: a\nnetworks: {n: {ipam: {config: [{subnet: 10.1.0.0/24}]}}}\ncontainers:\n"
+    one, other = "  web: {networks: [n], ports: [80]}\n", "  db: {networks: [n]}\n"
+    machine = Machine(containers(*NAMES))
+    before, _ = applied(text + one + other, {}, machine)
+    assert applied(text + other + one, before, machine) == (before, ())
+
+
 def looks(machine):
     """What the kernel shows, without empty chains, and without an order of what has none."""
     seen = machine.seen
