@@ -84,15 +84,10 @@ def down(declaration: Declaration, prune: bool = False, force: bool = False) -> 
     return Transition(move)
 
 
-def missing(declaration: Declaration) -> tuple[MydockernetError, ...]:
-    """Return an error for each declared container whose namespace is not there."""
-    return tuple(_find(declaration.containers)[1])
-
-
 def wait_for(declaration: Declaration, seconds: float) -> None:
     """Wait until the namespaces of all declared containers are there, but no longer than this; `apply` raises then."""
     until = time.monotonic() + seconds
-    while missing(declaration) and time.monotonic() < until:
+    while _find(declaration.containers)[1] and time.monotonic() < until:
         time.sleep(PAUSE)
 
 

@@ -143,7 +143,7 @@ def _read(args: argparse.Namespace, complete: bool) -> Declaration:
     from mydockernet.fronts import manifest
 
     if not args.files:
-        raise Invalid("no FILE is given", hint="mydockernet apply --help")
+        raise Invalid("no FILE is given", hint=f"mydockernet {'apply' if complete else 'down'} --help")
     where = {}
     for word in args.container:
         name, equals, place = word.partition("=")

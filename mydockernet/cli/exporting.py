@@ -4,8 +4,8 @@ import argparse
 import sys
 
 from mydockernet.cli.options import example
-from mydockernet.cli.values import read_file, store_of
-from mydockernet.errors import Invalid, no_network
+from mydockernet.cli.values import name_of, read_file, store_of
+from mydockernet.errors import Invalid, no_network, placed
 from mydockernet.messages import report_all, tell
 
 TYPE_CHECKING = False
@@ -70,7 +70,11 @@ def run_import(args: argparse.Namespace) -> int:
     from mydockernet.fronts import manifest, yaml_text
 
     module = __import__(f"mydockernet.fronts.import_{args.source}", fromlist=["read"])
-    document: Document = module.read(read_file(args.file, SIZE_MAX))
+    raw = read_file(args.file, SIZE_MAX)
+    try:
+        document: Document = module.read(raw)
+    except Invalid as error:
+        raise placed(name_of(args.file), error) from None
     code = _print(args, document)
     try:
         if document.tree:

@@ -30,11 +30,7 @@ def read(raw: bytes) -> Document:
         _network(fields, draft)
     for fields in found:
         fields.check()
-    if draft.containers:
-        first = next(iter(draft.containers))
-        pid = f"docker inspect --format '{{{{.State.Pid}}}}' {first}"
-        draft.note("containers", f"apply --container {first}=PID names the namespace of one; {pid} prints its pid")
-        draft.note("published ports", "they are not in the output of docker network inspect: docker port shows them")
+    draft.note_containers("docker")
     return draft.document()
 
 

@@ -22,11 +22,7 @@ def read(raw: bytes) -> Document:
     draft = Draft()
     for fields in documents.parse_all(raw):
         _network(fields, draft)
-    if draft.containers:
-        first = next(iter(draft.containers))
-        pid = f"podman inspect --format '{{{{.State.Pid}}}}' {first}"
-        draft.note("containers", f"apply --container {first}=PID names the namespace of one; {pid} prints its pid")
-        draft.note("published ports", "they are not in the output of podman network inspect: podman port shows them")
+    draft.note_containers("podman")
     return draft.document()
 
 

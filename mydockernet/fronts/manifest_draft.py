@@ -38,6 +38,17 @@ class Draft:
         if f"{what}: {why}" not in self.notes:
             self.notes.append(f"{what}: {why}")
 
+    def note_containers(self, program: str) -> None:
+        """Note what the list of networks of an engine, docker or podman, does not tell about its containers."""
+        if not self.containers:
+            return
+        first = next(iter(self.containers))
+        pid = f"{program} inspect --format '{{{{.State.Pid}}}}' {first}"
+        self.note("containers", f"apply --container {first}=PID names the namespace of one; {pid} prints its pid")
+        self.note(
+            "published ports", f"they are not in the output of {program} network inspect: {program} port shows them"
+        )
+
     def network(self, words: CreateWords) -> bool:
         """Add a network. Returns whether its name is one that a network can have."""
         what = f"network {quoted(words.name)}"

@@ -80,7 +80,7 @@ def too_large(file: str) -> Invalid:
 
 def shown(file: str) -> str:
     """Return the name of a file as messages have it."""
-    return "<stdin>" if file == STDIN else printable(file)
+    return "stdin" if file == STDIN else printable(file)
 
 
 class _Open:

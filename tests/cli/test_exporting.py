@@ -101,8 +101,8 @@ def test_import_says_what_apply_will_refuse(bare_host):
     ("words", "text", "code", "error"),
     [
         ("import docker /nowhere", "", 1, "cannot read /nowhere: No such file or directory"),
-        ("import docker -", "[", 2, "the document is not JSON: "),
-        ("import podman -", "7", 2, "the document is neither a JSON object nor an array of objects"),
+        ("import docker -", "[", 2, "stdin: the document is not JSON: "),
+        ("import podman -", "7", 2, "stdin: the document is neither a JSON object nor an array of objects"),
         ("import helm -", "", 2, "argument docker|podman|cni|shell: invalid choice: 'helm'"),
     ],
 )

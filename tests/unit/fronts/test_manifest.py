@@ -589,4 +589,4 @@ def test_all_that_create_and_connect_can_say_has_a_key():
 
 def test_a_wish_carries_the_realm():
     (found,) = manifest.read([("-", "networks: {front: }")], "1a2b3c").networks
-    assert (found.wish.realm, found.place) == ("1a2b3c", "<stdin>:1:12: networks.front")
+    assert (found.wish.realm, found.place) == ("1a2b3c", "stdin:1:12: networks.front")

@@ -34,7 +34,7 @@ def test_every_node_knows_its_line_and_column():
 
 
 def test_stdin_and_names_with_control_characters_are_shown_safely():
-    assert yaml_tree.read("-", "a").at == "<stdin>:1:1"
+    assert yaml_tree.read("-", "a").at == "stdin:1:1"
     assert yaml_tree.read("a\x1b.yml", "a").at == r"a\x1b.yml:1:1"
 
 
