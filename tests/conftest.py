@@ -189,30 +189,31 @@ class Host:
     def break_programs(self, action, at, programs=PROGRAMS):
         """Put stand-ins for the programs before the real ones; at the Nth call of any, `action` comes first.
 
-        Returns the environment that has them. Counting is in a file, as each call is a process of its own.
+        Returns the environment that has them. Each call takes the first number that nobody has, as an empty file that
+        it alone creates (`set -C`): two programs may start at once.
         """
         shutil.rmtree(self.root / FAKE, ignore_errors=True)
-        (self.root / FAKE).mkdir()
-        (self.root / FAKE / "count").write_text("0\n")
+        (self.root / FAKE / "calls").mkdir(parents=True)
         for program in programs:
             if real := shutil.which(program, path=self.env["PATH"]):
                 stand_in = self.root / FAKE / program
                 stand_in.write_text(
-                    f"#!/bin/sh\nreal={real}\nread -r n < /{FAKE}/count; echo $((n + 1)) > /{FAKE}/count\n"
-                    f'if [ $((n + 1)) = {at} ]; then {action}; fi\nexec "$real" "$@"\n'
+                    f"#!/bin/sh\nreal={real}\nset -C; n=1\n"
+                    f"until {{ true > /{FAKE}/calls/$n; }} 2> /dev/null; do n=$((n + 1)); done; set +C\n"
+                    f'if [ $n = {at} ]; then {action}; fi\nexec "$real" "$@"\n'
                 )
                 stand_in.chmod(0o755)
         return {"PATH": f"/{FAKE}:{self.env['PATH']}"}
 
     def processes(self, words):
         """How many processes a verb starts. One that nsenter starts takes nsenter's place: it is the same process."""
-        env = self.break_programs(f"echo $$ >> /{FAKE}/pids", "$((n + 1))", (*PROGRAMS, "conntrack"))
+        env = self.break_programs(f"echo $$ >> /{FAKE}/pids", "$n", (*PROGRAMS, "conntrack"))
         (self.root / FAKE / "pids").touch()
         self.mydockernet(words, env=env)
         return len({*(self.root / FAKE / "pids").read_text().split()})
 
     def calls(self):
-        return int((self.root / FAKE / "count").read_text())
+        return len([*(self.root / FAKE / "calls").iterdir()])
 
 
 @functools.cache

@@ -310,7 +310,7 @@ def test_a_program_that_is_missing_or_fails(runtime):
     """STATUS says that ADD cannot succeed; ADD says which command failed."""
     cni = runtime()
     broken = cni.host.break_programs(
-        "echo 'no such luck' >&2; exit 9", "$((n + 1))", ("iptables-restore", "iptables-save")
+        "echo 'no such luck' >&2; exit 9", "$n", ("iptables-restore", "iptables-save")
     )
     status, said = ask(cni, "STATUS", WEB, broken)
     assert (status, said["code"]) == (1, 50)

@@ -272,7 +272,7 @@ def test_a_container_that_cannot_be_brought_back_does_not_block_the_others(host)
     host.set_up(CONTAINERS + "mydockernet connect web c1; mydockernet connect web c2")
     before = host.everything()
     deleted = '"$real" "$@"; case "$*" in *"link delete"*) kill -9 $PPID;; esac; exit 0'
-    host.mydockernet("disconnect web c1", env=host.break_programs(deleted, "$((n + 1))"), check=False)
+    host.mydockernet("disconnect web c1", env=host.break_programs(deleted, "$n"), check=False)
     assert "/var/lib/mydockernet/journal.json" in host.state()
     # From now on, nothing can be changed in c1.
     env = host.break_programs("true", 1000)
