@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mydockernet import cables, model, plan, variants
-from mydockernet.dialects import ebtables, nftables
+from mydockernet.dialects import ebtables, nft_frames
 from mydockernet.dialects.fact import Fact, Observed
 from mydockernet.dialects.iptables import OwnRule, read_spec
 from mydockernet.errors import LeftOut
@@ -130,14 +130,14 @@ def _bridged(
     that they are for, as after a reboot: nft takes a process, and their commands have the same result whatever is
     there. Without nft there are no such facts; doctor tells it.
     """
-    if not kernel.has(nftables.READ[0]):
+    if not kernel.has(nft_frames.READ[0]):
         had, want = (tuple(fact for fact in facts if not fact.bridged()) for facts in (had, want))
     needed = {last or plan.keeps_out_ipv6(intent) for intent in goal.begun}
     if not any(fact.bridged() for fact in (*had, *want)):
         return had, want, seen
     stands = last or any(network.bridge in seen.links for intent in goal.begun for network in intent.values())
     if goal.mends is None and (needed == {False} or (needed == {True} and stands)):
-        return had, want, replace(seen, bridged=nftables.THERE if needed.pop() else "")
+        return had, want, replace(seen, bridged=nft_frames.THERE if needed.pop() else "")
     return had, want, kernel.observe_bridged(seen)
 
 

@@ -5,11 +5,11 @@
 
 from collections.abc import Collection, Iterator
 
-from mydockernet import ruleset
+from mydockernet import rulesets
 from mydockernet.dialects import ip, ip_route, ip_sublink, tc
 from mydockernet.dialects.fact import GROUP, GROUP_APART, GROUP_INTERNAL, Fact
 from mydockernet.dialects.sysctl import Sysctl
-from mydockernet.model import MTU_IPV6, Endpoint, Network, Subnet, gives_default_route, placed, way_out
+from mydockernet.model import MTU_IPV6, Endpoint, Network, gives_default_route, placed, way_out
 
 # A container on several networks has routing table 28000 + N for its Nth network.
 FIRST_TABLE = 28000
@@ -24,23 +24,25 @@ def group(network: Network) -> str:
     return GROUP_APART if not network.has_gateway else GROUP_INTERNAL if network.internal else GROUP
 
 
-def translation_facts(network: Network, home: ruleset.Home, subnet: Subnet) -> Iterator[Fact]:
+def translation_facts(network: Network, home: rulesets.Home) -> Iterator[Fact]:
     """Yield the rules that translate addresses of a subnet or, in the gateway mode routed, those that let ICMP in."""
-    if network.routed(subnet.family) and not network.internal:
-        yield from ruleset.icmp(network.owner, subnet.network)
-    if network.masquerades(subnet.family):
-        yield ruleset.masquerade(network.owner, subnet.network, home)
-    if network.publishes(subnet.family):
-        yield ruleset.hairpin(network.owner, subnet.network, home)
+    rules, family = rulesets.load(network.firewall), home.subnet.version
+    if network.routed(family) and not network.internal:
+        yield from rules.icmp(network.owner, home.subnet)
+    if network.masquerades(family):
+        yield from rules.masquerade(network.owner, home)
+    if network.publishes(family):
+        yield from rules.hairpin(network.owner, home)
 
 
 def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
     """Yield the rules that publish ports of a container."""
+    rules = rulesets.load(network.firewall)
     for mapping in endpoint.ports:
         for address in endpoint.addresses:
             if not mapping.serves(address.version):
                 continue
-            kind = ruleset.opened if network.routed(address.version) else ruleset.published
+            kind = rules.opened if network.routed(address.version) else rules.published
             yield from kind(network.owner, endpoint.name, mapping, address)
 
 

@@ -282,7 +282,8 @@ class Network(Value):
     the bridge or of the host's interface; None if an older version left it to the kernel, which changes it when ports
     come and go. `routes` are added to every container, and `metric` is that of its default route; None leaves it to the
     kernel. Without `default_route` they have none. `dns`, the name servers of its containers, is only on record. If an
-    `engine` created it, for its first container, it is removed with the last one. Raises Invalid with every problem.
+    `engine` created it, for its first container, it is removed with the last one. `firewall`, iptables or nftables, is
+    what its rules are in. Raises Invalid with every problem.
     """
 
     name: str
@@ -310,6 +311,7 @@ class Network(Value):
     dns: tuple[Address, ...] = ()
     default_route: bool = True
     engine: str = ""
+    firewall: str = "iptables"
 
     @property
     def has_gateway(self) -> bool:

@@ -6,8 +6,8 @@ that differ, and the facts that all networks share.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from mydockernet import drivers, inside, ruleset, sweep
-from mydockernet.dialects import ebtables, ip, ip_route, iptables, nftables
+from mydockernet import drivers, inside, rulesets, sweep
+from mydockernet.dialects import conntrack, ebtables, ip, ip_route, iptables, nft_frames
 from mydockernet.dialects.fact import FORWARDING, PROTOCOL, SHARED, TAG, Fact, Observed, Step
 from mydockernet.dialects.sysctl import RouterAdvertisements, Sysctl
 from mydockernet.errors import Conflict
@@ -244,15 +244,15 @@ def shared_facts(intent: Intent) -> Iterator[Fact]:
 
 
 def shared_rules(intent: Intent) -> Iterator[Fact]:
-    """Yield the rules that all networks share."""
-    for family in _families(intent):
-        yield from ruleset.shared_forward(family)
-        if family == 4 and any(network.on_loopback for network in intent.values()):
-            yield from ruleset.loopback_guards()
-        if any(network.publishes(family) for network in intent.values()):
-            yield from ruleset.ports(family)
+    """Yield the rules that all networks share, or all of one firewall."""
+    for name in rulesets.MODULES:
+        networks = [network for network in _forwarded(intent) if network.firewall == name]
+        publishing = {family for network in networks for family in (4, 6) if network.publishes(family)}
+        if networks:
+            loopback = any(network.on_loopback for network in networks)
+            yield from rulesets.load(name).shared(_families(networks), publishing, loopback)
     if keeps_out_ipv6(intent):
-        yield nftables.NoIPv6()
+        yield nft_frames.NoIPv6()
 
 
 def keeps_out_ipv6(intent: Intent) -> bool:
@@ -262,8 +262,8 @@ def keeps_out_ipv6(intent: Intent) -> bool:
 
 def every_shared(seen: Observed) -> tuple[Fact, ...]:
     """Return all rules that networks can share, without those of other programs with the same names."""
-    rules = (*ruleset.every_shared(4), *ruleset.every_shared(6), nftables.NoIPv6())
-    return tuple(fact for fact in rules if not fact.obstacle(seen))
+    rules = (fact for name in rulesets.MODULES for fact in rulesets.load(name).shared((4, 6), (4, 6), True))
+    return tuple(fact for fact in (*rules, nft_frames.NoIPv6()) if not fact.obstacle(seen))
 
 
 def shared_switches(intent: Intent) -> Iterator[Fact]:
@@ -278,13 +278,12 @@ def shared_switches(intent: Intent) -> Iterator[Fact]:
         yield Sysctl(FORWARDING[6], "1", f"Enable forwarding of IPv6, too. {stays}")
 
 
-def _families(intent: Intent) -> list[int]:
+def _families(networks: Collection[Network]) -> list[int]:
     """Return the families that need rules: IPv4 always, since a container can send it on a network without it, too.
 
     On a network without IPv6 the bridge has it disabled.
     """
-    networks = _forwarded(intent)
-    return [*((4,) if networks else ()), *((6,) if any(6 in network.families for network in networks) else ())]
+    return [4, *((6,) if any(6 in network.families for network in networks) else ())]
 
 
 def _forwarded(intent: Intent) -> list[Network]:
@@ -323,7 +322,7 @@ def _flows_last(steps: Iterable[Step]) -> Iterator[Step]:
     """Yield steps with those that end flows behind the rules around them, so that one process changes all of these."""
     held: list[Step] = []
     for step in steps:
-        if step.do[0] == iptables.CONNTRACK:
+        if step.do[0] == conntrack.CONNTRACK:
             held.append(step)
             continue
         if held and step.do[0] not in iptables.PROGRAMS.values():

@@ -3,7 +3,6 @@
 Formats: iptables(8), iptables-extensions(8), iptables-save(8), iptables-restore(8), of 1.8.
 """
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,10 +23,7 @@ from mydockernet.errors import Failed, quoted
 from mydockernet.value import replace
 
 PROGRAMS = {4: "iptables", 6: "ip6tables"}
-CONNTRACK = "conntrack"  # conntrack(8) ends the flows that rules let in.
 OWN = "MYDOCKERNET-"
-
-PORT_OF_A_FLOW = ("--orig-port-dst", "--dport")
 
 Spec = frozenset[tuple[bool, str, str]]
 
@@ -423,22 +419,3 @@ def _command(chain: Chain, verb: str, words: Argv, place: str = "") -> Argv:
     # --wait matters if iptables is the legacy variant: another program may hold its lock.
     places = (place,) if place else ()
     return (PROGRAMS[chain.family], "-t", chain.table, verb, chain.name, *places, *words, "--wait")
-
-
-def listing(search: Argv) -> Argv:
-    """Return the command of conntrack(8) that lists all flows of the protocol and family that a search is about."""
-    return (
-        CONNTRACK,
-        "-L",
-        *(word for option, value in _options(search) if option in ("-p", "-f") for word in (option, value)),
-    )
-
-
-def may_find(search: Argv, listed: str) -> bool:
-    """Whether a search of conntrack(8) can find one of the flows that its listing shows."""
-    ports = [value for option, value in _options(search) if option in PORT_OF_A_FLOW]
-    return not ports or any(f" dport={port} " in listed for port in ports)
-
-
-def _options(argv: Argv) -> list[tuple[str, str]]:
-    return [(option, value) for option, value in itertools.pairwise(argv) if option.startswith("-")]

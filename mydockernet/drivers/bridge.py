@@ -5,7 +5,7 @@ A container has a cable, a veth pair: one end is a port of the bridge, the other
 
 from collections.abc import Iterator
 
-from mydockernet import inside, ruleset
+from mydockernet import inside, rulesets
 from mydockernet.dialects import ebtables, ip, ip_route
 from mydockernet.dialects.fact import GROUP_IPV6_PORTS, Fact
 from mydockernet.dialects.sysctl import Sysctl
@@ -49,17 +49,20 @@ def _gateways(network: Network, family: int) -> Iterator[Fact]:
 
 def rule_facts(network: Network) -> Iterator[Fact]:
     """Yield the rules of one network: those that drop forged sources, and those that translate addresses."""
+    rules, families = rulesets.load(network.firewall), sorted({4, *network.families})
     if not network.has_gateway:
-        for family in sorted({4, *network.families}):
-            yield from ruleset.layer2(network.owner, network.bridge, family)
+        for family in families:
+            yield from rules.layer2(network.owner, network.bridge, family)
         return
-    home = ruleset.behind(network.bridge)
-    for subnet in network.subnets:
-        yield from ruleset.source_guard(network.owner, subnet.network, home)
-    for subnet in network.subnets:
-        yield from inside.translation_facts(network, home, subnet)
+    if network.icc:
+        yield from rules.bridged(network.owner, network.bridge)
+    homes = [rulesets.Home(subnet.network, inside.group(network), network.bridge) for subnet in network.subnets]
+    for home in homes:
+        yield from rules.source_guard(network.owner, home)
+    for home in homes:
+        yield from inside.translation_facts(network, home)
     if network.on_loopback:
-        yield ruleset.from_loopback(network.owner, home)
+        yield from rules.from_loopback(network.owner, homes[0])
 
 
 def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:

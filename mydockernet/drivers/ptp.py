@@ -7,7 +7,7 @@ A container has a cable of its own, a veth pair, and the host routes between the
 
 from collections.abc import Iterator
 
-from mydockernet import inside, ruleset
+from mydockernet import inside, rulesets
 from mydockernet.dialects import ip, ip_route
 from mydockernet.dialects.fact import Fact
 from mydockernet.inside import Places
@@ -42,14 +42,15 @@ def rule_facts(network: Network) -> Iterator[Fact]:
     The host has a route to each container. So the shared rule with rpfilter lets a container send from its own address
     only, and this network's rule needs to match only packets from outside.
     """
+    rules = rulesets.load(network.firewall)
     for subnet in network.subnets:
-        block, home = subnet.network, ruleset.routed(subnet.network, inside.group(network))
-        yield from ruleset.source_guard(network.owner, block, home)
+        home = rulesets.Home(subnet.network, inside.group(network))
+        yield from rules.source_guard(network.owner, home)
         if network.icc:
-            yield from ruleset.icc(network.owner, block, inside.group(network))
-        yield from inside.translation_facts(network, home, subnet)
+            yield from rules.icc(network.owner, home)
+        yield from inside.translation_facts(network, home)
         if subnet.family == 4 and network.on_loopback:
-            yield ruleset.from_loopback(network.owner, home)
+            yield from rules.from_loopback(network.owner, home)
 
 
 def cable_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:

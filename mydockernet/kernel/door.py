@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 
 from mydockernet import variants
-from mydockernet.dialects import ebtables, ip_json, iptables, nftables, ss, sysctl, tc
+from mydockernet.dialects import conntrack, ebtables, ip_json, iptables, nft_frames, ss, sysctl, tc
 from mydockernet.dialects.fact import FORWARDING, Argv, Chain, Observed, Route, Rule, Step
 from mydockernet.dialects.fact import inside as in_netns
 from mydockernet.errors import CommandFailed, Failed, NotPermitted
@@ -87,7 +87,7 @@ class Kernel:
         self.planned = len(self.ran) + len(steps)
         for program, some in groupby(fold(steps), lambda batch: batch.argv[0]):
             group = list(some)
-            if program == iptables.CONNTRACK:
+            if program == conntrack.CONNTRACK:
                 group = self._with_flows(group)
             spaces = [batch.argv[1] for batch in group if fan.possible(Command(batch.argv, batch.stdin))]
             if len({*spaces}) >= fan.MANY and len(spaces) == len(group) and self.has(fan.PROGRAM):
@@ -147,12 +147,12 @@ class Kernel:
         found: dict[Argv, str | None] = {}
         kept = []
         for batch in searches:
-            every = iptables.listing(batch.argv)
+            every = conntrack.listing(batch.argv)
             if every not in found:
                 listed = self._spawn(Command(every))
                 found[every] = None if listed.status else listed.stdout
             text = found[every]
-            if text is None or iptables.may_find(batch.argv, text):
+            if text is None or conntrack.may_find(batch.argv, text):
                 kept.append(batch)
         return kept
 
@@ -162,8 +162,8 @@ class Kernel:
         With `lenient`, rules that this user may not read are assumed absent, and `unread` says so.
         Raises CommandFailed, or Failed for output that cannot be parsed.
         """
-        conntrack = self.has(iptables.CONNTRACK)
-        return self._observe_rules("", replace(self._observe_links(""), conntrack=conntrack), (4,), lenient)
+        seen = replace(self._observe_links(""), conntrack=self.has(conntrack.CONNTRACK))
+        return self._observe_rules("", seen, (4,), lenient)
 
     def observe_rules6(self, seen: Observed, lenient: bool = False) -> Observed:
         """Add the rules of ip6tables, unless they are there already, or this host has no IPv6 or no ip6tables."""
@@ -188,7 +188,7 @@ class Kernel:
 
     def observe_bridged(self, seen: Observed) -> Observed:
         """Add the rules of nftables about bridged frames."""
-        return replace(seen, bridged=nftables.read(self.try_read(nftables.READ)))
+        return replace(seen, bridged=nft_frames.read(self.try_read(nft_frames.READ)))
 
     def forwards6(self) -> bool:
         """Return whether this host forwards IPv6."""

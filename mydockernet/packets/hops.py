@@ -1,12 +1,12 @@
 """The texts of `explain`: the ends, the hops, and the command that lets a dropped packet pass. Pure."""
 
-from mydockernet import ruleset
 from mydockernet.dialects import iptables
 from mydockernet.dialects.fact import GROUP, GROUP_APART, Argv, inside
 from mydockernet.model import Address, Endpoint, Network, PortMapping, bracketed
 from mydockernet.packets import netfilter, nft
 from mydockernet.packets.hooks import Verdict
 from mydockernet.packets.packet import Packet
+from mydockernet.rulesets import iptables as ruleset
 from mydockernet.value import Value
 
 PASSES, STOPS, UNSURE = "passes", "stops", "unsure"
@@ -88,7 +88,9 @@ def reason(verdict: netfilter.Verdict) -> str:
     """Return the reason of a rule of mydockernet."""
     if verdict.rule is None or verdict.chain is None:
         return ""
-    every = (fact for fact in ruleset.every_shared(verdict.chain.family) if isinstance(fact, iptables.OwnRule))
+    every = (
+        fact for fact in ruleset.shared((verdict.chain.family,), (4, 6), True) if isinstance(fact, iptables.OwnRule)
+    )
     spec = verdict.rule.spec
     guarded = verdict.chain.name == ruleset.PREROUTING and verdict.stops
     other = "Its source address belongs to a network, but it did not arrive through that network." if guarded else ""

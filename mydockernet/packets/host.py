@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import NoReturn
 
-from mydockernet import model, ruleset
+from mydockernet import model
 from mydockernet.dialects import sysctl
 from mydockernet.dialects.fact import FORWARDING, Chain, Observed, Route, Socket
 from mydockernet.model import Address, Intent, Network, PortMapping
@@ -19,6 +19,7 @@ from mydockernet.packets import hops, netfilter, nft
 from mydockernet.packets.hooks import Sight, Verdict
 from mydockernet.packets.hops import PASSES, STOPS, UNSURE, Hop, Place, Question
 from mydockernet.packets.packet import Packet
+from mydockernet.rulesets import iptables as ruleset
 from mydockernet.value import replace
 
 STRICT = 1  # ip-sysctl.rst of the kernel, rp_filter

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from mydockernet import drivers, model, plan, ruleset
+from mydockernet import drivers, model, plan
 from mydockernet.context import Context
 from mydockernet.dialects import iptables, sysctl
 from mydockernet.dialects.fact import BRIDGE_CALLS, FORWARDING, Chain, Observed, Route, Rule
@@ -20,6 +20,7 @@ from mydockernet.model import Address, Intent, Network
 from mydockernet.packets import hops, netfilter, nft
 from mydockernet.packets.hooks import Sight, Verdict
 from mydockernet.packets.packet import Packet
+from mydockernet.rulesets import iptables as ruleset
 from mydockernet.value import Value, replace
 
 PROBLEM, NOTICE = "problem", "notice"

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from mydockernet import drivers, plan
 from mydockernet.context import Context
-from mydockernet.dialects import iptables, nftables
+from mydockernet.dialects import iptables, nft_frames
 from mydockernet.dialects.fact import TAG, Chain, Fact, Observed, Rule
 from mydockernet.errors import MydockernetError
 from mydockernet.kernel import namespaces
@@ -64,7 +64,7 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
         seen = context.kernel.observe_rules6(seen, lenient=True)
     if sights.frames:
         seen = context.kernel.observe_frames(seen, lenient=True)
-    seen = replace(seen, bridged=nftables.THERE)  # `check` reads that; here it would take a process.
+    seen = replace(seen, bridged=nft_frames.THERE)  # `check` reads that; here it would take a process.
     seen = context.kernel.observe_lookups6(seen, sights.lookups6, lenient=True)
     found = tuple(_rules(every, seen))
     forwarded = {name for name, network in intent.items() if drivers.load(network.driver).FORWARDS}

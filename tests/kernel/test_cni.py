@@ -309,9 +309,7 @@ def test_the_code_of_each_error_and_nothing_changes(runtime):
 def test_a_program_that_is_missing_or_fails(runtime):
     """STATUS says that ADD cannot succeed; ADD says which command failed."""
     cni = runtime()
-    broken = cni.host.break_programs(
-        "echo 'no such luck' >&2; exit 9", "$n", ("iptables-restore", "iptables-save")
-    )
+    broken = cni.host.break_programs("echo 'no such luck' >&2; exit 9", "$n", ("iptables-restore", "iptables-save"))
     status, said = ask(cni, "STATUS", WEB, broken)
     assert (status, said["code"]) == (1, 50)
     assert "iptables" in said["details"]

@@ -37,12 +37,13 @@ ORDER = [
     "dialects.ip_sublink",
     "dialects.ip_json",
     "dialects.ss",
+    "dialects.conntrack",
     "dialects.iptables",
     "dialects.ebtables",
-    "dialects.nftables",
+    "dialects.nft_frames",
     "dialects.sysctl",
     "dialects.tc",
-    "ruleset",
+    "rulesets.iptables",
     "variants",
     "inside",
     "parent",
@@ -140,7 +141,7 @@ ORDER = [
     "__main__",
 ]
 OTHER_DIALECTS = (
-    "dialects.ip_json dialects.ss dialects.iptables dialects.ebtables dialects.nftables dialects.sysctl dialects.tc"
+    "dialects.ip_json dialects.ss dialects.iptables dialects.ebtables dialects.nft_frames dialects.sysctl dialects.tc"
 )
 # Siblings: none of these knows another one of its line. What all dialects speak of is in dialects.fact.
 SIBLINGS = (

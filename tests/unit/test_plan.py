@@ -7,12 +7,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mydockernet import plan, ruleset
+from mydockernet import plan
 from mydockernet.dialects import ip, iptables
 from mydockernet.dialects.fact import GROUP, SHARED, Chain, Link, Observed, Rule, tag
 from mydockernet.drivers import bridge
 from mydockernet.errors import Conflict
 from mydockernet.plan import Scope, concern_of
+from mydockernet.rulesets import iptables as ruleset
 from mydockernet.static_routes import StaticRoute
 from mydockernet.value import replace
 from tests.unit.values import BRIDGE_MAC, Machine, containers, endpoint, intent, mapping, network

@@ -2,7 +2,7 @@
 
 import ipaddress
 
-from mydockernet.dialects import ebtables, iptables, nftables
+from mydockernet.dialects import ebtables, iptables, nft_frames
 from mydockernet.dialects.fact import Chain, Link, Lookup, Observed, Route, Rule
 from mydockernet.model import Endpoint, Namespace, Network, PortMapping, PortRange, Subnet
 from mydockernet.value import replace
@@ -71,7 +71,7 @@ class Machine:
         elif argv[0] == "ebtables":
             here = replace(here, frames=self.ebtables(dict(here.frames), argv[3:]))
         elif argv[0] == "nft":
-            here = replace(here, bridged=nftables.THERE if "{" in argv[1] else "")
+            here = replace(here, bridged=nft_frames.THERE if "{" in argv[1] else "")
         elif argv[0] in ("iptables", "ip6tables"):
             here = replace(here, chains=self.iptables(dict(here.chains), argv))
         else:

@@ -33,12 +33,13 @@ A network without a gateway has these instead of the rules that are one per netw
     filter MYDOCKERNET-FORWARD ── from its bridge, bridged ── ACCEPT     containers reach each other
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
+from mydockernet.dialects import conntrack
 from mydockernet.dialects.fact import GROUP, GROUP_APART, GROUP_INTERNAL, SHARED, Argv, Chain, Fact
-from mydockernet.dialects.iptables import CONNTRACK, EarlyOrder, EarlyRule, Order, OwnChain, OwnRule, PortRule
+from mydockernet.dialects.iptables import EarlyOrder, EarlyRule, Order, OwnChain, OwnRule, PortRule
 from mydockernet.model import Address, IPNetwork, PortMapping, bracketed
-from mydockernet.value import Value
+from mydockernet.rulesets import Home
 
 FORWARD = "MYDOCKERNET-FORWARD"
 
@@ -181,49 +182,44 @@ def _invalid() -> Row:
     )
 
 
-class Home(Value):
-    """How rules recognize the packets of a network: those that arrive from `elsewhere`, and those to it (`inwards`).
-
-    `door` is the interface that they belong to, in words.
-    """
-
-    elsewhere: Argv
-    inwards: Argv
-    door: str
+def _elsewhere(home: Home) -> Argv:
+    """Return what matches packets that arrive from elsewhere than a network."""
+    return ("!", "-i", home.bridge) if home.bridge else ("-m", "devgroup", "!", "--src-group", home.group)
 
 
-def behind(bridge: str) -> Home:
-    """Return the home of containers on a bridge."""
-    return Home(("!", "-i", bridge), ("-o", bridge), "its bridge")
+def _inwards(home: Home) -> Argv:
+    """Return what matches packets to a network."""
+    return ("-o", home.bridge) if home.bridge else ("-d", str(home.subnet))
 
 
-def routed(subnet: IPNetwork, group: str) -> Home:
-    """Return the home of containers that have an interface of the host each, in a link group."""
-    return Home(("-m", "devgroup", "!", "--src-group", group), ("-d", str(subnet)), "the interface of a container")
+def bridged(owner: str, bridge: str) -> Iterator[Fact]:
+    """Yield what lets containers on one bridge reach each other: nothing, as a shared rule does."""
+    yield from ()
 
 
-def source_guard(owner: str, subnet: IPNetwork, home: Home) -> tuple[Fact, ...]:
-    """Return the rule that drops packets from a network's addresses if they arrive from elsewhere.
+def source_guard(owner: str, home: Home) -> Iterator[Fact]:
+    """Yield the rule that drops packets from a network's addresses if they arrive from elsewhere.
 
     Without it, a packet with a forged source opens a connection in the name of a container, and the replies get in.
     """
     rule = OwnRule(
-        Chain(subnet.version, "mangle", PREROUTING),
+        Chain(home.subnet.version, "mangle", PREROUTING),
         owner,
-        ("-s", str(subnet), *home.elsewhere),
+        ("-s", str(home.subnet), *_elsewhere(home)),
         ("DROP",),
         f"Drop packets from addresses of {owner} that did not arrive through {home.door}: they could open a connection "
         "in the name of a container, and the replies would get in.",
     )
-    return (rule, Order((rule,)))
+    yield rule
+    yield Order((rule,))
 
 
-def icc(owner: str, subnet: IPNetwork, group: str) -> Iterator[Fact]:
+def icc(owner: str, home: Home) -> Iterator[Fact]:
     """Yield the rules that let the containers of a network without a bridge reach each other through the host."""
-    match = ("-s", str(subnet), "-d", str(subnet), *_group("src", group))
-    between = _forget(subnet.version, "-s", str(subnet), "-d", str(subnet))
+    within: Argv = ("-s", str(home.subnet), "-d", str(home.subnet))
+    flows = (conntrack.forget(home.subnet.version, *within),)
     what = f"traffic between containers of {owner}: the host routes it."
-    yield from _early(owner, subnet.version, match, what, (between,))
+    yield from _early(owner, home.subnet.version, (*within, *_group("src", home.group)), what, flows)
 
 
 def opened(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> Iterator[Fact]:
@@ -234,7 +230,7 @@ def opened(owner: str, endpoint: str, mapping: PortMapping, address: Address) ->
     for caller, whom in callers if mapping.sources else [((), "")]:
         match = (*caller, "-d", str(address), *_not_shut_in(), "-p", mapping.protocol, "--dport", inner)
         flows = tuple(
-            _forget(family, "-p", mapping.protocol, *caller, "-d", str(address), "--dport", str(port))
+            conntrack.forget(family, "-p", mapping.protocol, *caller, "-d", str(address), "--dport", str(port))
             for port in range(mapping.container_ports.first, mapping.container_ports.last + 1)
         )
         what = f"packets{whom} to {mapping.protocol} port {inner} of {endpoint}."
@@ -255,11 +251,6 @@ def _not_shut_in() -> Argv:
     )
 
 
-def _forget(family: int, *of_flow: str) -> Argv:
-    """Return the command that ends connections."""
-    return (CONNTRACK, "-D", *of_flow, *(("-f", "ipv6") if family == 6 else ()))
-
-
 def _early(owner: str, family: int, match: Argv, what: str, flows: tuple[Argv, ...] = ()) -> Iterator[Fact]:
     """Yield the rules of one network that let packets pass before the shared rules drop them."""
     yield from _behind_user(owner, family, "mangle", match, "RETURN", f"Skip {what}", flows)
@@ -277,12 +268,13 @@ def _behind_user(
             yield EarlyOrder((rule,), fact)
 
 
-def masquerade(owner: str, subnet: IPNetwork, home: Home) -> OwnRule:
-    """Return the rule that gives packets from containers to the outside the host's address."""
-    return OwnRule(
+def masquerade(owner: str, home: Home) -> Iterator[Fact]:
+    """Yield the rule that gives packets from containers to the outside the host's address."""
+    subnet = home.subnet
+    yield OwnRule(
         Chain(subnet.version, "nat", "POSTROUTING"),
         owner,
-        ("-s", str(subnet), "!", *home.inwards),
+        ("-s", str(subnet), "!", *_inwards(home)),
         ("MASQUERADE",),
         f"Masquerade packets that leave {owner}: they get the host's address, as no other host can route to {subnet}.",
     )
@@ -306,24 +298,24 @@ def layer2(owner: str, bridge: str, family: int) -> Iterator[Fact]:
     yield from _behind_user(owner, family, "filter", between, "ACCEPT", why)
 
 
-def hairpin(owner: str, subnet: IPNetwork, home: Home) -> OwnRule:
-    """Return the rule that lets a container reach a port that its own network publishes."""
-    return OwnRule(
-        Chain(subnet.version, "nat", "POSTROUTING"),
+def hairpin(owner: str, home: Home) -> Iterator[Fact]:
+    """Yield the rule that lets a container reach a port that its own network publishes."""
+    yield OwnRule(
+        Chain(home.subnet.version, "nat", "POSTROUTING"),
         owner,
-        ("-s", str(subnet), *home.inwards, "-m", "conntrack", "--ctstate", "DNAT"),
+        ("-s", str(home.subnet), *_inwards(home), "-m", "conntrack", "--ctstate", "DNAT"),
         ("MASQUERADE",),
         f"Masquerade packets from containers of {owner} to published ports of {owner}: the reply must return through "
         "the host, which translates it back.",
     )
 
 
-def from_loopback(owner: str, home: Home) -> OwnRule:
-    """Return the rule that lets the host reach a container through a port published on 127.0.0.1."""
-    return OwnRule(
+def from_loopback(owner: str, home: Home) -> Iterator[Fact]:
+    """Yield the rule that lets the host reach a container through a port published on 127.0.0.1."""
+    yield OwnRule(
         Chain(4, "nat", "POSTROUTING"),
         owner,
-        ("-s", "127.0.0.0/8", *home.inwards),
+        ("-s", "127.0.0.0/8", *_inwards(home)),
         ("MASQUERADE",),
         "Masquerade packets that the host sends from 127.0.0.1: a container could not reply to that address.",
     )
@@ -381,20 +373,28 @@ def ports(family: int) -> tuple[Fact, ...]:
     )
 
 
-def every_shared(family: int) -> tuple[Fact, ...]:
-    """Return all facts of a family that networks can share."""
-    return (*shared_forward(family), *(loopback_guards() if family == 4 else ()), *ports(family))
+def shared(families: Iterable[int], publishing: Collection[int], on_loopback: bool) -> Iterator[Fact]:
+    """Yield the facts that all networks share, for some address families.
+
+    `publishing` are those of published ports; `on_loopback`: one is published on 127.0.0.1.
+    """
+    for family in families:
+        yield from shared_forward(family)
+        if family == 4 and on_loopback:
+            yield from loopback_guards()
+        if family in publishing:
+            yield from ports(family)
 
 
-def published(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> tuple[Fact, ...]:
-    """Return the rule that translates published ports of the host to an address of a container."""
+def published(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> Iterator[Fact]:
+    """Yield the rules that translate published ports of the host to an address of a container."""
     host, inner, family = mapping.host_ports, mapping.container_ports, address.version
     to = f"{bracketed(address)}:{inner}" + (f"/{host.first}" if len(host) > 1 else "")
     only = ("-d", str(mapping.only_ip)) if mapping.only_ip else ()
     of_flow = ("--orig-dst", str(mapping.only_ip)) if mapping.only_ip else ()
     every = f"every IPv{family} address of the host" if mapping.host_ip or family == 6 else "every address of the host"
     flows = tuple(
-        _forget(family, "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)
+        conntrack.forget(family, "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)
         for port in range(host.first, host.last + 1)
     )
     own: Argv = ("-m", "addrtype", "--src-type", "LOCAL")
@@ -415,4 +415,6 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
         )
         for caller, whom in callers
     )
-    return tuple(fact for rule in rules for fact in (rule, Order((rule,))))
+    for rule in rules:
+        yield rule
+        yield Order((rule,))
