@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-from mydockernet import cables, drift, plan
+from mydockernet import cables, drift, plan, rulesets
 from mydockernet.context import Context
 from mydockernet.dialects import ip
 from mydockernet.dialects.fact import Observed, Step
@@ -92,7 +92,7 @@ def perform(context: Context, transition: Transition, confirm: float | None = No
         before = context.store.load()
         transition = _resolved(transition)
         seen = _look(context.kernel, transition)
-        change = plan.difference(before, transition.move(before, seen))
+        change = plan.difference(before, _of_one_firewall(transition.move(before, seen), seen))
         if not change and transition.mends is None:
             return Outcome(change, recovered)
         waiting = context.store.unconfirmed()
@@ -149,7 +149,9 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
         pending, waiting, before = store.journal(), store.unconfirmed(), store.load()
     except NotPermitted as error:
         notes.append(f"{error}; assumed empty")
-    seen = context.kernel.observe(lenient=True)
+    seen = context.kernel.observe()
+    known = plan.programs(before.values()) or tuple(rulesets.PROGRAMS[name][0] for name in seen.firewalls[:1])
+    seen = context.kernel.observe_rules(seen, known, lenient=True)
     unread = len(seen.unread)
     notes += [f"cannot read everything: {why}; assumed absent" for why in seen.unread]
     if notes and (before or any(ip.is_ours(link) for link in seen.links.values())):
@@ -167,7 +169,7 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
         try:
             resolved.append(transition := _resolved(unresolved))
             seen = _look(context.kernel, transition, seen, lenient=True)
-            after = transition.move(after, seen)
+            after = _of_one_firewall(transition.move(after, seen), seen)
         except MydockernetError as error:
             errors.append(error)
     notes += [f"cannot read everything: {why}; assumed absent" for why in seen.unread[unread:]]
@@ -273,7 +275,7 @@ def audit(context: Context, scope: Scope) -> Audit:
         intent, errors = context.store.load_each()
         pending = None if errors else context.store.journal()
         waiting = None if errors else context.store.unconfirmed()
-        seen = context.kernel.observe(lenient=True)
+        seen = context.kernel.observe_all_rules(context.kernel.observe(), lenient=True)
         target = repair(scope).move(intent, seen)
         facing = face(goal_of((intent,), target, None if errors else scope), seen, context.kernel, True)
     unfinished = Change(*pending).after if pending else ()
@@ -290,6 +292,24 @@ def audit(context: Context, scope: Scope) -> Audit:
     return Audit(found, (*unlocked, *waits, *assumed), errors)
 
 
+def _of_one_firewall(intent: Intent, seen: Observed) -> Intent:
+    """Return an intent whose rules are all in one firewall, which is installed. Raises Conflict for another."""
+    by_firewall: dict[str, list[str]] = {}
+    for network in intent.values():
+        if plan.programs([network]):
+            by_firewall.setdefault(network.firewall, []).append(network.name)
+    if missing := next((name for name in by_firewall if seen.firewalls and name not in seen.firewalls), ""):
+        raise Conflict(f"the firewall {missing} is not installed")
+    if len(by_firewall) > 1:
+        few = min(by_firewall.values(), key=len)
+        name = next(name for name, names in by_firewall.items() if names is few)
+        raise Conflict(
+            f"{', '.join(map(quoted, few))} would use {name}, but the other networks use another firewall",
+            hint=f"mydockernet migrate --firewall {name} moves all of them",
+        )
+    return intent
+
+
 def _waits(waiting: Unconfirmed) -> str:
     what = f"the change to {', '.join(map(quoted, waiting.after))}"
     return f"{what} is rolled back in {waiting.left:.0f} s, unless it is confirmed"
@@ -298,7 +318,7 @@ def _waits(waiting: Unconfirmed) -> str:
 def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, lenient: bool = False) -> Observed:
     """Extend an observation by what a transition needs."""
     if not seen or not seen.links:
-        seen = kernel.observe(lenient=lenient)
+        seen = kernel.observe()
     if transition.sockets and not seen.sockets:
         seen = kernel.observe_sockets(seen, transition.ports)
     kernel.hold(transition.namespaces)

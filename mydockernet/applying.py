@@ -151,6 +151,7 @@ def _declared(
         if declared.wish:
             with _noted(errors, declared.place):
                 wish = _labeled(declared.wish, declaration.project)
+                wish = replace(wish, usual_firewall=choices.firewall(None, wish.usual_firewall, intent, seen))
                 after = _renewed(wish, bare.get(declared.name), after, seen)
     _raise(errors)
     places = {}

@@ -37,6 +37,14 @@ def bridge_name(name: str, intent: Intent, seen: Observed, prefix: str = "br-") 
     return (prefix + _digest(name))[:15]
 
 
+def firewall(asked: str | None, usual: str, intent: Intent, seen: Observed) -> str:
+    """Return the firewall of a new network: that of the others, the usual one, or one that is installed."""
+    others = [network.firewall for network in intent.values() if drivers.load(network.driver).FORWARDS]
+    if asked or others:
+        return asked or others[0]
+    return next((name for name in (usual, *seen.firewalls) if name), "iptables")
+
+
 def parent(asked: str | None, seen: Observed) -> str:
     """Return the parent interface of a new network: by default, that of the host's default route. Raises Invalid."""
     defaults = (route.dev for route in seen.routes if route.default and route.kind == "unicast" and route.dev)

@@ -15,7 +15,7 @@ class Wish(Value):
 
     With `ipv6`, the network has a subnet of each family, whether it is given or not. Without `has_subnet` it is a
     network of layer 2 only; without `has_gateway` the host has no address on it. `sizes` are subnets to choose, beside
-    those that are given.
+    those that are given. If no `firewall` is given, and there is no other network, it is the usual one.
     """
 
     name: str
@@ -44,6 +44,8 @@ class Wish(Value):
     has_subnet: bool = True
     has_gateway: bool = True
     sizes: tuple[Size, ...] = ()
+    firewall: str | None = None
+    usual_firewall: str = ""
 
     @property
     def open_families(self) -> tuple[int, ...]:
@@ -114,6 +116,7 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             metric=wish.metric,
             dns=wish.dns,
             default_route=wish.default_route,
+            firewall=choices.firewall(wish.firewall, wish.usual_firewall, intent, seen),
         )
         if network.bridge or network.host_interface:
             network = replace(network, mac=choices.bridge_mac(network.owner))
@@ -143,6 +146,7 @@ def refused(wish: Wish) -> list[str]:
         "--no-gateway": not wish.has_gateway,
         "--no-subnet": not wish.has_subnet,
         "--route": any(route.gateway for route in wish.routes),
+        "--firewall": wish.firewall is not None,
     }
     problems = choices.refused(wish.driver, given)
     if driver.MODES and wish.mode not in (None, *driver.MODES):
@@ -181,4 +185,5 @@ def _satisfies(network: Network, wish: Wish) -> bool:
         and wish.parent in (None, network.parent)
         and wish.mode in (None, network.mode)
         and wish.host_addresses == network.host_addresses
+        and wish.firewall in (None, network.firewall)
     )

@@ -6,6 +6,7 @@ from mydockernet import model, plan
 from mydockernet.dialects.fact import SHARED, Fact, Observed
 from mydockernet.dialects.ip import StrayLink
 from mydockernet.dialects.iptables import Order, OwnRule, StrayRule
+from mydockernet.dialects.nftables import Element, StrayElement
 from mydockernet.model import Intent
 from mydockernet.value import Value
 from mydockernet.variants import Absent
@@ -74,6 +75,6 @@ def _left_over(intent: Intent, had: Collection[Fact], want: Collection[Fact], se
     # The line about a container that is gone stands for all that it left.
     known = {*want, *plan.facts(intent, plan.concern_of(intent.values()))}
     for fact in dict.fromkeys(had):
-        if fact not in known and plan.told(fact, seen) and fact.holds(seen) and fact.undo(seen):
-            owner = fact.owner if isinstance(fact, StrayLink | StrayRule | OwnRule) else SHARED
+        if fact not in known and plan.told(fact, seen) and fact.remains(seen) and fact.undo(seen):
+            owner = fact.owner if isinstance(fact, StrayLink | StrayRule | OwnRule | Element | StrayElement) else SHARED
             yield Drift(owner, "left over", f"leftover {fact.what}")

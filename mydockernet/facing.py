@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mydockernet import cables, model, plan, variants
-from mydockernet.dialects import ebtables, nft_frames
+from mydockernet.dialects import ebtables, iptables, nft_frames
 from mydockernet.dialects.fact import Fact, Observed
 from mydockernet.dialects.iptables import OwnRule, read_spec
 from mydockernet.errors import LeftOut
@@ -83,7 +83,9 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
     want = plan.facts(goal.target, concern)
     known = [network for intent in (*goal.begun, goal.target) for network in intent.values()]
     if goal.mends is not None:
-        seen = kernel.observe_rules6(seen, lenient)
+        seen = kernel.observe_all_rules(seen, lenient)
+    else:
+        seen = kernel.observe_rules(seen, plan.programs(known), lenient)
     strangers = plan.strangers(known, seen, leaving=goal.mends)
     # A network that the host does not forward packets for shares nothing.
     had_shared = any(any(plan.shared_rules(intent)) for intent in goal.begun)
@@ -92,8 +94,8 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
         if kernel.has(ebtables.READ_FRAMES[0]):
             seen = kernel.observe_frames(seen, lenient)
         had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
-    elif last and kernel.forwards6():
-        seen = kernel.observe_rules6(seen, lenient)
+    elif last and kernel.forwards6() and iptables.PROGRAMS[4] in seen.read:
+        seen = kernel.observe_rules(seen, (iptables.PROGRAMS[6],), lenient)
     if last:
         # The last network of all state directories deletes what they shared.
         had = (*had, *plan.every_shared(seen))
@@ -101,8 +103,8 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
     want = (*want, *_in_other_variant(goal, had, want, seen))
     had, want, seen = _bridged(goal, last, had, want, seen, kernel)
     sights = plan.to_look_at(had, want, seen)
-    if sights.ipv6:
-        seen = kernel.observe_rules6(seen, lenient)
+    if sights.ipv6 and iptables.PROGRAMS[4] in seen.read:
+        seen = kernel.observe_rules(seen, (iptables.PROGRAMS[6],), lenient)
     everywhere = model.attached(network for intent in (goal.target, *goal.begun) for network in intent.values())
     kernel.hold(e.namespace for _, e in everywhere if e.namespace.path in sights.namespaces)
     lenient = lenient or goal.mends is not None

@@ -7,7 +7,7 @@ that differ, and the facts that all networks share.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from mydockernet import drivers, inside, rulesets, sweep
-from mydockernet.dialects import conntrack, ebtables, ip, ip_route, iptables, nft_frames
+from mydockernet.dialects import conntrack, ebtables, ip, ip_route, iptables, nft_frames, nftables
 from mydockernet.dialects.fact import FORWARDING, PROTOCOL, SHARED, TAG, Fact, Observed, Step
 from mydockernet.dialects.sysctl import RouterAdvertisements, Sysctl
 from mydockernet.errors import Conflict
@@ -223,6 +223,7 @@ def left_over(
             for stray in iptables.strays(seen, every, kept)
             if scope.covers(stray.owner) or (stray.owner == SHARED and (alone or stray.has))
         ),
+        *(stray for stray in nftables.strays(seen, (*had, *want)) if scope.covers(stray.owner)),
         *(ebtables.strays(seen, (*had, *want), {link.name for link in loose}) if alone and not scope.names else ()),
         *(ip_route.strays(seen, (*had, *want)) if alone and not scope.names else ()),
     )
@@ -230,7 +231,7 @@ def left_over(
 
 def told(fact: Fact, seen: Observed) -> bool:
     """Whether an observation can tell if a fact holds. It cannot if that part was not, or could not be, observed."""
-    if seen.blind and isinstance(fact, iptables.OwnRule | iptables.OwnChain | iptables.Order):
+    if seen.blind and fact.firewall():
         return False
     if seen.frameless and fact.frames():
         return False
@@ -253,6 +254,12 @@ def shared_rules(intent: Intent) -> Iterator[Fact]:
             yield from rulesets.load(name).shared(_families(networks), publishing, loopback)
     if keeps_out_ipv6(intent):
         yield nft_frames.NoIPv6()
+
+
+def programs(networks: Iterable[Network]) -> tuple[str, ...]:
+    """Return the programs whose rules show what networks have, IPv6 apart."""
+    names = {network.firewall for network in networks if _driver(network).FORWARDS}
+    return tuple(rulesets.PROGRAMS[name][0] for name in sorted(names))
 
 
 def keeps_out_ipv6(intent: Intent) -> bool:
@@ -301,6 +308,10 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
     had, want = tuple(had), tuple(dict.fromkeys(want))
     known, slots = set(had), {fact.slot() for fact in had} - {""}
     goes = [fact for fact in reversed(_going(had, want)) if fact.remains(seen)]
+    # Rules that move to another firewall are deleted when all are there: no packet may slip through between.
+    moved = {fact.firewall() for fact in goes} - {fact.firewall() for fact in want} - {""}
+    if not any(fact.firewall() for fact in want):
+        moved = set()
     # What is deleted with an interface has to be created again, even if the new interface has the same name.
     then = seen.without(*(place for fact in goes for place in fact.frees()))
     for fact in goes:
@@ -315,7 +326,11 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
     remade = {fact.makes() for fact in lacking} - {""}
     missing = [fact for fact in want if fact in lacking or fact.within() in remade]
     do = (step for fact in missing for step in fact.do(then))
-    return tuple(_flows_last((*sweep.steps(goes, seen), *do)))
+    first = [fact for fact in goes if fact.firewall() not in moved]
+    last = [step for fact in goes if fact.firewall() in moved for step in fact.undo(seen)]
+    steps = (*sweep.steps(first, seen), *do, *last)
+    # The connections that moved rules let in are let in by the new ones.
+    return tuple(_flows_last(step for step in steps if not (moved and step.do[0] == conntrack.CONNTRACK)))
 
 
 def _flows_last(steps: Iterable[Step]) -> Iterator[Step]:
@@ -325,7 +340,7 @@ def _flows_last(steps: Iterable[Step]) -> Iterator[Step]:
         if step.do[0] == conntrack.CONNTRACK:
             held.append(step)
             continue
-        if held and step.do[0] not in iptables.PROGRAMS.values():
+        if held and step.do[0] not in iptables.PROGRAMS.values() and not nftables.foldable(step.do):
             yield from held
             held.clear()
         yield step
@@ -405,7 +420,8 @@ def _routed_strangers(networks: Collection[Network], seen: Observed, leaving: Sc
             continue
         of = (False, "-s", str(route.destination))
         every = (rule for rules in seen.chains.values() for rule in rules if of in rule.spec and iptables.is_ours(rule))
-        owners = {rule.comment.removeprefix(TAG).partition("@")[2] for rule in every}
+        marks = {*(rule.comment for rule in every), *nftables.marks_of(route.destination, seen)}
+        owners = {mark.removeprefix(TAG).partition("@")[2] for mark in marks}
         if owners - realms or not (owners or leaving):
             yield Stranger(False, route.destination.version == 6)
 

@@ -84,6 +84,18 @@ def prune(wanted: Callable[[Network], bool]) -> Transition:
     return Transition(move)
 
 
+def migrate(firewall: str) -> Transition:
+    """All → all, with their rules in another firewall."""
+
+    def move(intent: Intent, seen: Observed) -> Intent:
+        return {
+            name: replace(network, firewall=firewall) if drivers.load(network.driver).FORWARDS else network
+            for name, network in intent.items()
+        }
+
+    return Transition(move)
+
+
 class Connection(Value):
     """The arguments of `connect`; what is empty or None is left open.
 

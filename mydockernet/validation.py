@@ -62,6 +62,14 @@ def gateway_mode_problems(mode: str) -> list[str]:
     return [f"--gateway-mode: unknown mode {quoted(mode)}: use {', '.join((*GATEWAY_MODES, ISOLATED))}"]
 
 
+FIREWALLS = ("iptables", "nftables")
+
+
+def firewall_problems(name: str, source: str = "--firewall") -> list[str]:
+    """Return a message if a firewall, named by an option or a variable, is unknown."""
+    return [] if name in FIREWALLS else [f"{source}: {quoted(name)} is unknown: use {' or '.join(FIREWALLS)}"]
+
+
 def driver_problems(driver: str) -> list[str]:
     """Return the problems of the name of a driver."""
     if driver in DRIVERS:

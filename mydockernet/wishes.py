@@ -68,6 +68,7 @@ class CreateWords(_Words):
     label: Sequence[str] = ()
     opt: Sequence[str] = ()
     ipam_driver: str | None = None
+    firewall: str | None = None
 
 
 class ConnectWords(_Words):
@@ -110,6 +111,9 @@ def read_create(words: CreateWords, realm: str) -> Wish:
     mode6 = words.gateway_mode6 or mode
     problems += dict.fromkeys((*validation.gateway_mode_problems(mode), *validation.gateway_mode_problems(mode6)))
     problems += [*validation.mtu_problems(mtu), *static_routes.metric_problems(metric)]
+    usual = os.environ.get("MYDOCKERNET_FIREWALL", "")
+    problems += validation.firewall_problems(usual, "MYDOCKERNET_FIREWALL") if usual else []
+    problems += validation.firewall_problems(words.firewall) if words.firewall is not None else []
     labels = read_labels(words.label, problems)
     host_addresses = []
     for word in words.host_ip:
@@ -169,6 +173,8 @@ def read_create(words: CreateWords, realm: str) -> Wish:
         has_subnet=not words.no_subnet,
         has_gateway=not words.no_gateway,
         sizes=tuple(sizes[word] for word in words.subnet if word in sizes),
+        firewall=words.firewall,
+        usual_firewall=usual,
     )
     if not validation.driver_problems(words.driver):
         problems += creation.refused(wish)

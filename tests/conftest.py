@@ -94,6 +94,8 @@ class Host:
         self.enter = ("nsenter", "-t", str(self.holder.pid), *user, "-m", "-n", "--wdns=/run", "--")
         self.root = Path(f"/proc/{self.holder.pid}/root")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("MYDOCKERNET_")}
+        if firewall := os.environ.get("MYDOCKERNET_TEST_FIREWALL"):
+            self.env["MYDOCKERNET_FIREWALL"] = firewall
         self.env["PATH"] = f"{Path(sys.executable).parent}:{self.env['PATH']}:/usr/sbin:/sbin"
 
     def close(self):

@@ -28,6 +28,7 @@ exit codes:
   6 the lock is held
 environment:
   MYDOCKERNET_STATE_DIR  default of --state-dir
+  MYDOCKERNET_FIREWALL   firewall of the first network: iptables or nftables (default: iptables, if installed)
   MYDOCKERNET_POOLS      pools that subnets are chosen from: CIDR[/PREFIXLEN],… (default: 10.208.0.0/12)
 """
 
@@ -202,6 +203,7 @@ VERBS = {
     "unpublish": Verb("publishing", "Stop publishing ports"),
     "port": Verb("publishing", "List the published ports of a container", changes=False),
     "run": Verb("containers", "Run a command in a new network namespace on networks", takes_command=True, saves=False),
+    "migrate": Verb("setting", "Move the rules of all networks to another firewall"),
     "set": Verb("setting", "Change values of a network, or of a container on it, that is in use"),
     "apply": Verb("applying", "Make networks and containers what files declare, all at once"),
     "confirm": Verb("applying", "Confirm what apply --confirm made, which is rolled back otherwise", changes=False),

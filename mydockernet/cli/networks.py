@@ -104,6 +104,11 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         **many,
         help=f"Static route in every container; instead of GW, {' or '.join(static_routes.REFUSALS)} refuses packets",
     )
+    parser.add_argument(
+        "--firewall",
+        metavar="NAME",
+        help=f"Firewall: {' or '.join(validation.FIREWALLS)} (default: that of the other networks, or iptables)",
+    )
     parser.add_argument("--metric", metavar="N", help="Metric of the default route in containers (default: none)")
     parser.add_argument("--dns", metavar="IP", **many, help="Name server of its containers (only on record)")
     parser.add_argument("--label", metavar="K[=V]", **many, help="Label, which --filter can select")

@@ -57,7 +57,7 @@ def run_who(args: argparse.Namespace) -> int:
 
     context = context_of(args)
     intent, errors = context.store.load_each()
-    seen = context.kernel.observe_rules6(context.kernel.observe(lenient=True), lenient=True)
+    seen = context.kernel.observe_all_rules(context.kernel.observe(), lenient=True)
     seen = context.kernel.observe_sockets(seen)
     unknown = []
     for word in args.words:

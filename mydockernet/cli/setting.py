@@ -1,8 +1,8 @@
-"""The verb that changes a network or a container that is in use: set."""
+"""The verbs that change networks and containers that are in use: set, migrate."""
 
 import argparse
 
-from mydockernet import settings, wishes
+from mydockernet import settings, transitions, validation, wishes
 from mydockernet.cli.change import change, nothing
 from mydockernet.cli.options import example
 from mydockernet.errors import Invalid
@@ -37,3 +37,17 @@ def run_set(args: argparse.Namespace) -> int:
     if problems:
         raise Invalid(*problems)
     return change(args, [(nothing, settings.set_network(network, wanted, pools))])
+
+
+def migrate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `migrate`."""
+    names = " or ".join(validation.FIREWALLS)
+    parser.add_argument("--firewall", metavar="NAME", required=True, help=f"The firewall to move to: {names}")
+    example(parser, "mydockernet create web", "mydockernet migrate --firewall nftables")
+
+
+def run_migrate(args: argparse.Namespace) -> int:
+    """Run `migrate` and return the exit code."""
+    if problems := validation.firewall_problems(args.firewall):
+        raise Invalid(*problems)
+    return change(args, [(nothing, transitions.migrate(args.firewall))])

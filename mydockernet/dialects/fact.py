@@ -178,6 +178,16 @@ class Ranks(Value):
     ours: int
 
 
+class OwnTable(Value):
+    """The table of mydockernet in nftables: its chains, each with its hook and the comments of its rules; its sets and
+    maps, each with its type; and their elements, each as (set, key) → (value, comment).
+    """
+
+    chains: Mapping[str, tuple[str, ...]]
+    types: Mapping[str, str]
+    elements: Mapping[tuple[str, str], tuple[str, str]]
+
+
 class Observed(Value):
     """What the kernel shows now, parsed once. `unread` lists what could not be read and is assumed absent.
 
@@ -186,7 +196,9 @@ class Observed(Value):
     address and MAC address. `inside` has the same for the
     namespaces of containers, by path. `frames` are the rules of ebtables by chain. `other` has the chains of the other
     variant of iptables, if it has any, and `variant` is the program that changes them. `rates` are those of interfaces
-    with a token bucket filter, in bytes per second; None if they were not observed.
+    with a token bucket filter, in bytes per second; None if they were not observed. `table` is that of mydockernet in
+    nftables, if it exists. `firewalls` are those whose program is installed, and `read` the programs whose rules were
+    read.
     """
 
     links: Mapping[str, Link] = EMPTY
@@ -208,6 +220,9 @@ class Observed(Value):
     inside: Mapping[str, "Observed"] = EMPTY
     other: "Observed | None" = None
     variant: str = ""
+    table: OwnTable | None = None
+    firewalls: tuple[str, ...] = ()
+    read: frozenset[str] = frozenset()
 
     @property
     def addresses(self) -> frozenset[Address]:
@@ -340,6 +355,10 @@ class Fact(Value, ABC):
     def sysctls(self, seen: Observed) -> tuple[str, ...]:
         """Return the sysctls that `holds` must observe, given the links and routes."""
         return ()
+
+    def firewall(self) -> str:
+        """Return the firewall that it is a rule of: iptables, nftables, or nothing."""
+        return ""
 
     def lookups6(self) -> bool:
         """Whether `holds` must observe the routing rules for IPv6 of its namespace."""

@@ -39,6 +39,9 @@ class OwnChain(Fact):
     def what(self) -> str:
         return f"chain: {self.chain.table} {self.chain.name}"
 
+    def firewall(self) -> str:
+        return "iptables"
+
     def holds(self, seen: Observed) -> bool:
         return self.chain in seen.chains
 
@@ -84,6 +87,9 @@ class OwnRule(Fact):
     @property
     def what(self) -> str:
         return f"rule: {self.chain.table} {self.summary}"
+
+    def firewall(self) -> str:
+        return "iptables"
 
     def holds(self, seen: Observed) -> bool:
         return self._place(seen) is not None
@@ -161,6 +167,9 @@ class Order(Fact):
         chain = f"{self._chain.table} {self._chain.name}"
         return f"rules: {chain} (must be there once each, in order, before the rules of other programs)"
 
+    def firewall(self) -> str:
+        return self.rules[0].firewall()
+
     @property
     def difference(self) -> str:
         return f"misplaced {self.what}"
@@ -211,6 +220,21 @@ class EarlyRule(OwnRule):
 
     def _command(self, seen: Observed) -> Argv:
         return _command(self.chain, "-I", self.words, "2")
+
+
+class BesideRule(OwnRule):
+    """A rule in a chain of other programs that accepts what nftables has let pass, if they may drop it there."""
+
+    def firewall(self) -> str:
+        return "nftables"
+
+    def holds(self, seen: Observed) -> bool:
+        drops = seen.policies.get(self.chain) == "DROP"
+        others = drops or any(not is_ours(rule) for rule in seen.chains.get(self.chain, ()))
+        return not others or OwnRule.holds(self, seen)
+
+    def remains(self, seen: Observed) -> bool:
+        return OwnRule.holds(self, seen)
 
 
 class EarlyOrder(Order):

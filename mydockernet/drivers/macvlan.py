@@ -27,6 +27,7 @@ REFUSED = {
     "--no-masquerade": parent.OWN_SOURCE,
     "--no-masquerade6": parent.OWN_SOURCE,
     "--port-security": parent.DIRECT,
+    "--firewall": parent.DIRECT,
     "--publish": parent.OWN_ADDRESSES,
     "--ingress-rate": "no interface of the host sends to its containers",
 }

@@ -111,6 +111,7 @@ def _network(network: Network, project: str) -> dict[str, Tree]:
         ("ipam", {"config": [_subnet(subnet) for subnet in network.subnets]} if network.subnets else {}, {}),
         ("host_ip", [str(address) for address in network.host_addresses], []),
         ("routes", [str(route) for route in network.routes], []),
+        ("firewall", network.firewall, "iptables"),
         ("metric", network.metric or 0, 0),
         ("default_route", network.default_route, True),
         ("dns", [str(address) for address in network.dns], []),

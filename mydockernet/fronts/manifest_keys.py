@@ -90,6 +90,7 @@ NETWORK = (
     _option("mode", TEXT, "Mode of macvlan or ipvlan", "--mode"),
     _option("host_ip", TEXTS, "Addresses of the host on a macvlan network", "--host-ip"),
     _option("routes", TEXTS, "Static routes in every container: DST,GW[,METRIC]", "--route"),
+    _option("firewall", TEXT, "Firewall of all networks", "--firewall", validation.FIREWALLS),
     _option("metric", NUMBER, "Metric of the default route in containers", "--metric"),
     _option("dns", TEXTS, "Name servers of its containers (only on record)", "--dns"),
 )

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from mydockernet import variants
-from mydockernet.dialects import conntrack, ebtables, ip_json, iptables, nft_frames, ss, sysctl, tc
+from mydockernet import rulesets, variants
+from mydockernet.dialects import conntrack, ebtables, ip_json, iptables, nft_frames, nftables, ss, sysctl, tc
 from mydockernet.dialects.fact import FORWARDING, Argv, Chain, Observed, Route, Rule, Step
 from mydockernet.dialects.fact import inside as in_netns
 from mydockernet.errors import CommandFailed, Failed, NotPermitted
@@ -29,6 +29,9 @@ CAP_NET_ADMIN = 12  # capabilities(7)
 
 # Characters: some thousands of addresses. A container that has more would slow every command.
 MOST_OF_A_CONTAINER = 4_000_000
+
+# The program whose presence shows that a firewall is installed.
+FIREWALLS = {"iptables": "iptables-save", "nftables": nftables.NFT}
 
 RIGHTS_HINT = "run it as root, preview it with --dry-run, or try it in a throw-away network with scripts/sandbox"
 
@@ -156,21 +159,50 @@ class Kernel:
                 kept.append(batch)
         return kept
 
-    def observe(self, lenient: bool = False) -> Observed:
-        """Read the links, routes and IPv4 rules of the host.
+    def observe(self) -> Observed:
+        """Read the links and routes of the host, and which firewalls are installed.
 
-        With `lenient`, rules that this user may not read are assumed absent, and `unread` says so.
         Raises CommandFailed, or Failed for output that cannot be parsed.
         """
-        seen = replace(self._observe_links(""), conntrack=self.has(conntrack.CONNTRACK))
-        return self._observe_rules("", seen, (4,), lenient)
+        installed = tuple(name for name, program in FIREWALLS.items() if self.has(program))
+        return replace(self._observe_links(""), conntrack=self.has(conntrack.CONNTRACK), firewalls=installed)
 
-    def observe_rules6(self, seen: Observed, lenient: bool = False) -> Observed:
-        """Add the rules of ip6tables, unless they are there already, or this host has no IPv6 or no ip6tables."""
-        program = iptables.PROGRAMS[6]
-        if not seen.ipv6 or not self.has(program) or any(chain.family == 6 for chain in seen.policies):
-            return seen
-        return self._observe_rules("", seen, (6,), lenient)
+    def observe_rules(self, seen: Observed, wanted: Iterable[str], lenient: bool = False) -> Observed:
+        """Add the rules of some programs, which are iptables, ip6tables and nft, unless they are there already.
+
+        With `lenient`, rules that this user may not read are assumed absent, and `unread` says so. Without IPv6, or
+        without ip6tables, that has no rules. Raises CommandFailed, or Failed for output that cannot be parsed.
+        """
+        for program in wanted:
+            if program in seen.read:
+                continue
+            seen = replace(seen, read=seen.read | {program})
+            if program == nftables.NFT:
+                seen = self._observe_table(seen, lenient)
+            elif program == iptables.PROGRAMS[4]:
+                seen = self._observe_rules("", seen, (4,), lenient)
+            elif seen.ipv6 and self.has(program):
+                seen = self._observe_rules("", seen, (6,), lenient)
+        return seen
+
+    def observe_all_rules(self, seen: Observed, lenient: bool = False) -> Observed:
+        """Add the rules of all firewalls that are installed, as observe_rules does."""
+        names = seen.firewalls or ("iptables",)
+        return self.observe_rules(seen, (program for name in names for program in rulesets.PROGRAMS[name]), lenient)
+
+    def _observe_table(self, seen: Observed, lenient: bool) -> Observed:
+        """Add the table of nftables and, if iptables may drop what it accepts, the rules of iptables."""
+        done = self._spawn(Command(nftables.READ))
+        if done.status != 0:  # Mostly because there is no table.
+            done = self._spawn(Command(nftables.READ_WITHOUT))
+        if done.status != 0:
+            failure = CommandFailed(nftables.READ_WITHOUT, done.status, done.stderr)
+            if not lenient:
+                raise failure
+            return replace(seen, unread=(*seen.unread, _short(failure)), blind=True)
+        seen = replace(seen, table=nftables.read(done.stdout))
+        families = nftables.filtered(done.stdout) | (frozenset({4, 6}) if legacy_tables() else frozenset())
+        return self.observe_rules(seen, (iptables.PROGRAMS[family] for family in sorted(families)), lenient)
 
     def observe_lookups6(self, seen: Observed, paths: Iterable[str], lenient: bool = False) -> Observed:
         """Add the routing rules for IPv6 of the namespaces at these paths that were observed."""
@@ -201,7 +233,7 @@ class Kernel:
         for path in {*paths} & {*inside}:
             try:
                 sockets = ss.read_sockets(self._read(in_netns(path, ss.READ_SOCKETS)))
-                families = (4, 6) if any(chain.family == 6 for chain in seen.policies) else (4,)
+                families = tuple(family for family, program in iptables.PROGRAMS.items() if program in seen.read)
                 inside[path] = replace(self._observe_rules(path, inside[path], families, lenient=True), sockets=sockets)
             except Failed as failure:
                 unread.append(_short(failure))

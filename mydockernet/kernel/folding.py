@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from types import ModuleType
 
-from mydockernet.dialects import ebtables, ip, iptables, sysctl
+from mydockernet.dialects import ebtables, ip, iptables, nftables, sysctl
 from mydockernet.dialects.fact import Argv, Step
 from mydockernet.value import Value
 
@@ -30,7 +30,13 @@ class Batch(Value):
 
 
 def _failed_line(stderr: str) -> int | None:
-    """Return the line number in `Command failed -:3` of ip, `line 3 failed` or `at line: 3` of iptables-restore."""
+    """Return the line number in the error message of a program.
+
+    `Command failed -:3` of ip, `line 3 failed` or `at line: 3` of iptables-restore, `/dev/stdin:3:8-13: Error` of nft.
+    """
+    if stderr.startswith(NFT_STDIN):
+        number = stderr.removeprefix(NFT_STDIN).partition(":")[0]
+        return int(number) if number.isdecimal() else None
     for word_before, word in zip(["", *stderr.split()], stderr.split(), strict=False):
         number = word.removeprefix("-:")
         if (word.startswith("-:") or word_before in ("line", "line:")) and number.rstrip(".:").isdecimal():
@@ -38,9 +44,12 @@ def _failed_line(stderr: str) -> int | None:
     return None
 
 
-FOLDERS: tuple[ModuleType, ...] = (ip, iptables, sysctl, ebtables)
+FOLDERS: tuple[ModuleType, ...] = (ip, iptables, nftables, sysctl, ebtables)
 # iptables-restore sends all rules of a table as one message; root of a user namespace may send 200 kB.
 MOST_RULES = 300
+# The same goes for nft -f, and for a transaction with an element each.
+MOST_ELEMENTS = 1000
+NFT_STDIN = "/dev/stdin:"
 
 
 def fold(steps: Iterable[Step]) -> Iterator[Batch]:
@@ -56,7 +65,7 @@ def fold(steps: Iterable[Step]) -> Iterator[Batch]:
         if index < 0 or len(neighbors) == 1:
             yield from (Batch(step.do, step.stdin, (), (step,)) for step in neighbors)
             continue
-        most = MOST_RULES if FOLDERS[index] is iptables else len(neighbors)
+        most = {iptables: MOST_RULES, nftables: MOST_ELEMENTS}.get(FOLDERS[index], len(neighbors))
         for some in (neighbors[start : start + most] for start in range(0, len(neighbors), most)):
             argv, text, lines = FOLDERS[index].batch([_split(step.do)[1] for step in some])
             yield Batch((*prefix, *argv), text, lines, some)

@@ -67,6 +67,7 @@ def network_to_json(network: Network) -> dict[str, Any]:
                 "dns": [str(address) for address in network.dns],
                 "no_default_route": not network.default_route,
                 "engine": network.engine,
+                "firewall": "" if network.firewall == "iptables" else network.firewall,
             }
         ),
     }
@@ -174,6 +175,7 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         dns=_addresses(raw),
         default_route=not _switch(raw.get("no_default_route", False)),
         engine=_string(raw.get("engine", "")),
+        firewall=_string(raw.get("firewall", "iptables")),
     )
 
 

@@ -63,7 +63,7 @@ def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tup
     """Return all findings, what could not be read of the kernel, and an error for each unreadable state file."""
     intent, errors = context.store.load_each()
     door = context.kernel
-    seen = door.observe_rules6(door.observe(lenient=True), lenient=True)
+    seen = door.observe_all_rules(door.observe(), lenient=True)
     doors = {dev for network in intent.values() for dev in model.doors(network)}
     devices = doors | {route.dev for route in seen.routes if route.default}
     strict = [f"net/ipv4/conf/{dev}/rp_filter" for dev in devices & {*seen.links}]

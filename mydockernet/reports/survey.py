@@ -52,7 +52,7 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
     intent, errors = context.store.load_each()
     shared = tuple(plan.shared_facts(intent))
     owned = plan.facts_by_owner(intent)
-    seen = context.kernel.observe(lenient=True)
+    seen = context.kernel.observe_rules(context.kernel.observe(), plan.programs(intent.values()), lenient=True)
     within = [endpoint.namespace for name in inside if name in intent for endpoint in intent[name].endpoints]
     context.kernel.hold(within)
     seen = context.kernel.observe_inside(seen, sorted({namespace.path for namespace in within}), lenient=True)
@@ -61,7 +61,7 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
     seen = context.kernel.observe_sysctls(seen, sights.sysctls, lenient=True)
     seen = context.kernel.observe_rates(seen, sights.shaped, lenient=True)
     if sights.ipv6:
-        seen = context.kernel.observe_rules6(seen, lenient=True)
+        seen = context.kernel.observe_rules(seen, (iptables.PROGRAMS[6],), lenient=True)
     if sights.frames:
         seen = context.kernel.observe_frames(seen, lenient=True)
     seen = replace(seen, bridged=nft_frames.THERE)  # `check` reads that; here it would take a process.

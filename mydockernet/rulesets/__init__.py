@@ -39,6 +39,14 @@ if TYPE_CHECKING:
 
 MODULES = {
     "iptables": "iptables",
+    "nftables": "nftables",
+}
+
+
+# The programs that show the rules of each: for IPv4, or both families, and for IPv6.
+PROGRAMS = {
+    "iptables": ("iptables", "ip6tables"),
+    "nftables": ("nft",),
 }
 
 

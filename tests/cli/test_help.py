@@ -13,7 +13,7 @@ CONTRACT = {
     "create": "--driver --subnet --no-subnet --gateway --no-gateway --no-default-route "
     "--ip-range --reserve --ipv6 --internal --no-icc --no-masquerade "
     "--no-masquerade4 --no-masquerade6 --gateway-mode --gateway-mode6 --mtu --bridge-name --parent --mode --host-ip "
-    "--route --metric --dns --label --ignore --opt "
+    "--firewall --route --metric --dns --label --ignore --opt "
     "--dry-run --format --exit-code --state-dir --verbose --lock-timeout --save-plan",
     "list": "--quiet --filter --format --no-trunc",
     "ps": "--quiet --all --filter --format --no-trunc",
@@ -29,6 +29,7 @@ CONTRACT = {
     "run": "--ip --ip6 --mac --ifname --publish --from --label --no-default-route --gw-priority --name "
     "--alias --dns --hostname --ingress-rate --egress-rate --dry-run",
     "set": "--dry-run --save-plan",
+    "migrate": "--firewall --dry-run --save-plan",
     "apply": "--prune --wait --confirm --schema --project-name --project-prefix --container --dry-run --save-plan",
     "confirm": "--lock-timeout",
     "down": "--prune --force --project-name --project-prefix --container --dry-run --save-plan",

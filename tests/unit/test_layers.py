@@ -40,10 +40,12 @@ ORDER = [
     "dialects.conntrack",
     "dialects.iptables",
     "dialects.ebtables",
+    "dialects.nftables",
     "dialects.nft_frames",
     "dialects.sysctl",
     "dialects.tc",
     "rulesets.iptables",
+    "rulesets.nftables",
     "variants",
     "inside",
     "parent",
@@ -141,7 +143,8 @@ ORDER = [
     "__main__",
 ]
 OTHER_DIALECTS = (
-    "dialects.ip_json dialects.ss dialects.iptables dialects.ebtables dialects.nft_frames dialects.sysctl dialects.tc"
+    "dialects.ip_json dialects.ss dialects.conntrack dialects.iptables dialects.ebtables dialects.nftables "
+    "dialects.nft_frames dialects.sysctl dialects.tc"
 )
 # Siblings: none of these knows another one of its line. What all dialects speak of is in dialects.fact.
 SIBLINGS = (
@@ -149,6 +152,7 @@ SIBLINGS = (
     f"dialects.ip_route {OTHER_DIALECTS}",
     f"dialects.ip_sublink {OTHER_DIALECTS}",
     "drivers.bridge drivers.ptp drivers.macvlan drivers.ipvlan",
+    "rulesets.iptables rulesets.nftables",
     "fronts.oci_hook fronts.netavark fronts.cni",
     "fronts.oci_hook fronts.podman_networks fronts.cni",
     "fronts.oci_hook fronts.podman_networks fronts.cni_config",

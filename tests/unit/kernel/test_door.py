@@ -288,7 +288,7 @@ def shown(calls):
 def test_an_observation_is_two_commands(shown, calls, kernel, monkeypatch, conntrack):
     monkeypatch.setattr("mydockernet.kernel.door.where", lambda program: conntrack)
     shown()
-    seen = kernel.observe()
+    seen = kernel.observe_rules(kernel.observe(), ["iptables"])
     assert calls.ran == [(READ, HOST), (("iptables-save", "--counters"), "")]
     assert seen == Observed(
         links={"web": WEB, "c1-1": CABLE},
@@ -297,6 +297,8 @@ def test_an_observation_is_two_commands(shown, calls, kernel, monkeypatch, connt
         policies={INPUT: "ACCEPT"},
         ipv6=seen.ipv6,
         conntrack=bool(conntrack),
+        firewalls=("iptables", "nftables") if conntrack else (),
+        read=frozenset({"iptables"}),
     )
     (rule,) = seen.chains[OURS]
     assert (rule.comment, rule.packets, rule.bytes) == ("mydockernet:web", 3, 180)
@@ -315,7 +317,7 @@ def test_a_program_is_looked_for_on_path(monkeypatch, tmp_path):
 
 def test_a_kernel_with_nothing_to_show_is_read(shown, kernel):
     shown(links={"stdout": "[]\n"}, saved={"stdout": ""})
-    seen = kernel.observe()
+    seen = kernel.observe_rules(kernel.observe(), ["iptables"])
     assert (seen.links, seen.routes, seen.chains, seen.unread) == ({}, (), {}, ())
 
 
@@ -333,16 +335,16 @@ def test_rules_that_may_not_be_read_are_an_error_or_when_lenient_a_note(shown, k
     shown(saved=REFUSED)
     shown(saved=REFUSED)
     with pytest.raises(CommandFailed, match="iptables-save --counters: failed with status 4: iptables-save: Perm"):
-        kernel.observe()
-    seen = kernel.observe(lenient=True)
+        kernel.observe_rules(kernel.observe(), ["iptables"])
+    seen = kernel.observe_rules(kernel.observe(), ["iptables"], lenient=True)
     assert seen.unread == ("iptables-save: iptables-save: Permission denied (you must be root)",)
     assert (seen.links["web"], seen.chains) == (WEB, {})
 
 
-def test_links_that_may_not_be_read_are_an_error_even_when_lenient(shown, kernel):
+def test_links_that_may_not_be_read_are_an_error(shown, kernel):
     shown(links={"returncode": 1})
     with pytest.raises(CommandFailed, match=r"\(no message\)"):
-        kernel.observe(lenient=True)
+        kernel.observe()
 
 
 def test_namespaces_are_looked_into_once_where_they_are_there(shown, calls, kernel, tmp_path):
@@ -388,7 +390,7 @@ def test_all_that_is_to_see_of_the_host_and_a_namespace(shown, calls, kernel, tm
     shown(path)
     calls(*SS, stdout="")
     calls("nsenter", f"--net={path}", *SS, stdout=SOCKETS)
-    inside = kernel.observe_whole(Observed(), [path, "/no/such/path"]).inside
+    inside = kernel.observe_whole(Observed(read=frozenset({"iptables"})), [path, "/no/such/path"]).inside
     assert [*inside] == [path]
     assert inside[path].chains[OURS][0].packets == 3
     assert [(s.protocol, str(s.address), s.port, s.program) for s in inside[path].sockets] == [
