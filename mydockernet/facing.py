@@ -102,9 +102,9 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
     want = tuple(dict.fromkeys((*want, *plan.kept_for(strangers, goal.begun))))
     want = (*want, *_in_other_variant(goal, had, want, seen))
     had, want, seen = _bridged(goal, last, had, want, seen, kernel)
+    had, want = _without_those_beside(goal, had, want)
     sights = plan.to_look_at(had, want, seen)
-    if sights.ipv6 and iptables.PROGRAMS[4] in seen.read:
-        seen = kernel.observe_rules(seen, (iptables.PROGRAMS[6],), lenient)
+    seen = kernel.observe_rules(seen, sights.programs, lenient)
     everywhere = model.attached(network for intent in (goal.target, *goal.begun) for network in intent.values())
     kernel.hold(e.namespace for _, e in everywhere if e.namespace.path in sights.namespaces)
     lenient = lenient or goal.mends is not None
@@ -121,6 +121,16 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
     obstructed = {**cables.obstructed(goal.target, had, want, seen), **goal.failed}
     spared = cables.with_namespaces(obstructed, goal.target)
     return Facing(goal.target, had, want, seen, spared, obstructed)
+
+
+def _without_those_beside(
+    goal: Goal, had: tuple[Fact, ...], want: tuple[Fact, ...]
+) -> tuple[tuple[Fact, ...], tuple[Fact, ...]]:
+    """Return the facts without those that stay in chains of other programs: they are read only to mend them."""
+    if goal.mends is not None or len(goal.begun) > 1:
+        return had, want
+    stay = {fact for fact in {*had} & {*want} if fact.beside()}
+    return tuple(fact for fact in had if fact not in stay), tuple(fact for fact in want if fact not in stay)
 
 
 def _bridged(

@@ -354,17 +354,17 @@ def back(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
 
 
 class Sights(Value):
-    """What a plan must observe besides the links and the IPv4 rules of the host.
+    """What a plan must observe besides the links of the host.
 
-    `namespaces` by path, those of them with routing rules for IPv6 (`lookups6`), `sysctls` as (namespace, key), and
-    whether the rules of ip6tables (`ipv6`) and of ebtables (`frames`) are needed. `shaped` are the namespaces, and the
-    host as an empty path, whose interfaces have rates.
+    `namespaces` by path, those of them with routing rules for IPv6 (`lookups6`), `sysctls` as (namespace, key), the
+    `programs` whose rules are needed, and whether those of ebtables (`frames`) are. `shaped` are the namespaces, and
+    the host as an empty path, whose interfaces have rates.
     """
 
     namespaces: frozenset[str]
     lookups6: frozenset[str]
     sysctls: frozenset[tuple[str, str]]
-    ipv6: bool
+    programs: tuple[str, ...]
     frames: bool
     shaped: frozenset[str]
 
@@ -381,7 +381,7 @@ def to_look_at(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> Sig
         frozenset(paths - {""}),
         frozenset(fact.netns for fact in every if fact.lookups6()),
         frozenset(read),
-        any(family(fact) == 6 for fact in every),
+        tuple(sorted({fact.shown_by() for fact in every} - {""})),
         any(fact.frames() for fact in every),
         frozenset(fact.netns for fact in every if fact.shaped()),
     )

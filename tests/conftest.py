@@ -77,9 +77,12 @@ def pytest_collection_modifyitems(config, items):
 
 
 class Host:
-    """A network of its own, made by scripts/sandbox and gone with the process that holds it."""
+    """A network of its own, made by scripts/sandbox and gone with the process that holds it.
 
-    def __init__(self):
+    Its networks have the firewall that is given, or else MYDOCKERNET_TEST_FIREWALL.
+    """
+
+    def __init__(self, firewall=""):
         self.holder = subprocess.Popen(
             [ROOT / "scripts/sandbox", "sh", "-c", "echo ready; exec sleep infinity"],
             stdout=subprocess.PIPE,
@@ -94,8 +97,8 @@ class Host:
         self.enter = ("nsenter", "-t", str(self.holder.pid), *user, "-m", "-n", "--wdns=/run", "--")
         self.root = Path(f"/proc/{self.holder.pid}/root")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("MYDOCKERNET_")}
-        if firewall := os.environ.get("MYDOCKERNET_TEST_FIREWALL"):
-            self.env["MYDOCKERNET_FIREWALL"] = firewall
+        self.firewall = firewall or os.environ.get("MYDOCKERNET_TEST_FIREWALL", "iptables")
+        self.env["MYDOCKERNET_FIREWALL"] = self.firewall
         self.env["PATH"] = f"{Path(sys.executable).parent}:{self.env['PATH']}:/usr/sbin:/sbin"
 
     def close(self):
@@ -280,8 +283,8 @@ def new_host():
     """Makes hosts, each with somebody else's things on it."""
     hosts = []
 
-    def make(before=CANARY):
-        hosts.append(Host())
+    def make(before=CANARY, firewall=""):
+        hosts.append(Host(firewall))
         hosts[-1].sh(before)
         return hosts[-1]
 

@@ -42,6 +42,9 @@ class OwnChain(Fact):
     def firewall(self) -> str:
         return "iptables"
 
+    def shown_by(self) -> str:
+        return PROGRAMS[self.chain.family]
+
     def holds(self, seen: Observed) -> bool:
         return self.chain in seen.chains
 
@@ -90,6 +93,9 @@ class OwnRule(Fact):
 
     def firewall(self) -> str:
         return "iptables"
+
+    def shown_by(self) -> str:
+        return PROGRAMS[self.chain.family]
 
     def holds(self, seen: Observed) -> bool:
         return self._place(seen) is not None
@@ -170,6 +176,12 @@ class Order(Fact):
     def firewall(self) -> str:
         return self.rules[0].firewall()
 
+    def shown_by(self) -> str:
+        return self.rules[0].shown_by()
+
+    def beside(self) -> bool:
+        return self.rules[0].beside()
+
     @property
     def difference(self) -> str:
         return f"misplaced {self.what}"
@@ -227,6 +239,9 @@ class BesideRule(OwnRule):
 
     def firewall(self) -> str:
         return "nftables"
+
+    def beside(self) -> bool:
+        return True
 
     def holds(self, seen: Observed) -> bool:
         drops = seen.policies.get(self.chain) == "DROP"

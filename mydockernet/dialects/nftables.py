@@ -13,13 +13,11 @@ from mydockernet.value import Value
 
 NFT = "nft"
 TABLE = ("inet", "mydockernet")
-# With the names of all chains. It fails if the table does not exist.
-READ: Argv = (NFT, "-j", f"list table {' '.join(TABLE)}; list chains")
-READ_WITHOUT: Argv = (NFT, "-j", "list chains")
+# It fails if the table does not exist.
+READ: Argv = (NFT, "-j", "list", "table", *TABLE)
+ABSENT = "No such file or directory"
 # The admin's own chain, which is never flushed.
 USER = "user"
-# The chains in which iptables of the variant nf_tables has rules about forwarded packets.
-FILTERS = {4: ("ip", "filter", "FORWARD"), 6: ("ip6", "filter", "FORWARD")}
 
 
 class Line(Value):
@@ -77,6 +75,9 @@ class Table(Fact):
 
     def firewall(self) -> str:
         return "nftables"
+
+    def shown_by(self) -> str:
+        return NFT
 
     def holds(self, seen: Observed) -> bool:
         if seen.table is None:
@@ -152,6 +153,9 @@ class Element(Fact):
     def firewall(self) -> str:
         return "nftables"
 
+    def shown_by(self) -> str:
+        return NFT
+
     def slot(self) -> str:
         return f"nftables {self.set} {self.key}"
 
@@ -197,6 +201,9 @@ class StrayElement(Fact):
     def firewall(self) -> str:
         return "nftables"
 
+    def shown_by(self) -> str:
+        return NFT
+
     def holds(self, seen: Observed) -> bool:
         return True  # It was found by observation.
 
@@ -236,19 +243,14 @@ def foldable(argv: Argv) -> bool:
     return argv[0] == NFT and argv[3:5] == TABLE and not any("\n" in word for word in argv)
 
 
-def read(text: str) -> OwnTable | None:
-    """Parse the output of READ: the table of mydockernet, if it has one. Raises Failed."""
+def read(text: str) -> OwnTable:
+    """Parse the output of READ. Raises Failed."""
     chains: dict[str, tuple[str, ...]] = {}
     types: dict[str, str] = {}
     elements: dict[tuple[str, str], tuple[str, str]] = {}
-    found = False
     try:
-        for kind, body in _objects(text):
-            if kind == "table" and (body["family"], body["name"]) == TABLE:
-                found = True
-            elif (body.get("family"), body.get("table")) != TABLE:
-                continue
-            elif kind == "chain":
+        for kind, body in (pair for each in json.loads(text)["nftables"] for pair in each.items()):
+            if kind == "chain":
                 chains.setdefault(body["name"], (_hook(body),))
             elif kind in ("set", "map"):
                 types[body["name"]] = _type(body)
@@ -259,23 +261,7 @@ def read(text: str) -> OwnTable | None:
                 chains[body["chain"]] = (*chains[body["chain"]], body.get("comment", ""))
     except (ValueError, AttributeError, TypeError, KeyError, IndexError):
         raise Failed(f"cannot parse the output of `{' '.join(READ)}`") from None
-    return OwnTable(chains, types, elements) if found else None
-
-
-def filtered(text: str) -> frozenset[int]:
-    """Parse the output of READ or READ_WITHOUT: the families for which iptables has a chain of forwarded packets."""
-    try:
-        there = {(b.get("family"), b.get("table"), b.get("name")) for kind, b in _objects(text) if kind == "chain"}
-    except (ValueError, AttributeError, TypeError, KeyError):
-        raise Failed(f"cannot parse the output of `{' '.join(READ_WITHOUT)}`") from None
-    return frozenset(family for family, place in FILTERS.items() if place in there)
-
-
-def _objects(text: str) -> Iterator[tuple[str, dict]]:  # type: ignore[type-arg]
-    # One document for each command.
-    for line in text.splitlines():
-        for each in json.loads(line)["nftables"] if line.strip() else ():
-            yield from each.items()
+    return OwnTable(chains, types, elements)
 
 
 def _hook(body: dict) -> str:  # type: ignore[type-arg]

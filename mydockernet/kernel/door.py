@@ -170,11 +170,12 @@ class Kernel:
     def observe_rules(self, seen: Observed, wanted: Iterable[str], lenient: bool = False) -> Observed:
         """Add the rules of some programs, which are iptables, ip6tables and nft, unless they are there already.
 
-        With `lenient`, rules that this user may not read are assumed absent, and `unread` says so. Without IPv6, or
-        without ip6tables, that has no rules. Raises CommandFailed, or Failed for output that cannot be parsed.
+        With `lenient`, rules that this user may not read are assumed absent, and `unread` says so. A program that is
+        not installed has none. Raises CommandFailed, or Failed for output that cannot be parsed.
         """
         for program in wanted:
-            if program in seen.read:
+            name = next(name for name, programs in rulesets.PROGRAMS.items() if program in programs)
+            if program in seen.read or (seen.firewalls and name not in seen.firewalls):
                 continue
             seen = replace(seen, read=seen.read | {program})
             if program == nftables.NFT:
@@ -191,18 +192,15 @@ class Kernel:
         return self.observe_rules(seen, (program for name in names for program in rulesets.PROGRAMS[name]), lenient)
 
     def _observe_table(self, seen: Observed, lenient: bool) -> Observed:
-        """Add the table of nftables and, if iptables may drop what it accepts, the rules of iptables."""
         done = self._spawn(Command(nftables.READ))
-        if done.status != 0:  # Mostly because there is no table.
-            done = self._spawn(Command(nftables.READ_WITHOUT))
-        if done.status != 0:
-            failure = CommandFailed(nftables.READ_WITHOUT, done.status, done.stderr)
-            if not lenient:
-                raise failure
-            return replace(seen, unread=(*seen.unread, _short(failure)), blind=True)
-        seen = replace(seen, table=nftables.read(done.stdout))
-        families = nftables.filtered(done.stdout) | (frozenset({4, 6}) if legacy_tables() else frozenset())
-        return self.observe_rules(seen, (iptables.PROGRAMS[family] for family in sorted(families)), lenient)
+        if done.status == 0:
+            return replace(seen, table=nftables.read(done.stdout))
+        failure = CommandFailed(nftables.READ, done.status, done.stderr)
+        if nftables.ABSENT in done.stderr:
+            return seen
+        if not lenient:
+            raise failure
+        return replace(seen, unread=(*seen.unread, _short(failure)), blind=True)
 
     def observe_lookups6(self, seen: Observed, paths: Iterable[str], lenient: bool = False) -> Observed:
         """Add the routing rules for IPv6 of the namespaces at these paths that were observed."""

@@ -60,7 +60,7 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
     sights = plan.to_look_at((), every, seen)
     seen = context.kernel.observe_sysctls(seen, sights.sysctls, lenient=True)
     seen = context.kernel.observe_rates(seen, sights.shaped, lenient=True)
-    if sights.ipv6:
+    if iptables.PROGRAMS[6] in sights.programs:
         seen = context.kernel.observe_rules(seen, (iptables.PROGRAMS[6],), lenient=True)
     if sights.frames:
         seen = context.kernel.observe_frames(seen, lenient=True)

@@ -37,6 +37,8 @@ OURS = f"{{ {GROUP}, {GROUP_INTERNAL} }}"
 SHUT_IN = f"{{ {GROUP_INTERNAL}, {GROUP_APART} }}"
 # The link groups 28004 to 28007, for devgroup.
 ANY_GROUP = "0x6d64/0xfffffffc"
+# Behind the usual priority of NAT, -100, so that an admin's own translation comes first.
+BEHIND_OTHERS = -95
 PROTOCOLS = "{ tcp, udp, sctp }"
 PORT = "meta l4proto . th dport"
 FAMILIES = ((4, "ip", "ipv4_addr", "icmp"), (6, "ip6", "ipv6_addr", "ipv6-icmp"))
@@ -112,13 +114,13 @@ def _chains() -> Iterator[Chain]:
     yield Chain(
         "prerouting",
         "Create a chain that sends packets from others to published ports on.",
-        "type nat hook prerouting priority -100; policy accept;",
+        f"type nat hook prerouting priority {BEHIND_OTHERS}; policy accept;",
         (local,),
     )
     yield Chain(
         "output",
         "Create a chain that does so with packets that the host sends to itself.",
-        "type nat hook output priority -100; policy accept;",
+        f"type nat hook output priority {BEHIND_OTHERS}; policy accept;",
         (local,),
     )
     yield Chain(
@@ -136,7 +138,7 @@ def _chains() -> Iterator[Chain]:
     yield Chain(
         "postrouting",
         "Create a chain that gives packets the host's address.",
-        "type nat hook postrouting priority 100; policy accept;",
+        "type nat hook postrouting priority 105; policy accept;",
         (*_postrouting(),),
     )
 

@@ -9,8 +9,8 @@ from tests.kernel.lab import DRIVERS, Lab
 def make_lab(new_host):
     labs = []
 
-    def make(*options, **more):
-        labs.append(Lab(new_host(), *options, **more))
+    def make(*options, firewall="", **more):
+        labs.append(Lab(new_host(firewall=firewall), *options, **more))
         return labs[-1]
 
     yield make
@@ -23,7 +23,8 @@ def lab(make_lab):
     return make_lab()
 
 
-@pytest.fixture(params=DRIVERS)
+@pytest.fixture(params=[*((driver, "iptables") for driver in DRIVERS), ("bridge", "nftables")], ids="-".join)
 def each_lab(make_lab, request):
-    """A lab per driver."""
-    return make_lab(driver=request.param)
+    """A lab for each driver, and one with the other firewall."""
+    driver, firewall = request.param
+    return make_lab(driver=driver, firewall=firewall)

@@ -96,6 +96,24 @@ connect i i2
 
 # Those whose networks keep to the same rules.
 DRIVERS = ("bridge", "ptp")
+FIREWALLS = ("iptables", "nftables")
+# How to lose a rule that an attack must get past. With iptables, it is a table, a chain, and parts of the rule.
+RULES = {
+    "loopback": {
+        "iptables": (("raw", "PREROUTING", "-d 127.0.0.0/8"),),
+        "nftables": (("raw", "packets to 127.0.0.0/8"),),
+    },
+    "invalid": {
+        "iptables": (("mangle", "MYDOCKERNET-FORWARD", "INVALID"), ("filter", "MYDOCKERNET-FORWARD", "INVALID")),
+        "nftables": (("forward", "drop invalid packets"),),
+    },
+}
+# How all rules about forwarded packets are lost, and all rules.
+OPENED = {
+    "iptables": "iptables -t mangle -D FORWARD 1; iptables -D FORWARD 1",
+    "nftables": "nft flush chain inet mydockernet forward",
+}
+WIPED = "for t in mangle nat filter; do iptables -t $t -F; ip6tables -t $t -F; done; nft flush ruleset"
 
 
 def made_by_verbs(host, driver="bridge"):
@@ -105,7 +123,7 @@ def made_by_verbs(host, driver="bridge"):
 
 def made_by_repair(host, driver="bridge"):
     """From the record alone, as after a reboot: that is one command, and test_drift.py shows that it does the same."""
-    for path, text in record(driver).items():
+    for path, text in record(driver, host.firewall).items():
         file = host.root / path.lstrip("/")
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.write_text(text)
@@ -115,9 +133,9 @@ def made_by_repair(host, driver="bridge"):
 
 
 @functools.cache
-def record(driver):
+def record(driver, firewall):
     """What the verbs leave on record."""
-    host = Host()
+    host = Host(firewall)
     host.sh(TOPOLOGY)
     made_by_verbs(host, driver)
     kept = host.state()
@@ -135,6 +153,19 @@ class Lab:
         make(host, driver)
         host.sh(f"ip -n i1 route add default via {INTERNAL}.1; ip -n i1 route add default via fd00:3::1")
         self.listen_everywhere()
+
+    def lose(self, rule):
+        """Delete one of RULES."""
+        for place, *parts in RULES[rule][self.host.firewall]:
+            if self.host.firewall == "nftables":
+                rules = self.host.run("nft", "-a", "list", "chain", "inet", "mydockernet", place).stdout.splitlines()
+                (handle,) = [line.split()[-1] for line in rules if all(part in line for part in parts)]
+                self.host.sh(f"nft delete rule inet mydockernet {place} handle {handle}")
+                continue
+            chain, *words = parts
+            rules = self.host.run("iptables", "-t", place, "-S", chain).stdout.splitlines()
+            (found,) = [line for line in rules if all(word in line for word in words)]
+            self.host.sh(f"iptables -t {place} {found.replace('-A', '-D', 1)}")
 
     def door(self, network, container):
         """The interface of the host that the container's packets pass."""

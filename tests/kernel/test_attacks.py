@@ -4,20 +4,24 @@ import json
 
 import pytest
 
-from tests.kernel.lab import HOST, INTERNAL, LOOPBACK_ELSEWHERE, A, B, made_by_verbs, over_ipv6
-
-
-def delete_rule(host, table, chain, *parts):
-    """Delete the one rule of a chain that has these parts."""
-    rules = host.run("iptables", "-t", table, "-S", chain).stdout.splitlines()
-    (found,) = [rule for rule in rules if all(part in rule for part in parts)]
-    host.sh(f"iptables -t {table} {found.replace('-A', '-D', 1)}")
+from tests.kernel.lab import (
+    DRIVERS,
+    FIREWALLS,
+    HOST,
+    INTERNAL,
+    LOOPBACK_ELSEWHERE,
+    OPENED,
+    A,
+    B,
+    made_by_verbs,
+    over_ipv6,
+)
 
 
 def test_a_neighbour_can_not_reach_what_is_published_on_loopback(each_lab):
     """moby 45610."""
     assert each_lab.ask("neighbour", ("127.0.0.1", 8081)) == ["dropped"]
-    delete_rule(each_lab.host, "raw", "PREROUTING", "-d 127.0.0.0/8")
+    each_lab.lose("loopback")
     assert each_lab.ask("neighbour", ("127.0.0.1", 8081)) == ["a1 198.51.100.2"]
 
 
@@ -31,7 +35,7 @@ def test_neither_neighbour_nor_container_can_reach_the_hosts_own_loopback(each_l
     assert each_lab.ask("b1", ("127.0.0.1", 82)) == ["dropped"]
     keys = each_lab.host.sh("cd /proc/sys/net/ipv4/conf; grep -l 1 */route_localnet").stdout.split()
     assert keys == [f"{each_lab.door('a', 'a1')}/route_localnet"]
-    delete_rule(each_lab.host, "raw", "PREROUTING", "-d 127.0.0.0/8")
+    each_lab.lose("loopback")
     assert each_lab.ask("a1", ("127.0.0.1", 82)) == [f"host {A}.2"]
 
 
@@ -48,12 +52,13 @@ def test_an_address_of_others_can_not_be_published_on(lab):
     assert lab.host.everything() == before
 
 
-def test_an_admins_own_translation_comes_first(make_lab):
+@pytest.mark.parametrize("firewall", FIREWALLS)
+def test_an_admins_own_translation_comes_first(make_lab, firewall):
     """CVE-2019-9946."""
-    lab = make_lab(
-        f"iptables -t nat -A PREROUTING -d {HOST} -p tcp --dport 8080 -j DNAT --to-destination 192.0.2.2:81\n",
-        made_by_verbs,
-    )
+    first = f"iptables -t nat -A PREROUTING -d {HOST} -p tcp --dport 8080 -j DNAT --to-destination 192.0.2.2:81\n"
+    lab = make_lab(first, made_by_verbs, firewall=firewall)
+    if firewall == "nftables":  # Even if its table is created later.
+        lab.host.sh(f"nft delete table ip nat; {first}")
     assert lab.ask("neighbour", (HOST, 8080)) == [("outside 198.51.100.2", "a1 198.51.100.2")]
 
 
@@ -111,8 +116,7 @@ while True:
 def test_a_containers_own_address_does_not_leak(each_lab, guarded, leaked):
     """netavark 774: a reset that belongs to no connection is not translated, so it must not leave."""
     if not guarded:
-        for table in ("mangle", "filter"):
-            delete_rule(each_lab.host, table, "MYDOCKERNET-FORWARD", "INVALID")
+        each_lab.lose("invalid")
     sniff = f"""
         exec 3< <(ip netns exec outside python3 -c '{SNIFF}'); read -r ready <&3
         ip netns exec a1 python3 -c '{RESET}'
@@ -147,17 +151,23 @@ def test_rules_of_others_before_ours_open_nothing(each_lab):
     assert each_lab.ask("d1", (HOST, 8080)) == ["a1 172.17.0.2"]
     done = each_lab.host.mydockernet("check", check=False)
     assert done.returncode == 5
-    assert "@shared: misplaced rule: filter FORWARD -j MYDOCKERNET-FORWARD" in done.stdout
+    told = {
+        "iptables": "@shared: misplaced rule: filter FORWARD -j MYDOCKERNET-FORWARD",
+        "nftables": "@shared: misplaced rule: filter FORWARD -m devgroup --src-group 0x6d64/0xfffffffc -j ACCEPT",
+    }
+    assert told[each_lab.host.firewall] in done.stdout
     each_lab.host.mydockernet("repair")
     each_lab.host.mydockernet("check")
     assert each_lab.ask("d1", *closed) == ["dropped"] * 3
-    # And it is mangle that keeps them closed.
-    each_lab.host.sh("iptables -t mangle -D FORWARD 1; iptables -D FORWARD 1")
+    # And it is mangle, or the table of nftables, that keeps them closed.
+    each_lab.host.sh(OPENED[each_lab.host.firewall])
     assert each_lab.ask("d1", *closed) == [f"{name} 172.17.0.2" for name in ("a1", "b1", "i1")]
 
 
 @pytest.mark.parametrize("chain", ["filter FORWARD", "filter MYDOCKERNET-FORWARD", "mangle MYDOCKERNET-PREROUTING"])
-def test_a_rule_put_before_ours_is_told_and_repaired(each_lab, chain):
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_rule_put_before_ours_is_told_and_repaired(make_lab, driver, chain):
+    each_lab = make_lab(driver=driver, firewall="iptables")
     table, name = chain.split()
     each_lab.host.sh(f"iptables -t {table} -I {name} -p udp -j DROP; iptables -t {table} -I {name} -p tcp -j DROP")
     assert each_lab.ask("a1", ("192.0.2.2", 81)) == ["dropped"]
@@ -170,13 +180,18 @@ def test_a_rule_put_before_ours_is_told_and_repaired(each_lab, chain):
 
 
 def test_an_admins_rule_decides_in_the_chain_that_is_theirs(each_lab):
-    """A rule in filter denies; one in both tables opens."""
+    """A rule in filter denies; one in both tables of iptables opens."""
     match = "-s 192.0.2.2 -d 10.1.0.2 -p tcp --dport 81"
-    each_lab.host.sh(f"iptables -I MYDOCKERNET-USER {match} -j ACCEPT")
-    assert each_lab.ask("outside", (f"{A}.2", 81)) == ["dropped"]
-    each_lab.host.sh(f"iptables -t mangle -I MYDOCKERNET-USER {match} -j ACCEPT")
+    nft = each_lab.host.firewall == "nftables"
+    if nft:
+        each_lab.host.sh("nft add rule inet mydockernet user ip saddr 192.0.2.2 ip daddr 10.1.0.2 tcp dport 81 accept")
+    else:
+        each_lab.host.sh(f"iptables -I MYDOCKERNET-USER {match} -j ACCEPT")
+        assert each_lab.ask("outside", (f"{A}.2", 81)) == ["dropped"]
+        each_lab.host.sh(f"iptables -t mangle -I MYDOCKERNET-USER {match} -j ACCEPT")
     assert each_lab.ask("outside", (f"{A}.2", 81)) == [("a1 192.0.2.2", "dropped")]
-    each_lab.host.sh("iptables -I MYDOCKERNET-USER -s 192.0.2.2 -j DROP")
+    deny = "iptables -I MYDOCKERNET-USER -s 192.0.2.2 -j DROP"
+    each_lab.host.sh("nft insert rule inet mydockernet user ip saddr 192.0.2.2 drop" if nft else deny)
     assert each_lab.ask("outside", (f"{A}.2", 81), (HOST, 8080)) == ["dropped", "dropped"]
 
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.kernel.lab import DRIVERS, HOST, INTERNAL, A, B, made_by_verbs, over_ipv6
+from tests.kernel.lab import DRIVERS, FIREWALLS, HOST, INTERNAL, WIPED, A, B, made_by_verbs, over_ipv6
 
 # From a place, to an address and port: what is answered, over tcp and udp. None stands for any caller.
 REACH = {
@@ -49,7 +49,7 @@ REACH_6 = {
     ("neighbour", "::1", 82): "dropped",
 }
 BOTH = REACH | REACH_6
-FIREWALLS = {
+BESIDE = {
     "alone": "",
     "FORWARD policy DROP": "iptables -P FORWARD DROP; ip6tables -P FORWARD DROP",
     "an admin's own DROP before": "iptables -A FORWARD -j DROP; ip6tables -A FORWARD -j DROP",
@@ -78,17 +78,22 @@ ROUTED_REACH = {
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("driver", ["bridge", "ptp"])
-@pytest.mark.parametrize("firewall", FIREWALLS.values(), ids=FIREWALLS)
-def test_who_reaches_a_routed_network(make_lab, firewall, driver):
-    lab = make_lab(firewall)
+@pytest.mark.parametrize(
+    ("driver", "firewall", "beside"),
+    [
+        *((driver, "iptables", beside) for driver in DRIVERS for beside in BESIDE),
+        *((driver, "nftables", beside) for driver in DRIVERS for beside in ("an admin's own DROP before",)),
+    ],
+)
+def test_who_reaches_a_routed_network(make_lab, driver, firewall, beside):
+    lab = make_lab(BESIDE[beside], firewall=firewall)
     lab.host.set_up(ROUTED.replace("create r", f"create r --driver {driver}"))
     lab.listen("r1", "r1", "0.0.0.0:80", "0.0.0.0:81", ":::80", ":::81")
     wanted = ROUTED_REACH | {
         (place, over_ipv6(address).replace("10.4.0.", "fd00:4::"), port): over_ipv6(said).replace("10.4.0.", "fd00:4::")
         for (place, address, port), said in ROUTED_REACH.items()
     }
-    for damage in ("true", "iptables -F; ip6tables -F; iptables -t mangle -F; ip6tables -t mangle -F; " + firewall):
+    for damage in ("true", f"{WIPED}; {BESIDE[beside]}"):
         lab.host.sh(damage)
         lab.host.mydockernet("repair")
         assert matrix(lab, wanted) == wanted
@@ -201,7 +206,9 @@ def test_what_is_closed_ends_the_flows_that_it_let_in(lab):
     assert [ask() for ask in asks] == ["nothing"] * 4
 
 
-def test_a_port_for_some_is_refused_to_others(lab):
+@pytest.mark.parametrize("firewall", FIREWALLS)
+def test_a_port_for_some_is_refused_to_others(make_lab, firewall):
+    lab = make_lab(firewall=firewall)
     lab.host.mydockernet("publish a a2 9000:80 9000:80/udp --from 192.0.2.0/24 --from 2001:db8:1::/64")
     lab.host.mydockernet("publish a a2 9001:80 9001:80/udp --from 10.2.0.0/16")
     asked = {
@@ -218,16 +225,17 @@ def test_a_port_for_some_is_refused_to_others(lab):
         ("", over_ipv6(HOST), 9001): "a2 2001:db8:1::1",
     }
     assert matrix(lab, asked) == asked
-    said = lab.host.mydockernet("explain 198.51.100.2 198.51.100.1:9000", check=False)
-    assert "STOP  the host: port 9000 is published for 192.0.2.0/24, 2001:db8:1::/64 only\n" in said.stdout
+    if firewall == "iptables":
+        said = lab.host.mydockernet("explain 198.51.100.2 198.51.100.1:9000", check=False)
+        assert "STOP  the host: port 9000 is published for 192.0.2.0/24, 2001:db8:1::/64 only\n" in said.stdout
     assert lab.host.mydockernet("port a a2").stdout.splitlines()[0] == (
         "80/tcp -> 0.0.0.0:9000 from 192.0.2.0/24, 2001:db8:1::/64"
     )
-    lab.host.sh("iptables -t nat -F MYDOCKERNET-PORTS; ip6tables -t nat -F MYDOCKERNET-PORTS")
+    lab.host.sh(WIPED)
     lab.host.mydockernet("repair")
     assert matrix(lab, asked) == asked
     lab.host.mydockernet("unpublish a a2 9000:80 9000:80/udp 9001:80 9001:80/udp")
-    assert "9000" not in lab.host.run("iptables-save").stdout + lab.host.run("ip6tables-save").stdout
+    assert "9000" not in lab.host.run("nft", "list", "ruleset").stdout
 
 
 def matrix(lab, reach=BOTH):
@@ -236,19 +244,21 @@ def matrix(lab, reach=BOTH):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("bridged", "rp_filter"), [("0", "0"), ("1", "1"), ("1", "2")])
-@pytest.mark.parametrize("firewall", FIREWALLS.values(), ids=FIREWALLS)
+@pytest.mark.parametrize(
+    ("beside", "bridged", "rp_filter"),
+    [("alone", "0", "0"), ("alone", "1", "2"), *((beside, "1", "1") for beside in BESIDE)],
+)
+@pytest.mark.parametrize("firewall", FIREWALLS)
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_who_reaches_whom(make_lab, driver, firewall, bridged, rp_filter):
-    lab = make_lab(firewall, made_by_verbs, driver)
+def test_who_reaches_whom(make_lab, driver, firewall, beside, bridged, rp_filter):
+    lab = make_lab(BESIDE[beside], made_by_verbs, driver=driver, firewall=firewall)
     # Where the kernel has no br_netfilter, it is off in both.
     keys = [f"net.bridge.bridge-nf-call-{program}={bridged}" for program in ("iptables", "ip6tables")]
     lab.host.sh(f"sysctl -qew {' '.join(keys)}")
     lab.host.sh(f"for key in /proc/sys/net/ipv4/conf/*/rp_filter; do echo {rp_filter} > $key; done")
     assert matrix(lab) == BOTH
-    damage = "for t in mangle nat filter; do iptables -t $t -F; ip6tables -t $t -F; done; nft flush ruleset"
     if rp_filter == "1":
-        lab.host.sh(damage + "; " + firewall)
+        lab.host.sh(f"{WIPED}; {BESIDE[beside]}")
         lab.host.mydockernet("repair")
         assert matrix(lab) == BOTH
     lab.host.sh("mydockernet rm -f a b i")
