@@ -300,8 +300,11 @@ def routes(number):
 
 
 @st.composite
-def intents(draw):
+def intents(draw, firewalls=("iptables", "nftables")):
     networks = []
+    # A port of the host is published once.
+    ports = {str(port.host_ports) + str(port.host_ip): port for port in draw(st.lists(PORT, max_size=6))}
+    firewall = draw(st.sampled_from(firewalls))
     for number in range(draw(st.integers(1, 3))):
         places = draw(st.sets(st.sampled_from(["c1", "c2", "c3"])))
         networks.append(
@@ -316,7 +319,7 @@ def intents(draw):
                         order=number + 1,
                         default_route=draw(st.booleans()),
                         gw_priority=draw(st.integers(-1, 1)),
-                        ports=tuple(draw(st.lists(PORT, max_size=2, unique_by=str))),
+                        ports=tuple(ports.popitem()[1] for _ in range(draw(st.integers(0, min(2, len(ports)))))),
                     )
                     for place, name in enumerate(sorted(places))
                 ),
@@ -324,6 +327,7 @@ def intents(draw):
                 icc=draw(st.booleans()),
                 port_security=draw(st.booleans()),
                 driver=draw(st.sampled_from(["bridge", "ptp"])),
+                firewall=firewall,
                 default_route=draw(st.booleans()),
                 masquerade=draw(st.booleans()),
                 mtu=draw(st.sampled_from([None, 1400])),
@@ -400,6 +404,7 @@ def test_what_was_made_goes_without_a_trace(made):
     assert not any(chain.startswith("MYDOCKERNET") for chain in machine.seen.frames)
     assert not any(machine.seen.chains.values())
     assert not any(chain.name.startswith("MYDOCKERNET") for chain in machine.seen.chains)
+    assert machine.seen.table is None
     assert {k for k, v in machine.seen.sysctls.items() if v == "1"} <= {"net/ipv4/ip_forward"}
     assert all(set(inside.links) == {"lo"} and inside.routes == () for inside in machine.seen.inside.values())
 
@@ -415,7 +420,39 @@ def test_each_word_of_a_command_is_one(made):
     assert all(fact.what and fact.difference for fact in facts)
 
 
-@given(intents(), st.data())
+@given(intents())
+def test_rules_move_to_another_firewall_and_back_without_a_moment_between(made):
+    """At each moment, all rules of one of the two are there."""
+    other = {"iptables": "nftables", "nftables": "iptables"}
+    moved = {name: replace(net, firewall=other[net.firewall]) for name, net in made.items()}
+    machine = Machine(HOST)
+    before = machine.run(steps({}, made, machine.seen))
+    wanted = [
+        [fact for fact in plan.facts(side, concern_of(side.values())) if fact.firewall()] for side in (made, moved)
+    ]
+    for step in steps(made, moved, machine.seen):
+        machine.one(step.do)
+        assert any(all(fact.holds(machine.seen) for fact in facts) for facts in wanted)
+    assert steps(moved, moved, machine.seen) == ()
+    machine.run(steps(moved, made, machine.seen))
+    there, then = ({c: {*rules} for c, rules in seen.chains.items() if rules} for seen in (machine.seen, before))
+    assert (there, machine.seen.table) == (then, before.table)
+
+
+@given(intents(("nftables",)), st.data())
+def test_whatever_of_nftables_is_lost_is_put_back(made, data):
+    machine = Machine(HOST)
+    whole = machine.run(steps({}, made, machine.seen))
+    table = whole.table
+    for part in ("chains", "elements"):
+        kept = {key: value for key, value in getattr(table, part).items() if data.draw(st.booleans())}
+        table = replace(table, **{part: kept})
+    machine.seen = replace(whole, table=data.draw(st.sampled_from([table, None])))
+    machine.run(steps(made, made, machine.seen))
+    assert machine.seen.table == whole.table
+
+
+@given(intents(("iptables",)), st.data())
 def test_whatever_rule_is_lost_is_put_back_in_its_place(made, data):
     machine = Machine(HOST)
     whole = machine.run(steps({}, made, machine.seen))
@@ -451,7 +488,7 @@ def test_whatever_of_a_link_is_lost_is_put_back(made, data):
     assert replace(machine.seen.links[name], mtu=0) == replace(link, mtu=0)
 
 
-@given(intents())
+@given(intents(("iptables",)))
 def test_guards_stand_wherever_what_they_guard_does(made):
     machine = Machine(HOST)
     for step in itertools.chain(steps({}, made, machine.seen)):

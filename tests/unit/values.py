@@ -2,8 +2,8 @@
 
 import ipaddress
 
-from mydockernet.dialects import ebtables, iptables, nft_frames
-from mydockernet.dialects.fact import Chain, Link, Lookup, Observed, Route, Rule
+from mydockernet.dialects import ebtables, iptables, nft_frames, nftables
+from mydockernet.dialects.fact import Chain, Link, Lookup, Observed, OwnTable, Route, Rule
 from mydockernet.model import Endpoint, Namespace, Network, PortMapping, PortRange, Subnet
 from mydockernet.value import replace
 
@@ -70,6 +70,8 @@ class Machine:
             here = self.ip(here, [word for word in argv[1:] if word not in ("-6", "nodad")])
         elif argv[0] == "ebtables":
             here = replace(here, frames=self.ebtables(dict(here.frames), argv[3:]))
+        elif nftables.foldable(argv):
+            here = replace(here, table=self.nftables(here.table, argv[1], argv[2], argv[5:]))
         elif argv[0] == "nft":
             here = replace(here, bridged=nft_frames.THERE if "{" in argv[1] else "")
         elif argv[0] in ("iptables", "ip6tables"):
@@ -197,6 +199,37 @@ class Machine:
 
     def change(self, here, name, **more):
         return self.with_link(here, replace(here.links[name], **more))
+
+    @staticmethod
+    def nftables(table, verb, what, words):
+        """Like nft, refuses to create twice what must be there once, and to delete what is not there."""
+        if what == "table":
+            assert verb == "add" or table
+            return (table or OwnTable({}, {}, {})) if verb == "add" else None
+        chains, types, elements = dict(table.chains), dict(table.types), dict(table.elements)
+        name, *rest = words
+        if what == "chain":
+            assert verb == "add" or name in chains
+            hook = rest[0].strip("{ }") if rest else ""
+            there = chains.pop(name, (hook,))
+            if verb != "delete":
+                chains[name] = there if verb == "add" else there[:1]
+        elif what == "rule":
+            assert verb == "add" and rest[-2] == "comment"
+            chains[name] = (*chains[name], rest[-1].strip('"'))
+        elif what in ("set", "map"):
+            types[name] = rest[0].removeprefix("{ type ").partition(";")[0]
+        else:
+            assert name in types, words
+            text = rest[0].strip("{ }")
+            key, _, more = text.partition(' comment "')
+            comment, _, value = more.partition('"')
+            key, value = key.strip(), value.removeprefix(" : ")
+            if verb == "delete":
+                del elements[name, key]
+            else:
+                assert elements.setdefault((name, key), (value, comment)) == (value, comment)
+        return OwnTable(chains, types, elements)
 
     @staticmethod
     def ebtables(frames, words):
