@@ -92,7 +92,7 @@ def perform(context: Context, transition: Transition, confirm: float | None = No
         before = context.store.load()
         transition = _resolved(transition)
         seen = _look(context.kernel, transition)
-        change = plan.difference(before, _of_one_firewall(transition.move(before, seen), seen))
+        change = plan.difference(before, _of_one_firewall(before, transition.move(before, seen), seen))
         if not change and transition.mends is None:
             return Outcome(change, recovered)
         waiting = context.store.unconfirmed()
@@ -169,7 +169,7 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
         try:
             resolved.append(transition := _resolved(unresolved))
             seen = _look(context.kernel, transition, seen, lenient=True)
-            after = _of_one_firewall(transition.move(after, seen), seen)
+            after = _of_one_firewall(after, transition.move(after, seen), seen)
         except MydockernetError as error:
             errors.append(error)
     notes += [f"cannot read everything: {why}; assumed absent" for why in seen.unread[unread:]]
@@ -292,22 +292,20 @@ def audit(context: Context, scope: Scope) -> Audit:
     return Audit(found, (*unlocked, *waits, *assumed), errors)
 
 
-def _of_one_firewall(intent: Intent, seen: Observed) -> Intent:
+def _of_one_firewall(before: Intent, after: Intent, seen: Observed) -> Intent:
     """Return an intent whose rules are all in one firewall, which is installed. Raises Conflict for another."""
-    by_firewall: dict[str, list[str]] = {}
-    for network in intent.values():
-        if plan.programs([network]):
-            by_firewall.setdefault(network.firewall, []).append(network.name)
-    if missing := next((name for name in by_firewall if seen.firewalls and name not in seen.firewalls), ""):
-        raise Conflict(f"the firewall {missing} is not installed")
-    if len(by_firewall) > 1:
-        few = min(by_firewall.values(), key=len)
-        name = next(name for name, names in by_firewall.items() if names is few)
-        raise Conflict(
-            f"{', '.join(map(quoted, few))} would use {name}, but the other networks use another firewall",
-            hint=f"mydockernet migrate --firewall {name} moves all of them",
-        )
-    return intent
+    forwarded = [network for network in after.values() if plan.programs([network])]
+    used = {network.firewall for network in forwarded}
+    if missing := sorted(used - {*seen.firewalls}) if seen.firewalls else ():
+        raise Conflict(f"the firewall {missing[0]} is not installed")
+    if len(used) < 2:
+        return after
+    stays = [n for n in forwarded if n.name in before and before[n.name].firewall == n.firewall]
+    other = next((network for network in forwarded if stays and network.firewall != stays[0].firewall), forwarded[0])
+    raise Conflict(
+        f"network {quoted(other.name)} would use {other.firewall}, but others use another firewall",
+        hint=f"mydockernet migrate --firewall {other.firewall} moves all networks",
+    )
 
 
 def _waits(waiting: Unconfirmed) -> str:

@@ -37,6 +37,7 @@ look() {
 }
 look ""; echo @@@; iptables-save; echo @@; ip6tables-save; echo @@; ebtables-save
 nft list table bridge mydockernet 2>/dev/null || :
+echo @@; nft -j list table inet mydockernet 2>/dev/null || :
 shopt -s nullglob
 for place in /run/netns/*; do
     if text=$(look "-n ${place##*/}"); then
@@ -150,13 +151,14 @@ class Host:
     def snapshot(self):
         """Links, addresses, routes and rules of the host, and links and routes in all named namespaces."""
         here, saved, *inside = self.sh(LOOK).stdout.split("@@@")
-        rules, rules6, frames = saved.split("@@")
+        rules, rules6, frames, table = saved.split("@@")
         named = (text.split("\n", 1) for text in inside)
         return {
             "host": _links_and_routes(here, inside=False),
             "inside": {name: _links_and_routes(text, inside=True) for name, text in named},
             "rules": _rules(rules),
             "rules6": _rules(rules6),
+            "table": _table(table),
             "frames": sorted(line for line in frames.splitlines() if line.startswith(("-A", ":MY", "\t"))),
         }
 
@@ -269,6 +271,18 @@ def _rules(text):
     tables = re.findall(r"\*(\w+)\n(.*?)COMMIT", text, re.DOTALL)
     found = {name: re.sub(r" \[\d+:\d+\]", "", body).splitlines() for name, body in tables}
     return {n: sorted(b, key=_in_order) for n, b in found.items() if any(s[0] == "-" for s in b)}
+
+
+def _table(text):
+    """The table of nftables, less handles and counters; the elements of a set have no order."""
+    found = []
+    for item in json.loads(text)["nftables"] if text.strip() else ():
+        for kind, body in item.items():
+            elements = sorted(re.sub(r", \"counter\": \{.*?\}", "", json.dumps(e)) for e in body.pop("elem", ()))
+            body.pop("handle", None)
+            if kind != "metainfo":
+                found.append((kind, body, elements))
+    return found
 
 
 def _in_order(line):

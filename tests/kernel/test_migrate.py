@@ -1,0 +1,80 @@
+"""The rules of all networks move from one firewall to another, and back, under traffic."""
+
+import pytest
+
+from tests.kernel.lab import FIREWALLS, HOST, made_by_verbs
+from tests.kernel.test_reachability import BOTH, matrix
+
+OTHER = {"iptables": "nftables", "nftables": "iptables"}
+# Writes down when neither of the two has the rules that close networks; a program in a container does not see them.
+GAP = (
+    "[ $(readlink /proc/self/ns/net) != {} ] "
+    "|| nft list chain inet mydockernet forward 2>/dev/null | grep -q 'drop everything else' "
+    "|| iptables -t mangle -S MYDOCKERNET-FORWARD 2>/dev/null | grep -q DNAT.*DROP "
+    "|| echo open >> /run/gaps"
+)
+
+
+@pytest.mark.parametrize("firewall", FIREWALLS)
+def test_there_and_back_again(make_lab, firewall):
+    lab = make_lab("", made_by_verbs, firewall=firewall)
+    before = lab.host.everything()
+    here = lab.host.run("readlink", "/proc/self/ns/net").stdout.strip()
+    # Its programs are looked for on the PATH that the stand-ins are not on.
+    env = lab.host.break_programs(f"(PATH={lab.host.env['PATH']}; {GAP.format(here)})", "$n")
+    done = lab.host.mydockernet(f"migrate --firewall {OTHER[firewall]}", env=env)
+    assert done.stdout == ""
+    assert lab.host.calls() > 3
+    assert lab.host.sh("cat /run/gaps", check=False).stdout == ""
+    assert matrix(lab) == BOTH
+    assert lab.host.mydockernet("check").stdout == ""
+    left = str(lab.host.snapshot())
+    assert ("MYDOCKERNET-" in left) == (OTHER[firewall] == "iptables")
+    assert lab.host.mydockernet(f"migrate --firewall {OTHER[firewall]} --dry-run").stdout.startswith("#!/bin/sh")
+    lab.host.mydockernet("undo")
+    assert lab.host.everything() == before
+    assert matrix(lab) == BOTH
+
+
+STAYS = """
+import socket, sys
+client = socket.create_connection((sys.argv[1], 8080), timeout=2)
+print("connected", flush=True)
+sys.stdin.readline()
+client.sendall(b"?")
+print(client.recv(100).decode(), flush=True)
+"""
+
+
+def test_a_connection_survives(make_lab):
+    lab = make_lab("", made_by_verbs)
+    client = lab.host.popen("ip", "netns", "exec", "outside", "python3", "-c", STAYS, HOST)
+    assert client.stdout.readline() == "connected\n"
+    lab.host.mydockernet("migrate --firewall nftables")
+    said, _ = client.communicate("\n")
+    assert said == "a1 192.0.2.2\n"
+
+
+def test_networks_of_one_host_have_one_firewall(host):
+    host.mydockernet("create web")
+    host.fails(
+        "create other --firewall nftables",
+        4,
+        'network "other" would use nftables, but others use another firewall',
+        "hint: mydockernet migrate --firewall nftables moves all networks",
+    )
+    host.mydockernet("migrate --firewall nftables")
+    host.mydockernet("create other")
+    host.fails("create third --firewall ufw", 2, "--firewall: 'ufw' is unknown: use iptables or nftables")
+
+
+@pytest.mark.parametrize(("missing", "has"), [("iptables-save", "nftables"), ("nft", "iptables")])
+def test_where_only_one_is_installed_it_is_that_one(host, missing, has):
+    host.sh(f"mount --bind /dev/null $(command -v {missing})")
+    env = {"MYDOCKERNET_FIREWALL": ""}
+    host.mydockernet("create web", env=env)
+    assert ('"firewall": "nftables"' in str(host.state())) == (has == "nftables")
+    assert host.mydockernet("check", env=env).stdout == ""
+    host.mydockernet("rm web", env=env)
+    (other,) = {*FIREWALLS} - {has}
+    host.fails(f"create web --firewall {other}", 4, f"the firewall {other} is not installed", env=env)
