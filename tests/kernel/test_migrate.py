@@ -65,7 +65,7 @@ def test_networks_of_one_host_have_one_firewall(host):
     )
     host.mydockernet("migrate --firewall nftables")
     host.mydockernet("create other")
-    host.fails("create third --firewall ufw", 2, "--firewall: 'ufw' is unknown: use iptables or nftables")
+    host.fails("create third --firewall ufw", 2, '--firewall: "ufw" is unknown: use iptables or nftables')
 
 
 @pytest.mark.parametrize(("missing", "has"), [("iptables-save", "nftables"), ("nft", "iptables")])
