@@ -77,6 +77,18 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for own in shares for item in own]
 
 
+FIREWALLS = ("iptables", "nftables")
+
+
+def firewalls_of(rows):
+    """A firewall for each of many rows: each has half of them, as most rows are about something else.
+
+    With MYDOCKERNET_TEST_FIREWALL, all rows have that one.
+    """
+    one = os.environ.get("MYDOCKERNET_TEST_FIREWALL")
+    return {row: one or FIREWALLS[number % 2] for number, row in enumerate(rows)}
+
+
 class Host:
     """A network of its own, made by scripts/sandbox and gone with the process that holds it.
 

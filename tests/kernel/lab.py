@@ -96,7 +96,6 @@ connect i i2
 
 # Those whose networks keep to the same rules.
 DRIVERS = ("bridge", "ptp")
-FIREWALLS = ("iptables", "nftables")
 # How to lose a rule that an attack must get past. With iptables, it is a table, a chain, and parts of the rule.
 RULES = {
     "loopback": {

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from tests.conftest import FIREWALLS
 from tests.kernel.lab import (
     DRIVERS,
-    FIREWALLS,
     HOST,
     INTERNAL,
     LOOPBACK_ELSEWHERE,

@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+from tests.conftest import firewalls_of
+
 ADD = "for c in {}; do ip netns add $c; ip -n $c link set lo up; done; "
 WEB = ADD.format("c1 c2") + "mydockernet create web --subnet 10.1.0.0/24; "
 DUAL = ADD.format("c1 c2") + "mydockernet create web --subnet 10.1.0.0/24 --subnet fd00:1::/64; "
@@ -178,9 +180,13 @@ PLANS = {
 }
 
 
-@pytest.mark.parametrize(("setup", "words"), PLANS.values(), ids=PLANS)
-def test_the_dry_run_piped_into_sh_does_what_the_verb_does(new_host, setup, words):
-    by_verb, by_script = new_host(), new_host()
+@pytest.mark.parametrize(
+    ("setup", "words", "firewall"),
+    [(*PLANS[name], firewall) for name, firewall in firewalls_of(PLANS).items()],
+    ids=PLANS,
+)
+def test_the_dry_run_piped_into_sh_does_what_the_verb_does(new_host, setup, words, firewall):
+    by_verb, by_script = new_host(firewall=firewall), new_host(firewall=firewall)
     for host in (by_verb, by_script):
         host.set_up(setup)
     before = by_script.everything()

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from tests.conftest import FIREWALLS
 from tests.kernel.lab import ATTACKERS_LOOPBACK, PLACES, TOPOLOGY, made_by_verbs
 from tests.kernel.test_attacks import (
     test_a_neighbour_can_not_reach_what_is_published_on_loopback as loopback_is_guarded,
@@ -109,16 +110,6 @@ LOSSES = {
         "web: ebtables chain MYDOCKERNET-c1-",
         "ebtables -t nat -D PREROUTING -j ACCEPT",
     ),
-    "a rule of others before our jump": (
-        "iptables -I FORWARD -i lo -j ACCEPT",
-        "@shared: misplaced rule: filter FORWARD -j MYDOCKERNET-FORWARD",
-        "iptables -D FORWARD -i lo -j ACCEPT",
-    ),
-    "a rule of others in a chain of ours": (
-        "iptables -t mangle -I MYDOCKERNET-PREROUTING -j ACCEPT",
-        "web: misplaced rule: mangle MYDOCKERNET-PREROUTING -s 10.1.0.0/24 ! -i web -j DROP",
-        "iptables -t mangle -D MYDOCKERNET-PREROUTING -j ACCEPT",
-    ),
     "route_localnet": (
         "sysctl -w net.ipv4.conf.web.route_localnet=0",
         "sysctl net.ipv4.conf.web.route_localnet is not 1",
@@ -173,6 +164,19 @@ LOSSES = {
         "nft add rule bridge mydockernet ports accept",
         "@shared: nftables table bridge mydockernet is missing or has changed",
     ),
+}
+# The rules themselves.
+OF_IPTABLES = {
+    "a rule of others before our jump": (
+        "iptables -I FORWARD -i lo -j ACCEPT",
+        "@shared: misplaced rule: filter FORWARD -j MYDOCKERNET-FORWARD",
+        "iptables -D FORWARD -i lo -j ACCEPT",
+    ),
+    "a rule of others in a chain of ours": (
+        "iptables -t mangle -I MYDOCKERNET-PREROUTING -j ACCEPT",
+        "web: misplaced rule: mangle MYDOCKERNET-PREROUTING -s 10.1.0.0/24 ! -i web -j DROP",
+        "iptables -t mangle -D MYDOCKERNET-PREROUTING -j ACCEPT",
+    ),
     "the IPv6 filter table": ("ip6tables -F", "@shared: missing rule: filter FORWARD -j MYDOCKERNET-FORWARD"),
     "a rule of others before our jump, IPv6": (
         "ip6tables -I FORWARD -i lo -j ACCEPT",
@@ -209,6 +213,47 @@ LOSSES = {
         "b: missing bridge: b",
     ),
 }
+OF_NFTABLES = {
+    "the table": (
+        "nft delete table inet mydockernet",
+        "@shared: nftables table inet mydockernet is missing or has changed",
+    ),
+    "a rule": (
+        "nft flush chain inet mydockernet origin",
+        "@shared: nftables table inet mydockernet is missing or has changed",
+    ),
+    "a rule of others before ours": (
+        "nft insert rule inet mydockernet forward accept",
+        "@shared: nftables table inet mydockernet is missing or has changed",
+    ),
+    "a subnet": (
+        "nft delete element inet mydockernet masq4 '{ 10.2.0.0/24 }'",
+        "b: missing nftables element: masq4 10.2.0.0/24",
+    ),
+    "a port, and another": (
+        "nft delete element inet mydockernet ports4 '{ 0.0.0.0/0 . 0.0.0.0/0 . tcp . 8080 }';"
+        "nft delete element inet mydockernet ports6 '{ ::/0 . ::/0 . tcp . 8083 }'",
+        "web: missing nftables element: ports4 0.0.0.0/0 . 0.0.0.0/0 . tcp . 8080 : 10.1.0.2 . 80",
+    ),
+    "what a port is translated to": (
+        "nft 'delete element inet mydockernet ports4 { 0.0.0.0/0 . 0.0.0.0/0 . tcp . 8080 };"
+        "add element inet mydockernet ports4 { 0.0.0.0/0 . 0.0.0.0/0 . tcp . 8080 : 10.1.0.9 . 80 }'",
+        "web: missing nftables element: ports4 0.0.0.0/0 . 0.0.0.0/0 . tcp . 8080 : 10.1.0.2 . 80",
+    ),
+    "an accept beside the rules of others": (
+        "iptables -D FORWARD 1",
+        "@shared: missing rule: filter FORWARD -m devgroup --dst-group",
+    ),
+    "a rule of others before it": (
+        "iptables -I FORWARD -i lo -j ACCEPT",
+        "@shared: misplaced rule: filter FORWARD -m devgroup --src-group",
+        "iptables -D FORWARD -i lo -j ACCEPT",
+    ),
+    "the table, and bridges": (
+        f"ip link del web; ip link del dev b; ip link del {VETH} || true; nft delete table inet mydockernet",
+        "b: missing bridge: b",
+    ),
+}
 
 
 def ours(host):
@@ -220,7 +265,7 @@ def ours(host):
         for table, body in seen[family].items()
     }
     rules = {table: body for table, body in rules.items() if body}
-    return seen["host"], seen["inside"], rules, seen["frames"], host.sysctls()
+    return seen["host"], seen["inside"], rules, seen["table"], seen["frames"], host.sysctls()
 
 
 def lose_and_repair(host, damage, *told, whole, after=""):
@@ -243,12 +288,35 @@ def lose_and_repair(host, damage, *told, whole, after=""):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("part", range(4))
-def test_what_is_lost_is_named_and_restored(host, part):
+@pytest.mark.parametrize(("firewall", "part"), [(firewall, part) for firewall in FIREWALLS for part in range(2)])
+def test_what_is_lost_is_named_and_restored(new_host, firewall, part):
+    host = new_host(firewall=firewall)
     host.set_up(SETUP)
     whole = ours(host)
-    for damage, told, *after in list(LOSSES.values())[part::4]:
+    own = {"iptables": OF_IPTABLES, "nftables": OF_NFTABLES}[firewall]
+    losses = [*[*LOSSES.values()][FIREWALLS.index(firewall) :: 2], *own.values()]
+    for damage, told, *after in losses[part::2]:
         lose_and_repair(host, damage, told, whole=whole, after="".join(after))
+
+
+def test_each_element_that_is_lost_is_named_and_restored(new_host):
+    host = new_host(firewall="nftables")
+    host.set_up(SETUP)
+    whole = ours(host)
+    elements = [*elements_of(host)]
+    assert len(elements) > 15
+    for part in range(2):
+        deleted = (f"nft delete element inet mydockernet {each} '{{ {key} }}'" for each, key in elements[part::2])
+        told = [f": missing nftables element: {each} {key}" for each, key in elements[part::2]]
+        said = lose_and_repair(host, "; ".join(deleted), *told, whole=whole)
+        assert said.count("\n") == len(told)
+
+
+def elements_of(host):
+    """All elements of the table, each as a set and a key."""
+    for line in host.sh("nft list table inet mydockernet | tr -d '\n' | tr '}' '\n'").stdout.splitlines():
+        if found := re.search(r"(?:set|map) (\w+) \{.*elements = \{(.*)", line):
+            yield from ((found[1], key) for key in re.findall(r'([^\s,][^,]*?) comment "mydockernet', found[2]))
 
 
 def test_each_rule_that_is_lost_or_doubled_is_named_and_restored(host):
@@ -300,6 +368,38 @@ def test_without_a_network_all_that_is_left_over_is_removed(host):
     host.sh("ip netns del c1; ip netns del c2")
     assert host.snapshot() == before
     assert host.mydockernet("check").stdout == ""
+
+
+def test_so_are_elements_that_carry_it(new_host):
+    host = new_host(firewall="nftables")
+    host.set_up(SETUP)
+    said = lose_and_repair(
+        host,
+        """nft add element inet mydockernet masq4 '{ 10.99.0.0/24 comment "mydockernet:old" }'
+        nft add element inet mydockernet own_ports4 '{ 0.0.0.0/0 . tcp . 99 comment "mydockernet:web" : 10.1.0.9 . 9 }'
+        """,
+        "old: leftover nftables element: masq4 10.99.0.0/24",
+        "web: leftover nftables element: own_ports4 0.0.0.0/0 . tcp . 99",
+        whole=ours(host),
+    )
+    assert said.count("\n") == 2
+
+
+def test_what_does_not_carry_it_in_nftables_is_never_touched(new_host):
+    host = new_host(firewall="nftables")
+    host.set_up(SETUP)
+    host.sh(
+        "nft add rule inet mydockernet user ip saddr 198.51.100.3 drop; nft add table inet other;"
+        "nft add element inet mydockernet masq4 '{ 10.99.0.0/24 }'; nft add chain inet mydockernet others"
+    )
+    before = host.snapshot()
+    assert host.mydockernet("check").stdout == ""
+    host.mydockernet("repair")
+    host.sh("nft flush chain inet mydockernet origin; mydockernet repair")
+    assert host.snapshot() == before
+    host.mydockernet("rm -f web b dual six")
+    assert "198.51.100.3" in host.run("nft", "list", "chain", "inet", "mydockernet", "user").stdout
+    assert "drop everything else" not in host.run("nft", "list", "ruleset").stdout
 
 
 def test_what_does_not_carry_our_mark_is_never_touched(host):
@@ -529,7 +629,9 @@ def test_check_names_a_change_that_was_killed_and_repair_takes_it_back(host):
     assert host.everything() == before
 
 
-def test_two_state_folders_leave_each_other_alone(host):
+@pytest.mark.parametrize("firewall", FIREWALLS)
+def test_two_state_folders_leave_each_other_alone(new_host, firewall):
+    host = new_host(firewall=firewall)
     other = {"MYDOCKERNET_STATE_DIR": "/run/other"}
     host.set_up(SETUP)
     host.sh("ip netns add c3; mydockernet create web; mydockernet connect web c3 -p 9090:90", env=other)
@@ -537,9 +639,9 @@ def test_two_state_folders_leave_each_other_alone(host):
     for env in ({}, other):
         assert host.mydockernet("check", env=env).stdout == ""
         assert host.mydockernet("repair", env=env).stdout == ""
-    host.sh("iptables -F; iptables -t nat -F; iptables -t raw -F")
+    host.sh("iptables -F; iptables -t nat -F; iptables -t raw -F; nft flush ruleset")
     host.sh("mydockernet repair", env=other)
-    assert "mydockernet:web@" in str(host.rules()["nat"])
+    assert "mydockernet:web@" in host.sh("iptables-save; nft list ruleset").stdout
     host.sh("mydockernet repair")
     host.sh("mydockernet rm -f web b dual six")
     assert host.mydockernet("check", env=other).stdout == ""
@@ -549,7 +651,9 @@ def test_two_state_folders_leave_each_other_alone(host):
     assert before
 
 
-def test_the_last_network_of_any_state_folder_takes_what_all_shared(host):
+@pytest.mark.parametrize("firewall", FIREWALLS)
+def test_the_last_network_of_any_state_folder_takes_what_all_shared(new_host, firewall):
+    host = new_host(firewall=firewall)
     other = {"MYDOCKERNET_STATE_DIR": "/run/other"}
     before = host.snapshot()["rules"]
     host.sh("ip netns add c1; mydockernet create web; mydockernet connect web c1 -p 8080:80")
@@ -557,6 +661,7 @@ def test_the_last_network_of_any_state_folder_takes_what_all_shared(host):
     host.mydockernet("rm -f web")
     host.sh("mydockernet rm x", env=other)
     assert host.snapshot()["rules"] == before
+    assert host.snapshot()["table"] == []
     assert host.mydockernet("check").stdout == ""
 
 

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from tests.conftest import firewalls_of
+
 ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1"))
 
 CONTAINERS = "for c in c1 c2; do ip netns add $c; ip -n $c link set lo up; done; mydockernet create web; "
@@ -136,6 +138,15 @@ VERBS = {
     ),
     "undo of connect": (CONTAINERS + "mydockernet connect web c1 -p 8080:80", "undo"),
     "undo of set": (CONTAINERS + "mydockernet connect web c1; mydockernet set web ipv6=true mtu=1400", "undo"),
+    "migrate": (
+        CONTAINERS.replace("create web", "create web --firewall iptables")
+        + "mydockernet create b --ipv6; mydockernet connect b c1 -p 8080:80",
+        "migrate --firewall nftables",
+    ),
+    "migrate back": (
+        CONTAINERS.replace("create web", "create web --firewall nftables") + "mydockernet connect web c1 -p 8080:80",
+        "migrate --firewall iptables",
+    ),
     "remove by force": (
         CONTAINERS + "mydockernet connect web c1 -p 8080:80; mydockernet connect web c2",
         "remove --force web",
@@ -149,6 +160,7 @@ def each_call(host, verb, step=1):
     With a step, only each so many calls, beginning with another one for each verb.
     """
     setup, words = VERBS[verb]
+    host.env["MYDOCKERNET_FIREWALL"] = OF_VERB[verb]
     host.set_up(setup)
     before = host.everything()
     for at in range(1 + len(words) % step, 100, step):
@@ -159,6 +171,7 @@ def each_call(host, verb, step=1):
 
 
 # What many containers are read by is tried again, one by one.
+OF_VERB = firewalls_of(VERBS)
 TRIED_AGAIN = ("apply to many", "down of many")
 
 

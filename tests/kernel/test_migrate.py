@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.kernel.lab import FIREWALLS, HOST, made_by_verbs
+from tests.conftest import FIREWALLS
+from tests.kernel.lab import HOST, made_by_verbs
 from tests.kernel.test_reachability import BOTH, matrix
 
 OTHER = {"iptables": "nftables", "nftables": "iptables"}

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from tests.kernel.lab import DRIVERS, FIREWALLS, HOST, INTERNAL, WIPED, A, B, made_by_verbs, over_ipv6
+from tests.conftest import FIREWALLS
+from tests.kernel.lab import DRIVERS, HOST, INTERNAL, WIPED, A, B, made_by_verbs, over_ipv6
 
 # From a place, to an address and port: what is answered, over tcp and udp. None stands for any caller.
 REACH = {
