@@ -44,6 +44,7 @@ def rule_facts(network: Network) -> Iterator[Fact]:
     """
     rules = rulesets.load(network.firewall)
     for subnet in network.subnets:
+        yield inside.in_zone(network, str(subnet.network))
         home = rulesets.Home(subnet.network, inside.group(network))
         yield from rules.source_guard(network.owner, home)
         if network.icc:

@@ -63,7 +63,7 @@ def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tup
     """Return all findings, what could not be read of the kernel, and an error for each unreadable state file."""
     intent, errors = context.store.load_each()
     door = context.kernel
-    seen = door.observe_all_rules(door.observe(), lenient=True)
+    seen = door.observe_zones(door.observe_all_rules(door.observe(), lenient=True))
     doors = {dev for network in intent.values() for dev in model.doors(network)}
     devices = doors | {route.dev for route in seen.routes if route.default}
     strict = [f"net/ipv4/conf/{dev}/rp_filter" for dev in devices & {*seen.links}]
@@ -100,6 +100,7 @@ def diagnose(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
     yield from _stopped(intent, seen, host)
     yield from _let_in(intent, seen)
     yield from _firewalls(seen, host)
+    yield from _zones(intent, seen)
     yield from _switches(intent, seen)
     if "conntrack" in host.missing:
         yield Finding(
@@ -301,6 +302,14 @@ def _firewalls(seen: Observed, host: Host) -> Iterator[Finding]:
             f"firewall-cmd --state: {host.firewalld.strip()}; docs/upkeep.md has a unit that repairs them",
             "mydockernet repair",
         )
+
+
+def _zones(intent: Intent, seen: Observed) -> Iterator[Finding]:
+    """Yield a finding for each kind of thing that firewalld lacks."""
+    facts = (fact for group in plan.facts_by_owner(intent).values() for fact in group)
+    lacking = {fact.way_out(): fact.beyond(seen) for fact in facts if fact.beyond(seen)}
+    for fix, what in lacking.items():
+        yield Finding(PROBLEM, what, "firewall-cmd --get-zones, --get-policies", fix)
 
 
 def _switches(intent: Intent, seen: Observed) -> Iterator[Finding]:

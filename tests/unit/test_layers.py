@@ -42,6 +42,7 @@ ORDER = [
     "dialects.ebtables",
     "dialects.nftables",
     "dialects.nft_frames",
+    "dialects.firewalld",
     "dialects.sysctl",
     "dialects.tc",
     "rulesets.iptables",
