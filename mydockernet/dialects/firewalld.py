@@ -122,7 +122,7 @@ def strays(seen: Observed, known: Iterable[Fact]) -> Iterator[StrayMember]:
 def read_pid(text: str) -> int | None:
     """Parse the output of the first command; None if it is malformed or empty, as where firewalld does not run."""
     found = _data(text)
-    return found if isinstance(found, int) else None
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 def read(active: str, zones: str, policies: str) -> Zones | None:
