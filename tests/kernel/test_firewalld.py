@@ -105,7 +105,7 @@ def test_one_repair_restores_all_rows_after_rarer_events(lab, firewalld, event):
 def restored_after(event, lab, firewalld):
     getattr(firewalld, event)()
     found = lab.host.mydockernet("check", check=False)
-    assert found.returncode == 5
+    assert found.returncode == (0 if (FIREWALL, event) == ("nftables", "stop") else 5)
     missing = [line for line in found.stdout.splitlines() if "firewalld zone" in line]
     assert missing == (
         []
@@ -240,7 +240,7 @@ def test_without_the_zones_networks_work_as_far_as_they_can_and_it_is_told(new_h
 @ONCE
 def test_the_watcher_repairs_after_each_reload(lab, firewalld):
     host = lab.host
-    host.sh("iptables -F MYDOCKERNET-FORWARD")
+    host.sh("iptables -F MYDOCKERNET-FORWARD" if FIREWALL == "iptables" else "nft flush ruleset")
     watcher = subprocess.Popen(
         [*host.enter, SHIPPED / "mydockernet-firewalld"],
         env=host.env,
