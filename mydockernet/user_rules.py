@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_network
 
 from mydockernet import drivers
-from mydockernet.dialects.fact import Argv, Observed
+from mydockernet.dialects.fact import Argv, Observed, Step
+from mydockernet.dialects.iptables import PROGRAMS
+from mydockernet.dialects.iptables_user import leads_to
 from mydockernet.errors import Conflict, Invalid, NotFound, quoted
 from mydockernet.kernel import trial
 from mydockernet.model import Intent, Network
@@ -31,9 +33,11 @@ def add(name: str, words: Argv) -> Transition:
     Raises NotFound, Invalid for words that are no rule, and Conflict for a rule that the network has already.
     """
 
+    made: list[Argv] = []
+
     def move(intent: Intent, seen: Observed) -> Intent:
         network = _filtered(intent, name)
-        made = tuple(_spelled(network, words))
+        made[:] = _spelled(network, words)
         if again := [rule for rule in made if rule in network.user_rules]:
             shows = f"mydockernet user-rules list {name} shows them"
             raise Conflict(
@@ -41,7 +45,16 @@ def add(name: str, words: Argv) -> Transition:
             )
         return {**intent, name: replace(network, user_rules=(*network.user_rules, *made))}
 
-    return Transition(move)
+    def approve(steps: tuple[Step, ...]) -> None:
+        """Raise NotFound if a rule is left out because it jumps to a chain that does not exist."""
+        commands = {" ".join(step.do) for step in steps}
+        for of, *rest in made:
+            program = PROGRAMS[FAMILIES[of]]
+            if leads_to(rest) and not any(c.startswith(program) and " ".join(rest) in c for c in commands):
+                chain = f"RULE: {program} has no chain {quoted(leads_to(rest))}"
+                raise NotFound(chain, hint="with -4 or -6 before it, the rule is for that family only")
+
+    return Transition(move, approve=approve)
 
 
 def remove(name: str, words: Argv) -> Transition:

@@ -270,30 +270,6 @@ class EarlyOrder(Order):
         return (*(replace(step, why=why) for step in rule.undo(seen)), Step(rule.why, rule._command(seen)))
 
 
-class UserRule(OwnRule):
-    """A rule of the admin: its `match` has all of its words, also those of the target."""
-
-    @property
-    def words(self) -> Argv:
-        return ("-m", "comment", "--comment", tag(self.owner), *self.match)
-
-    @property
-    def summary(self) -> str:
-        return " ".join((self.chain.name, *self.match))
-
-
-class UserOrder(Order):
-    """The order of the admin's rules of one network: each is there once. Rules added by hand may be among them."""
-
-    @property
-    def what(self) -> str:
-        return f"rules: {self._chain.table} {self._chain.name} (those on record must be there once each, in order)"
-
-    def holds(self, seen: Observed) -> bool:
-        places = [place for place in (rule._place(seen) for rule in self.rules) if place is not None]
-        return places == sorted(places) and all(rule.copies(seen) <= 1 for rule in self.rules)
-
-
 class StrayRule(Fact):
     """A rule that carries a mark of mydockernet but that no network needs; or, with `has`, surplus copies of a rule."""
 

@@ -37,7 +37,8 @@ from collections.abc import Collection, Iterable, Iterator
 
 from mydockernet.dialects import conntrack
 from mydockernet.dialects.fact import GROUP, GROUP_APART, GROUP_INTERNAL, SHARED, Argv, Chain, Fact
-from mydockernet.dialects.iptables import EarlyOrder, EarlyRule, Order, OwnChain, OwnRule, PortRule, UserOrder, UserRule
+from mydockernet.dialects.iptables import EarlyOrder, EarlyRule, Order, OwnChain, OwnRule, PortRule
+from mydockernet.dialects.iptables_user import UserOrder, UserRule
 from mydockernet.model import Address, IPNetwork, PortMapping, bracketed
 from mydockernet.rulesets import Home
 

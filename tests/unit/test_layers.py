@@ -39,6 +39,7 @@ ORDER = [
     "dialects.ss",
     "dialects.conntrack",
     "dialects.iptables",
+    "dialects.iptables_user",
     "dialects.ebtables",
     "dialects.nftables",
     "dialects.nft_frames",
