@@ -106,8 +106,9 @@ def perform(context: Context, transition: Transition, confirm: float | None = No
             transition.approve(steps)
         if not change and not steps:
             return Outcome(change, recovered, left=facing.left)
-        mended = drift.find(before, goal.target, *facing.sides) if transition.mends else ()
-        notes = (*recovered, *(note for place in change.left for note in _missing(*place, seen)))
+        found = drift.find(before, goal.target, *facing.sides) if transition.mends else ()
+        mended = tuple(each for each in found if each.state != "blocked")
+        notes = (*recovered, *(note for place in change.left for note in _missing(*place, seen)), *_warnings(facing))
         recorder.change, recorder.undoes = change, transition.undoes
         stop_if_told()
         try:
@@ -190,6 +191,7 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
     for transition in resolved if not errors else ():
         if transition.approve:
             transition.approve(steps)
+    notes += _warnings(facing)
     return Preview(steps, tuple(notes), (*errors, *facing.left), back, record, sides, mends)
 
 
@@ -354,6 +356,11 @@ def _reach(goal: Goal, facing: Facing, kernel: Kernel, before_each: Callable[[],
             goal = replace(goal, failed={**goal.failed, **dict.fromkeys(culprits, str(failure))})
             facing = face(goal, kernel.observe(), kernel)
             steps = plan.plan(*facing.sides)
+
+
+def _warnings(facing: Facing) -> tuple[str, ...]:
+    """Return what a change cannot bring about, but is made without; a repair reports it as an error."""
+    return () if facing.mends else tuple(f"{fact.beyond(facing.seen)}: {fact.way_out()}" for fact in facing.beyond)
 
 
 def _missing(network: Network, endpoint: Endpoint, seen: Observed) -> Iterator[str]:

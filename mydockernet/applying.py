@@ -289,7 +289,9 @@ def _renewed(wish: Wish, old: Network | None, intent: Intent, seen: Observed) ->
     made = creation.create(_with_subnets(wish, old)).move(intent, seen)
     lasts = {subnet.network: subnet.last for subnet in old.subnets}
     network = made[wish.name]
-    network = replace(network, subnets=tuple(replace(s, last=lasts.get(s.network)) for s in network.subnets))
+    subnets = tuple(replace(s, last=lasts.get(s.network)) for s in network.subnets)
+    # A file declares no rules of the admin: those on record stay.
+    network = replace(network, subnets=subnets, user_rules=old.user_rules)
     for endpoint in old.endpoints:
         network = _with_undeclared(network, old, endpoint, seen)
     return {**made, wish.name: network}

@@ -16,8 +16,8 @@ class Drift(Value):
     """One difference, and the network that it belongs to: NAME, NAME@REALM or @shared.
 
     `state` is missing, misplaced, left over or unfinished. For a container it is gone (repair drops it from the
-    record), detached (repair detaches it, or attaches it again) or blocked (repair cannot repair it). `container` is
-    empty if it is about the network itself, or what all networks share.
+    record), detached (repair detaches it, or attaches it again) or blocked (repair cannot repair it), as something of
+    another program may be. `container` is empty if it is about the network itself, or what all networks share.
     """
 
     owner: str
@@ -68,7 +68,10 @@ def _missing(target: Intent, want: Collection[Fact], seen: Observed) -> Iterator
         if plan.told(fact, seen) and not fact.holds(seen):
             state = "left over" if isinstance(fact, Absent) else "misplaced" if isinstance(fact, Order) else "missing"
             owner, container = (fact.owner, "") if isinstance(fact, Absent) else owners.get(fact, (SHARED, ""))
-            yield Drift(owner, state, fact.difference, container)
+            if why := fact.beyond(seen):
+                yield Drift(owner, "blocked", f"{why}: {fact.way_out()}", container)
+            else:
+                yield Drift(owner, state, fact.difference, container)
 
 
 def _left_over(intent: Intent, had: Collection[Fact], want: Collection[Fact], seen: Observed) -> Iterator[Drift]:

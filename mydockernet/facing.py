@@ -32,6 +32,7 @@ class Facing(Value):
     """The facts of what was begun (`had`) and of the target (`want`), and an observation.
 
     `spared` are cables that are left alone; `obstructed` are those that a repair cannot repair, each with the reason.
+    It is a repair if it `mends`.
     """
 
     target: Intent
@@ -40,6 +41,12 @@ class Facing(Value):
     seen: Observed
     spared: frozenset[str]
     obstructed: Mapping[str, str]
+    mends: bool = False
+
+    @property
+    def beyond(self) -> tuple[Fact, ...]:
+        """The facts of the target that no step can create."""
+        return tuple(fact for fact in self.want if fact.beyond(self.seen))
 
     @property
     def sides(self) -> tuple[tuple[Fact, ...], tuple[Fact, ...], Observed]:
@@ -48,10 +55,13 @@ class Facing(Value):
 
     @property
     def left(self) -> tuple[LeftOut, ...]:
-        """An error for each container that a repair cannot repair."""
-        return tuple(
-            LeftOut(f"{network}: {what}", hint=f"fix the cause, then run mydockernet repair {network}")
-            for network, _, what in cables.told(self.obstructed, self.target)
+        """An error for each container, and for each fact, that a repair cannot repair."""
+        return (
+            *(
+                LeftOut(f"{network}: {what}", hint=f"fix the cause, then run mydockernet repair {network}")
+                for network, _, what in cables.told(self.obstructed, self.target)
+            ),
+            *(LeftOut(fact.beyond(self.seen), hint=fact.way_out()) for fact in self.beyond if self.mends),
         )
 
 
@@ -93,6 +103,7 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
     if goal.mends is not None:
         if kernel.has(ebtables.READ_FRAMES[0]):
             seen = kernel.observe_frames(seen, lenient)
+        seen = kernel.observe_zones(seen)
         had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
     elif last and kernel.forwards6() and iptables.PROGRAMS[4] in seen.read:
         seen = kernel.observe_rules(seen, (iptables.PROGRAMS[6],), lenient)
@@ -112,6 +123,8 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
     seen = kernel.observe_lookups6(seen, sights.lookups6, lenient)
     if sights.frames and goal.mends is None:
         seen = kernel.observe_frames(seen, lenient)
+    if sights.zones and goal.mends is None:
+        seen = kernel.observe_zones(seen)
     seen = kernel.observe_sysctls(seen, sights.sysctls, lenient)
     if goal.mends is not None:  # Otherwise it is enough to know that there is one.
         seen = kernel.observe_rates(seen, sights.shaped, lenient)
@@ -120,7 +133,7 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
     # A problem in one container must not stop the repair of the others.
     obstructed = {**cables.obstructed(goal.target, had, want, seen), **goal.failed}
     spared = cables.with_namespaces(obstructed, goal.target)
-    return Facing(goal.target, had, want, seen, spared, obstructed)
+    return Facing(goal.target, had, want, seen, spared, obstructed, mends=True)
 
 
 def _without_those_beside(

@@ -6,7 +6,7 @@
 from collections.abc import Collection, Iterator
 
 from mydockernet import rulesets
-from mydockernet.dialects import ip, ip_route, ip_sublink, tc
+from mydockernet.dialects import firewalld, ip, ip_route, ip_sublink, tc
 from mydockernet.dialects.fact import GROUP, GROUP_APART, GROUP_INTERNAL, Fact
 from mydockernet.dialects.sysctl import Sysctl
 from mydockernet.model import MTU_IPV6, Endpoint, Network, gives_default_route, placed, way_out
@@ -22,6 +22,12 @@ Places = Collection[tuple[Network, Endpoint]]
 def group(network: Network) -> str:
     """Return the link group of the interfaces of a network, which the shared rules match."""
     return GROUP_APART if not network.has_gateway else GROUP_INTERNAL if network.internal else GROUP
+
+
+def in_zone(network: Network, member: str) -> Fact:
+    """Return the zone of firewalld of a bridge, or of a subnet."""
+    leads_out = network.has_gateway and not network.internal
+    return firewalld.InZone(member, firewalld.ZONE if leads_out else firewalld.ZONE_INTERNAL, network.owner)
 
 
 def translation_facts(network: Network, home: rulesets.Home) -> Iterator[Fact]:

@@ -21,6 +21,7 @@ from mydockernet.validation import (
     mac_problems,
     mtu_problems,
     name_problems,
+    rule_problems,
 )
 from mydockernet.value import Value
 
@@ -284,7 +285,8 @@ class Network(Value):
     come and go. `routes` are added to every container, and `metric` is that of its default route; None leaves it to the
     kernel. Without `default_route` they have none. `dns`, the name servers of its containers, is only on record. If an
     `engine` created it, for its first container, it is removed with the last one. `firewall`, iptables or nftables, is
-    what its rules are in. Raises Invalid with every problem.
+    what its rules are in. `user_rules` are rules of the admin about forwarded packets, in the words of that firewall;
+    with iptables, each begins with -4 or -6. Raises Invalid with every problem.
     """
 
     name: str
@@ -313,6 +315,7 @@ class Network(Value):
     default_route: bool = True
     engine: str = ""
     firewall: str = "iptables"
+    user_rules: tuple[tuple[str, ...], ...] = ()
 
     @property
     def has_gateway(self) -> bool:
@@ -376,6 +379,7 @@ class Network(Value):
             *mtu_problems(self.mtu),
             *driver_problems(self.driver),
             *firewall_problems(self.firewall),
+            *(problem for rule in self.user_rules for problem in rule_problems(rule)),
             *gateway_mode_problems(self.gateway_mode),
             *gateway_mode_problems(self.gateway_mode6),
             *(mac_problems(self.mac) if self.mac else ()),

@@ -7,7 +7,7 @@ that differ, and the facts that all networks share.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from mydockernet import drivers, inside, rulesets, sweep
-from mydockernet.dialects import conntrack, ebtables, ip, ip_route, iptables, nft_frames, nftables
+from mydockernet.dialects import conntrack, ebtables, firewalld, ip, ip_route, iptables, nft_frames, nftables
 from mydockernet.dialects.fact import FORWARDING, PROTOCOL, SHARED, TAG, Fact, Observed, Step
 from mydockernet.dialects.sysctl import RouterAdvertisements, Sysctl
 from mydockernet.errors import Conflict
@@ -144,8 +144,8 @@ def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
 
 
 def _by_program(*rules: Fact) -> list[Fact]:
-    """Return rules with those of one program together, in the same order otherwise."""
-    return sorted(rules, key=lambda fact: family(fact) or 9)
+    """Return rules with those of one program, and of one zone, together, in the same order otherwise."""
+    return sorted(rules, key=lambda fact: (family(fact) or 9, fact.zone if isinstance(fact, firewalld.InZone) else ""))
 
 
 def family(fact: Fact) -> int:
@@ -226,6 +226,7 @@ def left_over(
         *(stray for stray in nftables.strays(seen, (*had, *want)) if scope.covers(stray.owner)),
         *(ebtables.strays(seen, (*had, *want), {link.name for link in loose}) if alone and not scope.names else ()),
         *(ip_route.strays(seen, (*had, *want)) if alone and not scope.names else ()),
+        *(firewalld.strays(seen, (*had, *want)) if alone and not scope.names else ()),
     )
 
 
@@ -357,8 +358,8 @@ class Sights(Value):
     """What a plan must observe besides the links of the host.
 
     `namespaces` by path, those of them with routing rules for IPv6 (`lookups6`), `sysctls` as (namespace, key), the
-    `programs` whose rules are needed, and whether those of ebtables (`frames`) are. `shaped` are the namespaces, and
-    the host as an empty path, whose interfaces have rates.
+    `programs` whose rules are needed, and whether those of ebtables (`frames`) and the zones of firewalld are. `shaped`
+    are the namespaces, and the host as an empty path, whose interfaces have rates.
     """
 
     namespaces: frozenset[str]
@@ -367,6 +368,7 @@ class Sights(Value):
     programs: tuple[str, ...]
     frames: bool
     shaped: frozenset[str]
+    zones: bool
 
 
 def to_look_at(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> Sights:
@@ -384,6 +386,7 @@ def to_look_at(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> Sig
         tuple(sorted({fact.shown_by() for fact in every} - {""})),
         any(fact.frames() for fact in every),
         frozenset(fact.netns for fact in every if fact.shaped()),
+        any(fact.zoned() for fact in every),
     )
 
 

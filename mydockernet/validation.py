@@ -4,6 +4,7 @@ A message begins with the option that the value came from.
 """
 
 import re
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from mydockernet import drivers
@@ -68,6 +69,11 @@ FIREWALLS = ("iptables", "nftables")
 def firewall_problems(name: str, source: str = "--firewall") -> list[str]:
     """Return a message if a firewall, named by an option or a variable, is unknown."""
     return [] if name in FIREWALLS else [f"{source}: {quoted(name)} is unknown: use {' or '.join(FIREWALLS)}"]
+
+
+def rule_problems(words: Sequence[str]) -> list[str]:
+    """Return a message for each word of a rule of the admin that no command can take."""
+    return [f"RULE: {quoted(word)} is no word of a rule" for word in words if not word or not word.isprintable()]
 
 
 def driver_problems(driver: str) -> list[str]:

@@ -27,7 +27,7 @@ STATE = Path("/var/lib/mydockernet")
 EBTABLES = ("ebtables", "ebtables-save", "ebtables-restore")
 FAKE = "run/fake"
 IPTABLES = tuple(f"{program}{part}" for program in ("iptables", "ip6tables") for part in ("", "-restore", "-save"))
-PROGRAMS = ("ip", *IPTABLES, "sysctl", "nsenter", "nft", "ss", "tc", "xargs", *EBTABLES)
+PROGRAMS = ("ip", *IPTABLES, "sysctl", "nsenter", "nft", "ss", "tc", "xargs", *EBTABLES, "firewall-cmd", "busctl")
 
 # All that is to be seen, in few processes, as this is done hundreds of times: @@ and @@@ stand between the parts.
 LOOK = """
@@ -214,7 +214,8 @@ class Host:
         shutil.rmtree(self.root / FAKE, ignore_errors=True)
         (self.root / FAKE / "calls").mkdir(parents=True)
         for program in programs:
-            if real := shutil.which(program, path=self.env["PATH"]):
+            there = os.pathsep.join(f"{self.root}{folder}" for folder in self.env["PATH"].split(os.pathsep))
+            if real := (shutil.which(program, path=there) or "").removeprefix(str(self.root)):
                 stand_in = self.root / FAKE / program
                 stand_in.write_text(
                     f"#!/bin/sh\nreal={real}\nset -C; n=1\n"

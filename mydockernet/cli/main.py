@@ -52,6 +52,8 @@ class _Parser(argparse.ArgumentParser):
 class Verb(Value):
     """A verb: the module that declares its arguments and runs it, which is loaded on use, and its help.
 
+    The words of one that `takes_rule` are not options after the first two, an action and a name.
+
     Those that make changes have --dry-run, and --save-plan if it `saves` them. One that `takes_lines` reads more verbs.
     """
 
@@ -59,6 +61,7 @@ class Verb(Value):
     help: str
     changes: bool = True
     takes_command: bool = False
+    takes_rule: bool = False
     saves: bool = True
     takes_lines: bool = False
 
@@ -146,6 +149,9 @@ def _run(words: list[str]) -> int:
     if verb.takes_command and "--" in rest:
         cut = rest.index("--")
         rest, given.command = rest[:cut], rest[cut + 1 :]
+    if verb.takes_rule and (actions := [n for n, word in enumerate(rest) if word in ("add", "remove")]):
+        rest, given.command = rest[: actions[0] + 2], rest[actions[0] + 2 :]
+        given.command = given.command[given.command[:1] == ["--"] :]
     del given.verb, given.rest
     given, unknown = parser.parse_known_intermixed_args(rest, given)
     _refuse(unknown, parser.prog)
@@ -218,6 +224,7 @@ VERBS = {
     "undo": Verb("past", "Undo a change: go back to the values before it"),
     "apply-plan": Verb("plans", "Make the change of a plan file, or refuse if anything has changed since", saves=False),
     "batch": Verb("plans", "Make the changes of many command lines together: all of them or none", takes_lines=True),
+    "user-rules": Verb("user_rules", "Add, remove or list rules of the admin that are kept on record", takes_rule=True),
     "rules": Verb("listing", "List iptables rules with their owner, counters and reason", changes=False),
     "who": Verb("questions", "Show what owns an address, a port, an interface or a rule", changes=False),
     "explain": Verb("questions", "Trace a packet and name the rule that drops it, with a fix", changes=False),

@@ -80,6 +80,7 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "Routes": [str(route) for route in network.routes],
         "Metric": network.metric,
         "DNS": [str(address) for address in network.dns],
+        "UserRules": [list(rule) for rule in network.user_rules],
         "Engine": network.engine,
         "Labels": dict(network.labels),
         "Containers": {endpoint.name: _endpoint_record(network, endpoint, shown) for endpoint in network.endpoints},

@@ -188,6 +188,13 @@ class OwnTable(Value):
     elements: Mapping[tuple[str, str], tuple[str, str]]
 
 
+class Zones(Value):
+    """What firewalld knows: the zone of each interface and source, and the names of all zones and policies."""
+
+    members: Mapping[str, str] = EMPTY
+    known: frozenset[str] = frozenset()
+
+
 class Observed(Value):
     """What the kernel shows now, parsed once. `unread` lists what could not be read and is assumed absent.
 
@@ -198,7 +205,7 @@ class Observed(Value):
     variant of iptables, if it has any, and `variant` is the program that changes them. `rates` are those of interfaces
     with a token bucket filter, in bytes per second; None if they were not observed. `table` is that of mydockernet in
     nftables, if it exists. `firewalls` are those whose program is installed, and `read` the programs whose rules were
-    read.
+    read. `zones` are those of firewalld; None if they were not observed, or if it does not run on this host.
     """
 
     links: Mapping[str, Link] = EMPTY
@@ -223,6 +230,7 @@ class Observed(Value):
     table: OwnTable | None = None
     firewalls: tuple[str, ...] = ()
     read: frozenset[str] = frozenset()
+    zones: Zones | None = None
 
     @property
     def addresses(self) -> frozenset[Address]:
@@ -324,6 +332,14 @@ class Fact(Value, ABC):
         """Whether the observation shows something of it, perhaps changed, that `undo` deletes."""
         return self.holds(seen)
 
+    def beyond(self, seen: Observed) -> str:
+        """Return a message about what `do` cannot create, so that it does not hold; empty if there is nothing."""
+        return ""
+
+    def way_out(self) -> str:
+        """Return the command that removes what `beyond` is about."""
+        return ""
+
     def obstacle(self, seen: Observed) -> str:
         """Return a message about something of another program that is in its place; empty if there is nothing."""
         return ""
@@ -378,6 +394,10 @@ class Fact(Value, ABC):
 
     def shaped(self) -> bool:
         """Whether `holds` can observe the rate of an interface."""
+        return False
+
+    def zoned(self) -> bool:
+        """Whether `holds` must observe the zones of firewalld."""
         return False
 
     def frames(self) -> bool:

@@ -50,6 +50,8 @@ def _gateways(network: Network, family: int) -> Iterator[Fact]:
 def rule_facts(network: Network) -> Iterator[Fact]:
     """Yield the rules of one network: those that drop forged sources, and those that translate addresses."""
     rules, families = rulesets.load(network.firewall), sorted({4, *network.families})
+    yield inside.in_zone(network, network.bridge)
+    yield from rules.user_rules(network.owner, network.user_rules, families)
     if not network.has_gateway:
         for family in families:
             yield from rules.layer2(network.owner, network.bridge, family)

@@ -43,7 +43,9 @@ def rule_facts(network: Network) -> Iterator[Fact]:
     only, and this network's rule needs to match only packets from outside.
     """
     rules = rulesets.load(network.firewall)
+    yield from rules.user_rules(network.owner, network.user_rules, network.families)
     for subnet in network.subnets:
+        yield inside.in_zone(network, str(subnet.network))
         home = rulesets.Home(subnet.network, inside.group(network))
         yield from rules.source_guard(network.owner, home)
         if network.icc:

@@ -38,6 +38,8 @@ def document(networks: Iterable[Network]) -> Document:
             notes.append(f"network {quoted(network.name)} is left out: {network.engine} creates it when it needs it")
         else:
             own.append(network)
+        if network.user_rules:
+            notes.append(f"the user rules of network {quoted(network.name)} are left out: apply keeps those on record")
     containers = _containers(own, notes)
     project = _project(own, containers)
     tree: dict[str, Tree] = {"name": project} if project else {}

@@ -10,14 +10,14 @@ from itertools import groupby
 from pathlib import Path
 
 from mydockernet import rulesets, variants
-from mydockernet.dialects import conntrack, ebtables, ip_json, iptables, nft_frames, nftables, ss, sysctl, tc
+from mydockernet.dialects import conntrack, ebtables, firewalld, ip_json, iptables, nft_frames, nftables, ss, sysctl, tc
 from mydockernet.dialects.fact import FORWARDING, Argv, Chain, Observed, Route, Rule, Step
 from mydockernet.dialects.fact import inside as in_netns
 from mydockernet.errors import CommandFailed, Failed, NotPermitted
 from mydockernet.kernel import fan
 from mydockernet.kernel.folding import Batch, fold
 from mydockernet.kernel.handles import Handles
-from mydockernet.kernel.proc import in_use, legacy_tables, read_sysctls
+from mydockernet.kernel.proc import has_bus, in_use, is_here, legacy_tables, read_sysctls
 from mydockernet.kernel.spawn import Command, Completed, Spawn, Together, spawn, together, where
 from mydockernet.model import Namespace
 from mydockernet.record import locks
@@ -219,6 +219,13 @@ class Kernel:
     def observe_bridged(self, seen: Observed) -> Observed:
         """Add the rules of nftables about bridged frames."""
         return replace(seen, bridged=nft_frames.read(self.try_read(nft_frames.READ)))
+
+    def observe_zones(self, seen: Observed) -> Observed:
+        """Add the zones of firewalld, if it runs on this host. Without a bus and its client, this takes no process."""
+        if not (has_bus() and self.has(firewalld.PROGRAM)):
+            return seen
+        said = [done.stdout for done in self._together([Command(argv) for argv in firewalld.READ])]
+        return replace(seen, zones=firewalld.read(*said[1:]) if is_here(firewalld.read_pid(said[0])) else None)
 
     def forwards6(self) -> bool:
         """Return whether this host forwards IPv6."""

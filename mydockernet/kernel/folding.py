@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from types import ModuleType
 
-from mydockernet.dialects import ebtables, ip, iptables, nftables, sysctl
+from mydockernet.dialects import ebtables, firewalld, ip, iptables, nftables, sysctl
 from mydockernet.dialects.fact import Argv, Step
 from mydockernet.value import Value
 
@@ -44,7 +44,7 @@ def _failed_line(stderr: str) -> int | None:
     return None
 
 
-FOLDERS: tuple[ModuleType, ...] = (ip, iptables, nftables, sysctl, ebtables)
+FOLDERS: tuple[ModuleType, ...] = (ip, iptables, nftables, sysctl, ebtables, firewalld)
 # iptables-restore sends all rules of a table as one message; root of a user namespace may send 200 kB.
 MOST_RULES = 300
 # The same goes for nft -f, and for a transaction with an element each.
@@ -55,10 +55,11 @@ NFT_STDIN = "/dev/stdin:"
 def fold(steps: Iterable[Step]) -> Iterator[Batch]:
     """Join neighboring steps of one program and namespace into one command each, and keep the order."""
 
-    def kind(step: Step) -> tuple[int, str, Argv]:
+    def kind(step: Step) -> tuple[int, Argv, Argv]:
         prefix, argv = _split(step.do)
         index = next((i for i, folder in enumerate(FOLDERS) if folder.foldable(argv) and not step.optional), -1)
-        return index, argv[0] if index >= 0 else "", prefix
+        alike = firewalld.kind(argv) if index >= 0 and FOLDERS[index] is firewalld else argv[:1]
+        return index, alike if index >= 0 else (), prefix
 
     for (index, _, prefix), group in groupby(steps, kind):
         neighbors = tuple(group)

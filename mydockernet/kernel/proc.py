@@ -1,10 +1,12 @@
 """What /proc, and the kernel itself, tell about the host without another process."""
 
 import contextlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 SYSCTLS = Path("/proc/sys")
+BUS = Path("/run/dbus/system_bus_socket")
 
 
 def read_sysctls(keys: Iterable[str]) -> dict[str, str]:
@@ -43,3 +45,16 @@ def legacy_tables() -> str:
         return Path("/proc/self/net/ip_tables_names").read_text()
     except OSError:
         return ""
+
+
+def has_bus() -> bool:
+    """Return whether there may be a system bus of D-Bus."""
+    return BUS.exists() or "DBUS_SYSTEM_BUS_ADDRESS" in os.environ
+
+
+def is_here(pid: int | None, proc: Path = Path("/proc")) -> bool:
+    """Return whether a process is in this network namespace; not if there is none, or if that cannot be read."""
+    try:
+        return pid is not None and (proc / str(pid) / "ns/net").samefile(proc / "self/ns/net")
+    except OSError:
+        return False

@@ -67,6 +67,7 @@ def network_to_json(network: Network) -> dict[str, Any]:
                 "dns": [str(address) for address in network.dns],
                 "no_default_route": not network.default_route,
                 "engine": network.engine,
+                "user_rules": [list(rule) for rule in network.user_rules],
                 "firewall": "" if network.firewall == "iptables" else network.firewall,
             }
         ),
@@ -176,6 +177,7 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         default_route=not _switch(raw.get("no_default_route", False)),
         engine=_string(raw.get("engine", "")),
         firewall=_string(raw.get("firewall", "iptables")),
+        user_rules=tuple(tuple(map(_string, rule)) for rule in raw.get("user_rules", ())),
     )
 
 

@@ -13,6 +13,7 @@ from mydockernet import drivers, model, plan
 from mydockernet.context import Context
 from mydockernet.dialects import iptables, sysctl
 from mydockernet.dialects.fact import BRIDGE_CALLS, FORWARDING, Chain, Observed, Route, Rule
+from mydockernet.dialects.iptables_user import leads_to
 from mydockernet.dialects.sysctl import RouterAdvertisements
 from mydockernet.errors import MydockernetError
 from mydockernet.kernel.spawn import environment
@@ -63,7 +64,7 @@ def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tup
     """Return all findings, what could not be read of the kernel, and an error for each unreadable state file."""
     intent, errors = context.store.load_each()
     door = context.kernel
-    seen = door.observe_all_rules(door.observe(), lenient=True)
+    seen = door.observe_zones(door.observe_all_rules(door.observe(), lenient=True))
     doors = {dev for network in intent.values() for dev in model.doors(network)}
     devices = doors | {route.dev for route in seen.routes if route.default}
     strict = [f"net/ipv4/conf/{dev}/rp_filter" for dev in devices & {*seen.links}]
@@ -100,6 +101,7 @@ def diagnose(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
     yield from _stopped(intent, seen, host)
     yield from _let_in(intent, seen)
     yield from _firewalls(seen, host)
+    yield from _zones(intent, seen)
     yield from _switches(intent, seen)
     if "conntrack" in host.missing:
         yield Finding(
@@ -282,12 +284,7 @@ def _firewalls(seen: Observed, host: Host) -> Iterator[Finding]:
                 f"{seen.variant} has rules, too: the kernel evaluates both variants, and a DROP in either is final",
                 f"{seen.variant}-save: {len(every)} rules, such as -A {every[0][0].name} {every[0][1].text}",
             )
-    if any(chain.name.startswith("ufw-") for chain in seen.chains):
-        yield Finding(
-            NOTICE,
-            f"ufw is active, but published ports bypass it: restrict them in {ruleset.USER}",
-            "chains named ufw-…; forwarded packets reach mydockernet's rules first",
-        )
+    yield from _ufw(seen)
     if host.panic.strip() == "yes":
         yield Finding(
             PROBLEM,
@@ -301,6 +298,28 @@ def _firewalls(seen: Observed, host: Host) -> Iterator[Finding]:
             f"firewall-cmd --state: {host.firewalld.strip()}; docs/upkeep.md has a unit that repairs them",
             "mydockernet repair",
         )
+
+
+def _ufw(seen: Observed) -> Iterator[Finding]:
+    """Yield a finding for each family in which ufw is active, and does not see forwarded packets."""
+    for family, prefix in ((4, "ufw"), (6, "ufw6")):
+        chain, user = (Chain(family, "filter", name) for name in (f"{prefix}-user-forward", ruleset.USER))
+        asked = any(leads_to(iptables.words_of(rule.text)) == chain.name for rule in seen.chains.get(user, ()))
+        if replace(chain, name=f"{prefix}-user-input") in seen.chains and user in seen.chains and not asked:
+            yield Finding(
+                NOTICE,
+                "ufw is active, but published ports bypass it: packets to containers reach mydockernet's rules first",
+                f"{iptables.PROGRAMS[family]}: no rule of {user.name} jumps to {chain.name}",
+                f"to let `ufw route` decide: mydockernet user-rules add NETWORK -{family} -j {chain.name}",
+            )
+
+
+def _zones(intent: Intent, seen: Observed) -> Iterator[Finding]:
+    """Yield a finding for each kind of thing that firewalld lacks."""
+    facts = (fact for group in plan.facts_by_owner(intent).values() for fact in group)
+    lacking = {fact.way_out(): fact.beyond(seen) for fact in facts if fact.beyond(seen)}
+    for fix, what in lacking.items():
+        yield Finding(PROBLEM, what, "firewall-cmd --get-zones, --get-policies", fix)
 
 
 def _switches(intent: Intent, seen: Observed) -> Iterator[Finding]:

@@ -118,7 +118,8 @@ def _state(
         return "missing"
     if link and not link.up:
         return "down"
-    if not dev and not any(fact.holds(seen) for fact in own if not isinstance(fact, iptables.Order)):
+    alone = (fact for fact in own if not (isinstance(fact, iptables.Order) or fact.zoned()))
+    if not dev and not any(fact.holds(seen) for fact in alone):
         return "missing"
     return _holding((*own, *shared), seen) if containers_hold else "drifted"
 

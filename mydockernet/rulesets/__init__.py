@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from typing import Protocol
 
-    from mydockernet.dialects.fact import Fact
+    from mydockernet.dialects.fact import Argv, Fact
     from mydockernet.model import Address, PortMapping
 
     class Ruleset(Protocol):
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         def hairpin(self, owner: str, home: "Home") -> Iterator[Fact]: ...
 
         def from_loopback(self, owner: str, home: "Home") -> Iterator[Fact]: ...
+
+        def user_rules(self, owner: str, rules: Iterable[Argv], families: Iterable[int]) -> Iterator[Fact]: ...
 
         def opened(self, owner: str, endpoint: str, mapping: PortMapping, address: Address) -> Iterator[Fact]: ...
 

@@ -38,6 +38,7 @@ from collections.abc import Collection, Iterable, Iterator
 from mydockernet.dialects import conntrack
 from mydockernet.dialects.fact import GROUP, GROUP_APART, GROUP_INTERNAL, SHARED, Argv, Chain, Fact
 from mydockernet.dialects.iptables import EarlyOrder, EarlyRule, Order, OwnChain, OwnRule, PortRule
+from mydockernet.dialects.iptables_user import UserOrder, UserRule
 from mydockernet.model import Address, IPNetwork, PortMapping, bracketed
 from mydockernet.rulesets import Home
 
@@ -384,6 +385,20 @@ def shared(families: Iterable[int], publishing: Collection[int], on_loopback: bo
             yield from loopback_guards()
         if family in publishing:
             yield from ports(family)
+
+
+def user_rules(owner: str, rules: Iterable[Argv], families: Iterable[int]) -> Iterator[Fact]:
+    """Yield the rules of the admin that are on record, in their order: those about these address families."""
+    for family in families:
+        made: list[UserRule] = []
+        for number, (of, *words) in enumerate(rules, 1):
+            if of == f"-{family}":
+                why = f"Rule {number} of the admin, on record with {owner}."
+                after = tuple(rule.words for rule in made)
+                made.append(UserRule(Chain(family, "filter", USER), owner, tuple(words), (), why, after=after))
+        if made:
+            yield from made
+            yield UserOrder(tuple(made))
 
 
 def published(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> Iterator[Fact]:

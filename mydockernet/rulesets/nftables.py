@@ -26,7 +26,7 @@ from collections.abc import Collection, Iterable, Iterator
 from ipaddress import collapse_addresses
 
 from mydockernet.dialects import conntrack
-from mydockernet.dialects.fact import GROUP, GROUP_APART, GROUP_INTERNAL, SHARED, Fact
+from mydockernet.dialects.fact import GROUP, GROUP_APART, GROUP_INTERNAL, SHARED, Argv, Fact
 from mydockernet.dialects.fact import Chain as IptablesChain
 from mydockernet.dialects.iptables import BesideRule, Order
 from mydockernet.dialects.nftables import USER, Chain, Element, Elements, Line, Table, quoted_name
@@ -353,3 +353,8 @@ def _spans(mapping: PortMapping) -> Iterator[tuple[range, int]]:
         return
     for port in ports:
         yield range(port, port + 1), inner.first + port - host.first
+
+
+def user_rules(owner: str, rules: Iterable[Argv], families: Iterable[int]) -> Iterator[Fact]:
+    """Yield nothing: only networks with iptables have rules of the admin on record."""
+    yield from ()

@@ -39,6 +39,7 @@ CONTRACT = {
     "undo": "--dry-run --save-plan",
     "apply-plan": "--dry-run --lock-timeout",
     "batch": "--dry-run --save-plan --lock-timeout",
+    "user-rules": "--dry-run --save-plan --lock-timeout",
     "rules": "--format",
     "who": "",
     "explain": "--format",
