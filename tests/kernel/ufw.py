@@ -1,4 +1,4 @@
-"""A real ufw in a test's host, with folders of its own: on PATH, or unpacked by `scripts/setup beside`. No test here."""
+"""A real ufw in the host of a test, with folders of its own: on PATH, or unpacked by `scripts/setup beside`."""
 
 import os
 import shutil
