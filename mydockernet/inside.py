@@ -27,7 +27,8 @@ def group(network: Network) -> str:
 def in_zone(network: Network, member: str) -> Fact:
     """Return the zone of firewalld of a bridge, or of a subnet."""
     leads_out = network.has_gateway and not network.internal
-    return firewalld.InZone(member, firewalld.ZONE if leads_out else firewalld.ZONE_INTERNAL, network.owner)
+    zone = firewalld.ZONE if leads_out else firewalld.ZONE_INTERNAL
+    return firewalld.InZone(member, zone, network.owner, lasting=network.firewall == "nftables")
 
 
 def translation_facts(network: Network, home: rulesets.Home) -> Iterator[Fact]:

@@ -189,10 +189,14 @@ class OwnTable(Value):
 
 
 class Zones(Value):
-    """What firewalld knows: the zone of each interface and source, and the names of all zones and policies."""
+    """What firewalld knows: the zone of each interface and source, and the names of all zones and policies.
+
+    `lasting` are the members of mydockernet's zones after a reload.
+    """
 
     members: Mapping[str, str] = EMPTY
     known: frozenset[str] = frozenset()
+    lasting: Mapping[str, str] = EMPTY
 
 
 class Observed(Value):

@@ -225,7 +225,14 @@ class Kernel:
         if not (has_bus() and self.has(firewalld.PROGRAM)):
             return seen
         said = [done.stdout for done in self._together([Command(argv) for argv in firewalld.READ])]
-        return replace(seen, zones=firewalld.read(*said[1:]) if is_here(firewalld.read_pid(said[0])) else None)
+        zones = firewalld.read(*said[1:4]) if is_here(firewalld.read_pid(said[0])) else None
+        if zones is not None:
+            asked = firewalld.settings(*said[4:])
+            shown = self._together([Command(argv) for _, argv in asked])
+            zones = firewalld.with_lasting(
+                zones, [(zone, done.stdout) for (zone, _), done in zip(asked, shown, strict=True)]
+            )
+        return replace(seen, zones=zones)
 
     def forwards6(self) -> bool:
         """Return whether this host forwards IPv6."""

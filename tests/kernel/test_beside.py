@@ -39,11 +39,15 @@ DOCKER = "docker -H unix:///run/dk/sock"
 def beside(make_lab):
     """A lab, and the environment in which docker is found."""
     lab = make_lab("mkdir /run/dk")
-    env = {"PATH": os.pathsep.join([*PATHS, lab.host.env["PATH"]])}
-    library = BESIDE / "usr/lib/x86_64-linux-gnu"
-    env["LD_LIBRARY_PATH"] = f"{library}:{BESIDE / 'lib/x86_64-linux-gnu'}"
-    yield lab, env
+    yield lab, dockers(lab.host)
     lab.host.sh(f"test ! -e /run/dk/pid || {{ {STOP}; }}")
+
+
+def dockers(host):
+    """The environment in which docker is found."""
+    library = BESIDE / "usr/lib/x86_64-linux-gnu"
+    libraries = f"{library}:{BESIDE / 'lib/x86_64-linux-gnu'}"
+    return {"PATH": os.pathsep.join([*PATHS, host.env["PATH"]]), "LD_LIBRARY_PATH": libraries}
 
 
 def theirs(host):

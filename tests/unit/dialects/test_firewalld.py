@@ -5,12 +5,25 @@ import json
 import pytest
 
 from mydockernet.dialects.fact import Link, Observed, Zones
-from mydockernet.dialects.firewalld import INSTALL, POLICY, READ, ZONE, ZONE_INTERNAL, InZone, read, read_pid, strays
+from mydockernet.dialects.firewalld import (
+    INSTALL,
+    POLICY,
+    READ,
+    ZONE,
+    ZONE_INTERNAL,
+    InZone,
+    read,
+    read_pid,
+    settings,
+    strays,
+    with_lasting,
+)
 from mydockernet.kernel.door import Kernel
 from mydockernet.kernel.folding import fold
 from mydockernet.kernel.proc import is_here
 
 WEB = InZone("web", ZONE, "web")
+LASTING = InZone("web", ZONE, "web", lasting=True)
 KNOWN = frozenset({"public", ZONE, ZONE_INTERNAL, POLICY})
 
 
@@ -50,6 +63,41 @@ def test_an_unbound_bridge_is_bound_and_a_bound_one_is_released():
     assert WEB.holds(there)
     assert WEB.remains(there)
     assert commands(WEB.undo(there)) == ["firewall-cmd --zone=mydockernet --remove-interface=web"]
+
+
+def lasting(*zones, **members):
+    return Observed(zones=Zones(members, KNOWN, dict(zones)))
+
+
+def test_beside_nftables_it_outlives_a_reload():
+    stays = "firewall-cmd --permanent --zone=mydockernet"
+    assert commands(LASTING.do(seen())) == [
+        "firewall-cmd --zone=mydockernet --add-interface=web",
+        f"{stays} --add-interface=web",
+    ]
+    assert not LASTING.holds(seen(web=ZONE))
+    assert commands(LASTING.do(seen(web=ZONE))) == [f"{stays} --add-interface=web"]
+    both = lasting(("web", ZONE), web=ZONE)
+    assert LASTING.holds(both)
+    assert commands(LASTING.undo(both))[1:] == [f"{stays} --remove-interface=web"]
+    # Beside iptables it must not.
+    assert not WEB.holds(both)
+    assert commands(WEB.do(both)) == [f"{stays} --remove-interface=web"]
+    # Without a network, it is left over.
+    assert [stray.what for stray in strays(lasting(("gone", ZONE)), [WEB])] == ["firewalld zone: mydockernet for gone"]
+
+
+def test_what_lasts_is_read_from_the_settings_of_the_zones():
+    path = '{"type":"o","data":["/org/fedoraproject/FirewallD1/config/zone/6"]}'
+    ((zone, argv),) = settings(path, "")
+    assert (zone, argv[-3:]) == (
+        ZONE,
+        ("/org/fedoraproject/FirewallD1/config/zone/6", "org.fedoraproject.FirewallD1.config.zone", "getSettings2"),
+    )
+    data = {"interfaces": {"type": "as", "data": ["web"]}, "sources": {"type": "as", "data": ["10.4.0.0/24"]}}
+    shown = json.dumps({"type": "a{sv}", "data": [data]})
+    assert with_lasting(Zones(), [(ZONE, shown)]).lasting == {"web": ZONE, "10.4.0.0/24": ZONE}
+    assert with_lasting(Zones(), [(ZONE, "{")]) == Zones()
 
 
 def test_a_subnet_is_bound_as_a_source():
