@@ -1,9 +1,10 @@
 """The texts of `explain`: the ends, the hops, and the command that lets a dropped packet pass. Pure."""
 
-from mydockernet.dialects import iptables
-from mydockernet.dialects.fact import GROUP, GROUP_APART, Argv, inside
+from mydockernet import rulesets
+from mydockernet.dialects import iptables, nftables
+from mydockernet.dialects.fact import GROUP, GROUP_APART, SHARED, TAG, Argv, inside, tag
 from mydockernet.model import Address, Endpoint, Network, PortMapping, bracketed
-from mydockernet.packets import netfilter, nft
+from mydockernet.packets import nft, nft_rules
 from mydockernet.packets.hooks import Verdict
 from mydockernet.packets.packet import Packet
 from mydockernet.rulesets import iptables as ruleset
@@ -74,29 +75,58 @@ def why_stopped(verdict: Verdict) -> str:
     """Return why a rule or a policy drops a packet."""
     if is_panic(verdict):
         return PANIC
-    if isinstance(verdict, nft.Verdict):
-        return "This nftables chain is not mydockernet's: the kernel evaluates it whatever iptables accepts."
-    if verdict.rule is None:
-        return "No rule matches, so the policy applies."
-    if verdict.ours:
+    if verdict.ours or is_admins(verdict):
         return reason(verdict)
-    admins = verdict.chain is not None and verdict.chain.name == ruleset.USER
-    return "The admin added this rule." if admins else "This rule is not mydockernet's."
+    if isinstance(verdict, nft.Verdict):
+        return "This nftables chain is not mydockernet's: the kernel evaluates it whatever others accept."
+    return "No rule matches, so the policy applies." if verdict.rule is None else "This rule is not mydockernet's."
 
 
-def reason(verdict: netfilter.Verdict) -> str:
-    """Return the reason of a rule of mydockernet."""
+def is_admins(verdict: Verdict) -> bool:
+    """Whether it is a rule that the admin added to the chain that mydockernet evaluates first."""
+    if isinstance(verdict, nft.Verdict):
+        return verdict.chain.ours and verdict.chain.name == nftables.USER
+    return verdict.chain is not None and verdict.chain.name == ruleset.USER
+
+
+def decides(verdict: Verdict) -> bool:
+    """Whether a packet passes by a rule that a trace shows: one about forwarded packets in a table of filters."""
+    if isinstance(verdict, nft.Verdict):
+        return verdict.base.ours and verdict.base.hook == "forward"
+    return verdict.rule is not None and verdict.chain is not None and verdict.chain.table == "filter"
+
+
+def reason(verdict: Verdict) -> str:
+    """Return the reason of a rule: that of mydockernet, with the elements by which it matches, or that of the admin."""
+    if is_admins(verdict):
+        return "The admin added this rule."
+    if isinstance(verdict, nft.Verdict):
+        return _reason_of_nft(verdict)
     if verdict.rule is None or verdict.chain is None:
         return ""
-    every = (
-        fact for fact in ruleset.shared((verdict.chain.family,), (4, 6), True) if isinstance(fact, iptables.OwnRule)
-    )
+    shared = (rulesets.load(name).shared((verdict.chain.family,), (4, 6), True) for name in rulesets.MODULES)
+    every = (fact for facts in shared for fact in facts if isinstance(fact, iptables.OwnRule))
     spec = verdict.rule.spec
     guarded = verdict.chain.name == ruleset.PREROUTING and verdict.stops
     other = "Its source address belongs to a network, but it did not arrive through that network." if guarded else ""
     if verdict.chain.name == ruleset.FORWARD and not verdict.stops:
         other = "Both containers are on one network."
     return next((f.why for f in every if f.chain == verdict.chain and iptables.read_spec(f.words) == spec), other)
+
+
+def _reason_of_nft(verdict: nft.Verdict) -> str:
+    if verdict.rule is None:
+        return "No rule drops what leaves a network."
+    why = verdict.rule.comment.removeprefix(f"{tag(SHARED)}: ")
+    return of_elements(f"{why[:1].upper()}{why[1:]}.", verdict)
+
+
+def of_elements(why: str, verdict: Verdict) -> str:
+    """Return a reason, with the elements of mydockernet by which the rule matched, and their owners."""
+    found = verdict.found if isinstance(verdict, nft.Verdict) else ()
+    owned = ((each, each.element.comment.removeprefix(TAG)) for each in found if each.element.comment.startswith(TAG))
+    told = (f"The {each.kind} has an element of network {owner}: {each.text}." for each, owner in owned)
+    return " ".join([why, *told])
 
 
 def fix_for(verdict: Verdict, packet: Packet, netns: str = "") -> str:
@@ -106,6 +136,9 @@ def fix_for(verdict: Verdict, packet: Packet, netns: str = "") -> str:
     """
     if is_panic(verdict) or verdict.ours:
         return ""
+    if isinstance(verdict, nft.Verdict) and verdict.rule and is_admins(verdict):
+        argv = ("nft", "delete", "rule", *verdict.chain.place.split(), "handle", str(verdict.rule.handle))
+        return " ".join(inside(netns, argv))
     if isinstance(verdict, nft.Verdict):
         words = _pass_nft(verdict.base, packet, netns)
         return " && ".join(
@@ -136,7 +169,7 @@ def accept_in_other(program: str) -> str:
 _OUR_GROUPS = tuple(("meta", f"{direction}group", GROUPS, "accept") for direction in ("oif", "iif"))
 
 
-def _pass_nft(base: nft.Chain, packet: Packet, netns: str) -> tuple[Argv, ...]:
+def _pass_nft(base: nft_rules.Chain, packet: Packet, netns: str) -> tuple[Argv, ...]:
     if base.family == "bridge":
         # ARP frames must pass, too.
         name = "oifname" if base.hook in ("output", "postrouting") else "iifname"

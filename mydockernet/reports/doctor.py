@@ -18,7 +18,7 @@ from mydockernet.dialects.sysctl import RouterAdvertisements
 from mydockernet.errors import MydockernetError
 from mydockernet.kernel.spawn import environment
 from mydockernet.model import Address, Intent, Network
-from mydockernet.packets import hops, netfilter, nft
+from mydockernet.packets import hops, netfilter, nft, nft_rules
 from mydockernet.packets.hooks import Sight, Verdict
 from mydockernet.packets.packet import Packet
 from mydockernet.rulesets import iptables as ruleset
@@ -57,7 +57,7 @@ class Host(Value):
     missing: frozenset[str] = frozenset()
     firewalld: str = ""
     panic: str = ""
-    ruleset: nft.Ruleset = nft.Ruleset()
+    ruleset: nft_rules.Ruleset = nft_rules.Ruleset()
 
 
 def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tuple[MydockernetError, ...]]:
@@ -77,7 +77,7 @@ def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tup
         missing=frozenset(p for p in (*PACKAGES, *OPTIONAL) if shutil.which(p, path=path) is None),
         firewalld=door.try_read(("firewall-cmd", "--state")) if firewalld else "",
         panic=door.try_read(("firewall-cmd", "--query-panic")) if firewalld else "",
-        ruleset=nft.read(door.try_read(nft.READ)),
+        ruleset=nft_rules.read(door.try_read(nft_rules.READ)),
     )
     return tuple(diagnose(intent, seen, host)), seen.unread, errors
 
