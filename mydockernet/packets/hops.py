@@ -124,7 +124,7 @@ def _reason_of_nft(verdict: nft.Verdict) -> str:
 def of_elements(why: str, verdict: Verdict) -> str:
     """Return a reason, with the elements of mydockernet by which the rule matched, and their owners."""
     found = verdict.found if isinstance(verdict, nft.Verdict) else ()
-    owned = ((each, each.element.comment.removeprefix(TAG)) for each in found if each.element.comment.startswith(TAG))
+    owned = ((each, owner_of(each.element.comment)) for each in found if each.element.comment.startswith(TAG))
     told = (f"The {each.kind} has an element of network {owner}: {each.text}." for each, owner in owned)
     return " ".join([why, *told])
 
@@ -134,7 +134,7 @@ def fix_for(verdict: Verdict, packet: Packet, netns: str = "") -> str:
 
     It lets no more pass than necessary, and never disables a whole firewall.
     """
-    if is_panic(verdict) or verdict.ours:
+    if is_panic(verdict) or (verdict.ours and not is_admins(verdict)):
         return ""
     if isinstance(verdict, nft.Verdict) and verdict.rule and is_admins(verdict):
         argv = ("nft", "delete", "rule", *verdict.chain.place.split(), "handle", str(verdict.rule.handle))
@@ -146,6 +146,9 @@ def fix_for(verdict: Verdict, packet: Packet, netns: str = "") -> str:
         )
     chain = verdict.chain
     assert chain is not None
+    if verdict.rule is not None and verdict.ours:
+        words = (f"-{chain.family}", verdict.rule.text.replace(f'-m comment --comment "{verdict.rule.comment}" ', ""))
+        return " ".join(("mydockernet user-rules remove", owner_of(verdict.rule.comment), *words))
     if verdict.rule is not None:
         argv = inside(netns, (verdict.program, "-t", chain.table, "-D", chain.name, str(verdict.number)))
         return " ".join(argv)
@@ -153,6 +156,11 @@ def fix_for(verdict: Verdict, packet: Packet, netns: str = "") -> str:
         argv = (verdict.program, "-t", chain.table, "-I", chain.name, *_pass_iptables(packet), "-j", "ACCEPT")
         return " ".join(inside(netns, argv))
     return accept_in_other(verdict.program) if verdict.of_other else "mydockernet repair"
+
+
+def owner_of(mark: str) -> str:
+    """Return the name of the network in a mark."""
+    return mark.removeprefix(TAG).partition("@")[0]
 
 
 def accept_in_other(program: str) -> str:

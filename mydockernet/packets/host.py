@@ -114,7 +114,7 @@ class OnHost(ABC):
         if not verdict.stops:
             return
         way, fix = "", hops.fix_for(verdict, packet, netns)
-        if verdict.ours and not self._guards(verdict):
+        if verdict.ours and not self._guards(verdict) and not hops.is_admins(verdict):
             way, fix = self._way_round(packet)
         why = " ".join(filter(None, (hops.why_stopped(verdict), way)))
         if any(doubt.avoids for doubt in verdict.doubts):
