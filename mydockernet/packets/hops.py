@@ -140,9 +140,9 @@ def fix_for(verdict: Verdict, packet: Packet, netns: str = "") -> str:
         argv = ("nft", "delete", "rule", *verdict.chain.place.split(), "handle", str(verdict.rule.handle))
         return " ".join(inside(netns, argv))
     if isinstance(verdict, nft.Verdict):
-        words = _pass_nft(verdict.base, packet, netns)
+        ways = _pass_nft(verdict.base, packet, netns)
         return " && ".join(
-            " ".join(inside(netns, ("nft", "insert", "rule", *verdict.base.place.split(), *each))) for each in words
+            " ".join(inside(netns, ("nft", "insert", "rule", *verdict.base.place.split(), *each))) for each in ways
         )
     chain = verdict.chain
     assert chain is not None

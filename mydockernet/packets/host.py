@@ -114,7 +114,9 @@ class OnHost(ABC):
         if not verdict.stops:
             return
         way, fix = "", hops.fix_for(verdict, packet, netns)
-        if verdict.ours and not self._guards(verdict) and not hops.is_admins(verdict):
+        if verdict.ours and self._guards(verdict):
+            fix = self._if_not_forged(packet)
+        elif verdict.ours and not hops.is_admins(verdict):
             way, fix = self._way_round(packet)
         why = " ".join(filter(None, (hops.why_stopped(verdict), way)))
         if any(doubt.avoids for doubt in verdict.doubts):
@@ -128,6 +130,11 @@ class OnHost(ABC):
         if isinstance(verdict, nft.Verdict):
             return verdict.base.hook != "forward"
         return verdict.chain in GUARDS
+
+    def _if_not_forged(self, packet: Packet) -> str:
+        """Return the command that repairs the rules which take a packet for a forged one; empty if it is one."""
+        home, came = self.networks.get(packet.inward), self.place_of(packet.source)
+        return f"mydockernet repair {home.name}" if home and came and came[0] == home else ""
 
     def _way_round(self, packet: Packet) -> tuple[str, str]:
         """Return an advice and a command for a packet that mydockernet's own rules drop."""
