@@ -10,7 +10,7 @@ from mydockernet.dialects.fact import BRIDGE_CALLS, FORWARDING, Observed, inside
 from mydockernet.errors import Invalid, NotFound, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.model import PORT_MAX, PORT_MIN, Intent
-from mydockernet.packets import nft
+from mydockernet.packets import nft_rules
 from mydockernet.packets.hooks import Sight
 from mydockernet.packets.hops import STOPS, Hop, Party, Question
 from mydockernet.packets.host import AskRoute, Ended
@@ -36,7 +36,7 @@ def answer(context: Context, source: str, target: str) -> tuple[tuple[Hop, ...],
     seen = door.observe_sysctls(seen, _switches(intent, seen))
     if any(network.checks_senders for network in intent.values()):
         seen = door.observe_frames(seen)
-    rulesets = {netns: nft.read(door.try_read(inside(netns, nft.READ))) for netns in ("", *seen.inside)}
+    rulesets = {netns: nft_rules.read(door.try_read(inside(netns, nft_rules.READ))) for netns in ("", *seen.inside)}
     return explain(question, intent, Sight(seen, rulesets), door.route), seen.unread
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from mydockernet.dialects.fact import Observed
-from mydockernet.packets import netfilter, nft
+from mydockernet.packets import netfilter, nft, nft_rules
 from mydockernet.packets.packet import Packet
 from mydockernet.value import EMPTY, Value
 
@@ -39,7 +39,7 @@ class Sight(Value):
     """An observation, and by namespace the nftables chains that do not belong to iptables."""
 
     seen: Observed = Observed()
-    rulesets: Mapping[str, nft.Ruleset] = EMPTY
+    rulesets: Mapping[str, nft_rules.Ruleset] = EMPTY
 
     def gates(self, netns: str, hook: str, family: int, frames: bool = False) -> tuple[Gate, ...]:
         """Return all gates at a hook for an address family, in order. With `frames`, those of the ports of a bridge."""
@@ -62,7 +62,7 @@ class Sight(Value):
         return netfilter.ask(there, table, hook, packet, seen.variant)
 
     def _of_nft(self, netns: str, hook: str, families: tuple[str, ...]) -> Iterator[Gate]:
-        seen, ruleset = self.seen.at(netns), self.rulesets.get(netns, nft.Ruleset())
+        seen, ruleset = self.seen.at(netns), self.rulesets.get(netns, nft_rules.Ruleset())
         for base in ruleset.hooked(hook.lower(), families):
             kind = "nat" if base.kind == "nat" else "nft"
             yield Gate(base.priority, kind, partial(nft.ask, seen, ruleset, base))

@@ -1,9 +1,10 @@
 """The texts of `explain`: the ends, the hops, and the command that lets a dropped packet pass. Pure."""
 
-from mydockernet.dialects import iptables
-from mydockernet.dialects.fact import GROUP, GROUP_APART, Argv, inside
+from mydockernet import rulesets
+from mydockernet.dialects import iptables, nftables
+from mydockernet.dialects.fact import GROUP, GROUP_APART, SHARED, TAG, Argv, inside, tag
 from mydockernet.model import Address, Endpoint, Network, PortMapping, bracketed
-from mydockernet.packets import netfilter, nft
+from mydockernet.packets import nft, nft_rules
 from mydockernet.packets.hooks import Verdict
 from mydockernet.packets.packet import Packet
 from mydockernet.rulesets import iptables as ruleset
@@ -74,23 +75,37 @@ def why_stopped(verdict: Verdict) -> str:
     """Return why a rule or a policy drops a packet."""
     if is_panic(verdict):
         return PANIC
-    if isinstance(verdict, nft.Verdict):
-        return "This nftables chain is not mydockernet's: the kernel evaluates it whatever iptables accepts."
-    if verdict.rule is None:
-        return "No rule matches, so the policy applies."
-    if verdict.ours:
+    if verdict.ours or is_admins(verdict):
         return reason(verdict)
-    admins = verdict.chain is not None and verdict.chain.name == ruleset.USER
-    return "The admin added this rule." if admins else "This rule is not mydockernet's."
+    if isinstance(verdict, nft.Verdict):
+        return "This nftables chain is not mydockernet's: the kernel evaluates it whatever others accept."
+    return "No rule matches, so the policy applies." if verdict.rule is None else "This rule is not mydockernet's."
 
 
-def reason(verdict: netfilter.Verdict) -> str:
-    """Return the reason of a rule of mydockernet."""
+def is_admins(verdict: Verdict) -> bool:
+    """Whether it is a rule that the admin added to the chain that mydockernet evaluates first."""
+    if isinstance(verdict, nft.Verdict):
+        return verdict.chain.ours and verdict.chain.name == nftables.USER
+    return verdict.chain is not None and verdict.chain.name == ruleset.USER
+
+
+def decides(verdict: Verdict) -> bool:
+    """Whether a packet passes by a rule that a trace shows: one about forwarded packets in a table of filters."""
+    if isinstance(verdict, nft.Verdict):
+        return verdict.base.ours and verdict.base.hook == "forward"
+    return verdict.rule is not None and verdict.chain is not None and verdict.chain.table == "filter"
+
+
+def reason(verdict: Verdict) -> str:
+    """Return the reason of a rule: that of mydockernet, with the elements by which it matches, or that of the admin."""
+    if is_admins(verdict):
+        return "The admin added this rule."
+    if isinstance(verdict, nft.Verdict):
+        return _reason_of_nft(verdict)
     if verdict.rule is None or verdict.chain is None:
         return ""
-    every = (
-        fact for fact in ruleset.shared((verdict.chain.family,), (4, 6), True) if isinstance(fact, iptables.OwnRule)
-    )
+    shared = (rulesets.load(name).shared((verdict.chain.family,), (4, 6), True) for name in rulesets.MODULES)
+    every = (fact for facts in shared for fact in facts if isinstance(fact, iptables.OwnRule))
     spec = verdict.rule.spec
     guarded = verdict.chain.name == ruleset.PREROUTING and verdict.stops
     other = "Its source address belongs to a network, but it did not arrive through that network." if guarded else ""
@@ -99,20 +114,41 @@ def reason(verdict: netfilter.Verdict) -> str:
     return next((f.why for f in every if f.chain == verdict.chain and iptables.read_spec(f.words) == spec), other)
 
 
+def _reason_of_nft(verdict: nft.Verdict) -> str:
+    if verdict.rule is None:
+        return "No rule drops what leaves a network."
+    why = verdict.rule.comment.removeprefix(f"{tag(SHARED)}: ")
+    return of_elements(f"{why[:1].upper()}{why[1:]}.", verdict)
+
+
+def of_elements(why: str, verdict: Verdict) -> str:
+    """Return a reason, with the elements of mydockernet by which the rule matched, and their owners."""
+    found = verdict.found if isinstance(verdict, nft.Verdict) else ()
+    owned = ((each, owner_of(each.element.comment)) for each in found if each.element.comment.startswith(TAG))
+    told = (f"The {each.kind} has an element of network {owner}: {each.text}." for each, owner in owned)
+    return " ".join([why, *told])
+
+
 def fix_for(verdict: Verdict, packet: Packet, netns: str = "") -> str:
     """Return the command that lets a packet pass a rule or policy of another program; empty if none should.
 
     It lets no more pass than necessary, and never disables a whole firewall.
     """
-    if is_panic(verdict) or verdict.ours:
+    if is_panic(verdict) or (verdict.ours and not is_admins(verdict)):
         return ""
+    if isinstance(verdict, nft.Verdict) and verdict.rule and is_admins(verdict):
+        argv = ("nft", "delete", "rule", *verdict.chain.place.split(), "handle", str(verdict.rule.handle))
+        return " ".join(inside(netns, argv))
     if isinstance(verdict, nft.Verdict):
-        words = _pass_nft(verdict.base, packet, netns)
+        ways = _pass_nft(verdict.base, packet, netns)
         return " && ".join(
-            " ".join(inside(netns, ("nft", "insert", "rule", *verdict.base.place.split(), *each))) for each in words
+            " ".join(inside(netns, ("nft", "insert", "rule", *verdict.base.place.split(), *each))) for each in ways
         )
     chain = verdict.chain
     assert chain is not None
+    if verdict.rule is not None and verdict.ours:
+        words = (f"-{chain.family}", verdict.rule.text.replace(f'-m comment --comment "{verdict.rule.comment}" ', ""))
+        return " ".join(("mydockernet user-rules remove", owner_of(verdict.rule.comment), *words))
     if verdict.rule is not None:
         argv = inside(netns, (verdict.program, "-t", chain.table, "-D", chain.name, str(verdict.number)))
         return " ".join(argv)
@@ -120,6 +156,11 @@ def fix_for(verdict: Verdict, packet: Packet, netns: str = "") -> str:
         argv = (verdict.program, "-t", chain.table, "-I", chain.name, *_pass_iptables(packet), "-j", "ACCEPT")
         return " ".join(inside(netns, argv))
     return accept_in_other(verdict.program) if verdict.of_other else "mydockernet repair"
+
+
+def owner_of(mark: str) -> str:
+    """Return the name of the network in a mark."""
+    return mark.removeprefix(TAG).partition("@")[0]
 
 
 def accept_in_other(program: str) -> str:
@@ -136,7 +177,7 @@ def accept_in_other(program: str) -> str:
 _OUR_GROUPS = tuple(("meta", f"{direction}group", GROUPS, "accept") for direction in ("oif", "iif"))
 
 
-def _pass_nft(base: nft.Chain, packet: Packet, netns: str) -> tuple[Argv, ...]:
+def _pass_nft(base: nft_rules.Chain, packet: Packet, netns: str) -> tuple[Argv, ...]:
     if base.family == "bridge":
         # ARP frames must pass, too.
         name = "oifname" if base.hook in ("output", "postrouting") else "iifname"

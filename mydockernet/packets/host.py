@@ -14,7 +14,7 @@ from typing import NoReturn
 from mydockernet import model
 from mydockernet.dialects import sysctl
 from mydockernet.dialects.fact import FORWARDING, Chain, Observed, Route, Socket
-from mydockernet.model import Address, Intent, Network, PortMapping
+from mydockernet.model import Address, Intent, Network, PortMapping, bracketed
 from mydockernet.packets import hops, netfilter, nft
 from mydockernet.packets.hooks import Sight, Verdict
 from mydockernet.packets.hops import PASSES, STOPS, UNSURE, Hop, Place, Question
@@ -92,14 +92,16 @@ class OnHost(ABC):
 
     def hook(self, hook: str, packet: Packet, netns: str = "", of: str = "the host", frames: bool = False) -> Packet:
         """Evaluate all gates at a hook. Returns the packet, translated if it was. Raises Ended if it is dropped."""
+        came = packet
         for gate in self.sight.gates(netns, hook, packet.family, frames):
-            if gate.nat and packet.answer:
+            # The first rule that translates is the last one of that kind which the kernel evaluates at a hook.
+            if gate.nat and (packet.answer or packet != came):
                 continue
             verdict = gate.ask(packet)
             self._tell(verdict, packet, netns, of)
-            if gate.nat and isinstance(verdict, netfilter.Verdict):
+            if gate.nat:
                 packet = self._translated(verdict, packet, netns, of)
-            elif isinstance(verdict, netfilter.Verdict) and verdict.rule is not None and gate.table == "filter":
+            elif hops.decides(verdict):
                 self.passes(f"{of}'s {verdict.where}", hops.reason(verdict))
         return packet
 
@@ -112,13 +114,27 @@ class OnHost(ABC):
         if not verdict.stops:
             return
         way, fix = "", hops.fix_for(verdict, packet, netns)
-        if verdict.ours and isinstance(verdict, netfilter.Verdict) and verdict.chain not in GUARDS:
+        if verdict.ours and self._guards(verdict):
+            fix = self._if_not_forged(packet)
+        elif verdict.ours and not hops.is_admins(verdict):
             way, fix = self._way_round(packet)
         why = " ".join(filter(None, (hops.why_stopped(verdict), way)))
         if any(doubt.avoids for doubt in verdict.doubts):
             self.unsure(f"{of}'s {verdict.where}", why, fix)
         else:
             self.stops(f"{of}'s {verdict.where}", why, fix)
+
+    @staticmethod
+    def _guards(verdict: Verdict) -> bool:
+        """Whether a rule is about forged source addresses."""
+        if isinstance(verdict, nft.Verdict):
+            return verdict.base.hook != "forward"
+        return verdict.chain in GUARDS
+
+    def _if_not_forged(self, packet: Packet) -> str:
+        """Return the command that repairs the rules which take a packet for a forged one; empty if it is one."""
+        home, came = self.networks.get(packet.inward), self.place_of(packet.source)
+        return f"mydockernet repair {home.name}" if home and came and came[0] == home else ""
 
     def _way_round(self, packet: Packet) -> tuple[str, str]:
         """Return an advice and a command for a packet that mydockernet's own rules drop."""
@@ -131,22 +147,24 @@ class OnHost(ABC):
         """Return the network and the endpoint of an address, or None."""
         return next((place for place in self.places if address in place[1].addresses), None)
 
-    def _translated(self, verdict: netfilter.Verdict, packet: Packet, netns: str, of: str) -> Packet:
+    def _translated(self, verdict: Verdict, packet: Packet, netns: str, of: str) -> Packet:
         """Return the packet after a nat table."""
-        before = packet.flow
-        if verdict.target in ("MASQUERADE", "SNAT"):
+        before, where = packet.flow, f"{of}'s {verdict.where}"
+        if verdict.changes == "source":
             own = self._address_on(packet, netns)
-            self.passes(f"{of}'s {verdict.where}", f"From here its source address is {own or f'that of {of}'}.")
+            self.passes(where, hops.of_elements(f"From here its source address is {own or f'that of {of}'}.", verdict))
             return replace(packet, source=own or packet.source, states=packet.states | {"SNAT"}, first=before)
-        if verdict.target == "REDIRECT" or (verdict.target == "DNAT" and "--to-destination" not in verdict.words):
-            self.unsure(f"{of}'s {verdict.where}", "Where this rule redirects it cannot be determined.")
-        if verdict.target != "DNAT" or "--to-destination" not in verdict.words:
+        if not verdict.changes:
             return packet
-        to = verdict.words[verdict.words.index("--to-destination") + 1].split("/")[0]
-        address, _, port = to[1:].partition("]:") if to.startswith("[") else to.partition(":")
-        self.passes(f"{of}'s {verdict.where}", f"The port is published: the packet continues to {to}.")
-        inner = self._inner_port(packet, port)
-        new, states = ip_address(address), packet.states | {"DNAT"}
+        try:
+            new = ip_address("".join(verdict.to[:1]))
+        except ValueError:  # It names none, or several.
+            self.unsure(where, "Where this rule redirects it cannot be determined.")
+            return packet
+        inner = self._inner_port(packet, "".join(verdict.to[1:]))
+        where_to = f"{bracketed(new)}:{inner}" if inner else str(new)
+        self.passes(where, hops.of_elements(f"The port is published: the packet continues to {where_to}.", verdict))
+        states = packet.states | {"DNAT"}
         return replace(packet, destination=new, port=inner, states=states, first=before, local=False)
 
     def _inner_port(self, packet: Packet, word: str) -> int | None:

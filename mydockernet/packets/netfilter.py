@@ -15,6 +15,7 @@ from mydockernet.value import Value, replace
 ENDS = ("ACCEPT", "DROP", "REJECT", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "QUEUE", "NFQUEUE")
 MARKS = ("MARK", "CONNMARK", "CONNSECMARK", "SECMARK", "TCPMSS", "TOS", "DSCP", "TTL", "CHECKSUM", "CT")
 GOES_ON = ("LOG", "NFLOG", "TRACE", "NOTRACK", *MARKS)
+CHANGES = {"MASQUERADE": "source", "SNAT": "source", "DNAT": "destination", "REDIRECT": "destination"}
 NO_MATCH = ("--comment",)
 RPFILTER = ("--invert", "--loose", "--validmark", "--accept-local")
 # Modules whose conditions are only the options that follow them.
@@ -69,6 +70,20 @@ class Verdict(Value):
     def avoids(self) -> bool:
         """Whether a packet that matches skips the rest of the chain."""
         return self.target in ("ACCEPT", "RETURN")
+
+    @property
+    def changes(self) -> str:
+        """What it translates: the source, the destination, or nothing."""
+        return CHANGES.get(self.target, "")
+
+    @property
+    def to(self) -> tuple[str, ...]:
+        """The address, and perhaps the ports, that it translates the destination to; empty if the rule names none."""
+        if "--to-destination" not in self.words:
+            return ()
+        to = self.words[self.words.index("--to-destination") + 1].split("/")[0]
+        address, _, port = to[1:].partition("]:") if to.startswith("[") else to.partition(":")
+        return (address, *((port,) if port else ()))
 
     @property
     def where(self) -> str:
@@ -159,18 +174,8 @@ def _of_module(seen: Observed, packet: Packet, value: str) -> bool | None:
         return True if module in PLAIN_MODULES and not flags else None
     if {"source", "inward"} & packet.vague or not seen.routes:
         return None
-    return _by_its_route(seen, packet, flags) != ("--invert" in flags)
-
-
-def _by_its_route(seen: Observed, packet: Packet, flags: list[str]) -> bool:
-    """Whether the route back to the source of a packet leaves by the interface that it arrived on."""
-    if packet.inward in ("", "lo"):
-        return True
-    if packet.source in seen.addresses:
-        return "--accept-local" in flags
-    back = [route for route in seen.routes if route.table == "main" and packet.source in route.destination]
-    best = max(back, key=lambda route: route.destination.prefixlen, default=None)
-    return best is not None and (best.dev == packet.inward or "--loose" in flags)
+    found = asked.by_its_route(seen, packet, "--loose" in flags, "--accept-local" in flags)
+    return found != ("--invert" in flags)
 
 
 def _in_states(packet: Packet, value: str) -> bool | None:

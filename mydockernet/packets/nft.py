@@ -1,92 +1,51 @@
-"""Parse the output of `nft --json list ruleset`, and evaluate the rules of other programs for a packet. Pure.
+"""Evaluate the rules of nftables for a packet: those of mydockernet, and those of other programs. Pure.
 
-Format: libnftables-json(5). Tables that belong to iptables are skipped, because netfilter.py evaluates them. A rule
-with an unknown condition is a doubt, as there.
+A rule with an unknown condition is a doubt: it is assumed not to match, and reported.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
 from mydockernet.dialects import ebtables
-from mydockernet.dialects.fact import Argv, Observed
+from mydockernet.dialects.fact import Observed
 from mydockernet.packets import packet as asked
+from mydockernet.packets.nft_rules import ENDS, STOPS, TRANSLATES, UNKNOWN, Chain, Decision, Element, Rule, Ruleset
 from mydockernet.packets.packet import Packet
-from mydockernet.value import EMPTY, Value, replace
+from mydockernet.value import Value, replace
 
-READ: Argv = ("nft", "--json", "list", "ruleset")
-STOPS = ("drop", "reject")
-ENDS = ("accept", "queue", *STOPS)
-TRANSLATES = ("dnat", "snat", "masquerade", "redirect", "tproxy")
-SILENT = ("counter", "log", "comment", "mangle", "notrack", "ct helper", "ct timeout", "flow", "meter", "fwd", "dup")
-# The chains of iptables: https://wiki.nftables.org, "Legacy xtables tools".
-IPTABLES_TABLES = ("raw", "mangle", "nat", "filter", "security")
-IPTABLES_CHAINS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+CHANGES = {"masquerade": "source", "snat": "source", "dnat": "destination", "redirect": "destination"}
 
 
-class Match(Value):
-    """A condition: a field as nft names it, as in `ip saddr`, and the values that it matches (or not, if `negated`)."""
+class Found(Value):
+    """An element of a set or map that a packet matches, and in a map what it is translated to."""
 
-    field: str
-    values: tuple[str, ...]
-    negated: bool = False
-
-
-class Decision(Value):
-    """What a rule does with a packet that matches: accept, drop, reject, jump or goto (to a chain), return, dnat…"""
-
-    kind: str
-    chain: str = ""
-
-
-class Rule(Value):
-    """A rule: its conditions and its decision, or for a verdict map the field (`by`) and the decision per value."""
-
-    handle: int
-    matches: tuple[Match, ...] = ()
-    decision: Decision | None = None
-    by: str = ""
-    decisions: tuple[tuple[str, Decision], ...] = ()
-
-
-class Chain(Value):
-    """A chain; one with a hook is a base chain."""
-
-    family: str
-    table: str
-    name: str
-    hook: str = ""
-    priority: int = 0
-    policy: str = "accept"
-    kind: str = ""
-    rules: tuple[Rule, ...] = ()
+    named: str
+    element: Element
+    to: tuple[str, ...] = ()
 
     @property
-    def place(self) -> str:
-        """Family, table and name, as nft takes them."""
-        return f"{self.family} {self.table} {self.name}"
+    def kind(self) -> str:
+        """What it is an element of: `set same`, `map ports4`."""
+        return f"{'map' if self.to else 'set'} {self.named.removeprefix('@')}"
 
-
-class Ruleset(Value):
-    """All chains, by family, table and name."""
-
-    chains: Mapping[tuple[str, str, str], Chain] = EMPTY
-
-    def hooked(self, hook: str, families: tuple[str, ...] = ("ip", "inet")) -> tuple[Chain, ...]:
-        """Return the base chains of a hook, in the order in which the kernel evaluates them."""
-        found = (c for c in self.chains.values() if c.hook == hook and c.family in families)
-        return tuple(sorted(found, key=lambda chain: chain.priority))
+    @property
+    def text(self) -> str:
+        """The element as nft prints it, without its comment."""
+        return f"{self.element.key} : {' . '.join(self.to)}" if self.to else self.element.key
 
 
 class Verdict(Value):
-    """The fate of a packet in a base chain, by which rule (none: by the policy), and the doubts about it."""
+    """The fate of a packet in a base chain, by which rule (none: by the policy), and the doubts about it.
+
+    `to` is what it is translated to. `found` are the elements by which the rule matched.
+    """
 
     base: Chain
     decision: str
     chain: Chain
     rule: Rule | None = None
     doubts: tuple["Verdict", ...] = ()
+    to: tuple[str, ...] = ()
+    found: tuple[Found, ...] = ()
 
     @property
     def stops(self) -> bool:
@@ -95,8 +54,8 @@ class Verdict(Value):
 
     @property
     def ours(self) -> bool:
-        """Whether it is a rule of mydockernet: no nftables rule is."""
-        return False
+        """Whether it is a rule of mydockernet; the admin's own rules in its table are not."""
+        return self.chain.ours and self.rule is not None and self.rule.ours
 
     @property
     def avoids(self) -> bool:
@@ -104,153 +63,17 @@ class Verdict(Value):
         return self.decision in ("accept", "return")
 
     @property
+    def changes(self) -> str:
+        """What it translates: the source, the destination, or nothing."""
+        return CHANGES.get(self.decision, "")
+
+    @property
     def where(self) -> str:
-        """The rule by chain and handle."""
+        """The rule by chain, and by its number, as `rules` shows it, or by the handle that nft needs to delete it."""
         if self.rule is None:
             return f"policy of nftables chain {self.base.place}: {self.decision}"
-        words = [f"{m.field} {'!= ' if m.negated else ''}{', '.join(m.values)}" for m in self.rule.matches]
-        text = " ".join([*words, self.decision])
-        return f"rule with handle {self.rule.handle} of nftables chain {self.chain.place}: {text}"
-
-
-def read(text: str, iptables: bool = True) -> Ruleset:
-    """Parse the output of nft; empty if that is empty or malformed. With `iptables`, skip the chains of iptables."""
-    try:
-        items = json.loads(text or "{}", strict=False)["nftables"]
-    except (ValueError, KeyError, TypeError):
-        return Ruleset()
-    chains: dict[tuple[str, str, str], Chain] = {}
-    sets: dict[tuple[str, str, str], tuple[Any, ...]] = {}
-    rules: list[tuple[tuple[str, str, str], Mapping[str, Any]]] = []
-    for item in items if isinstance(items, list) else ():
-        for kind, body in item.items() if isinstance(item, dict) else ():
-            if not isinstance(body, dict):
-                continue
-            family, table, name = (str(body.get(key, "")) for key in ("family", "table", "name"))
-            of_iptables = family in ("ip", "ip6") and table in IPTABLES_TABLES and name in IPTABLES_CHAINS
-            if kind == "chain" and not (iptables and of_iptables):
-                chains[family, table, name] = _chain(family, table, name, body)
-            elif kind in ("set", "map"):
-                elements = body.get("elem", ())
-                sets[family, table, name] = tuple(elements) if isinstance(elements, list) else ()
-            elif kind == "rule":
-                rules.append(((family, table, str(body.get("chain", ""))), body))
-    for key, body in rules:
-        if key in chains:
-            rule = _rule(body, partial(_elements, sets, *key[:2]))
-            chains[key] = replace(chains[key], rules=(*chains[key].rules, rule))
-    return Ruleset(chains)
-
-
-def _elements(
-    sets: Mapping[tuple[str, str, str], tuple[Any, ...]], family: str, table: str, name: str
-) -> tuple[Any, ...]:
-    return sets.get((family, table, name), ())
-
-
-def _chain(family: str, table: str, name: str, body: Mapping[str, Any]) -> Chain:
-    priority = body.get("prio", 0)
-    return Chain(
-        family,
-        table,
-        name,
-        str(body.get("hook", "")),
-        priority if isinstance(priority, int) else 0,
-        str(body.get("policy", "accept")),
-        str(body.get("type", "")),
-    )
-
-
-UNKNOWN = Match("?", ())
-
-
-def _rule(body: Mapping[str, Any], elements: Callable[[str], tuple[Any, ...]]) -> Rule:
-    handle = body.get("handle", 0)
-    rule = Rule(handle if isinstance(handle, int) else 0)
-    statements = body.get("expr", ())
-    for statement in statements if isinstance(statements, list) else ():
-        for kind, inner in statement.items() if isinstance(statement, dict) else ():
-            if kind == "match":
-                rule = replace(rule, matches=(*rule.matches, _match(inner, elements)))
-            elif kind == "vmap":
-                by, decisions = _map(inner, elements)
-                rule = replace(rule, by=by, decisions=decisions)
-            elif (decision := _decision(kind, inner)) is not None:
-                rule = replace(rule, decision=decision)
-            elif kind not in SILENT:
-                rule = replace(rule, matches=(*rule.matches, UNKNOWN))
-    return rule
-
-
-def _decision(kind: str, inner: Any) -> Decision | None:
-    if kind in ("jump", "goto"):
-        return Decision(kind, str(inner.get("target", ""))) if isinstance(inner, dict) else None
-    return Decision(kind) if kind in (*ENDS, *TRANSLATES, "return", "continue") else None
-
-
-def _match(inner: Any, elements: Callable[[str], tuple[Any, ...]]) -> Match:
-    if not isinstance(inner, dict):
-        return UNKNOWN
-    values = tuple(_values(inner.get("right"), elements))
-    return Match(_field(inner.get("left")), values, inner.get("op") == "!=")
-
-
-def _map(inner: Any, elements: Callable[[str], tuple[Any, ...]]) -> tuple[str, tuple[tuple[str, Decision], ...]]:
-    if not isinstance(inner, dict):
-        return "?", ()
-    data = inner.get("data")
-    rows = elements(data[1:]) if isinstance(data, str) and data.startswith("@") else ()
-    if isinstance(data, dict) and isinstance(data.get("set"), list):
-        rows = tuple(data["set"])
-    found = []
-    for row in rows:
-        if isinstance(row, list) and len(row) == 2 and isinstance(row[1], dict):
-            for kind, target in row[1].items():
-                decision = _decision(kind, target)
-                found += [(value, decision) for value in _values(row[0], elements) if decision]
-    return _field(inner.get("key")), tuple(found)
-
-
-def _field(left: Any) -> str:
-    """Parse the left side of a match: `meta iifname`, `ip saddr`, `ct original ip saddr`, `fib daddr type`."""
-    if not isinstance(left, dict) or len(left) != 1:
-        return "?"
-    ((kind, inner),) = left.items()
-    if kind == "&" and isinstance(inner, list) and inner and isinstance(inner[0], dict) and "ct" in inner[0]:
-        return _field(inner[0])
-    if not isinstance(inner, dict):
-        return "?"
-    if kind == "payload":
-        return f"{inner.get('protocol')} {inner.get('field')}"
-    if kind == "fib":
-        flags = inner.get("flags")
-        return f"fib {' '.join(map(str, flags)) if isinstance(flags, list) else flags} {inner.get('result')}"
-    words = (kind, inner.get("dir", ""), inner.get("key", ""))
-    return " ".join(str(word) for word in words if word) if kind in ("meta", "ct") else "?"
-
-
-def _values(right: Any, elements: Callable[[str], tuple[Any, ...]]) -> Iterator[str]:
-    """Parse the right side of a match: one value or those of a set; a range as `1-9`, a prefix as `10.0.0.0/8`."""
-    if isinstance(right, str) and right.startswith("@"):
-        for element in elements(right[1:]):
-            yield from _values(element, lambda name: ())
-    elif isinstance(right, list):
-        for each in right:
-            yield from _values(each, elements)
-    elif isinstance(right, dict):
-        for kind, inner in right.items():
-            if kind == "set":
-                yield from _values(inner, elements)
-            elif kind == "elem" and isinstance(inner, dict):
-                yield from _values(inner.get("val"), elements)
-            elif kind == "prefix" and isinstance(inner, dict):
-                yield f"{inner.get('addr')}/{inner.get('len')}"
-            elif kind == "range" and isinstance(inner, list) and len(inner) == 2:
-                yield f"{inner[0]}-{inner[1]}"
-            else:
-                yield "?"
-    else:
-        yield str(right)
+        which = f"rule {self.rule.number}" if self.ours else f"rule with handle {self.rule.handle}"
+        return f"{which} of nftables chain {self.chain.place}: {self.rule.told(self.decision)}"
 
 
 def ask(seen: Observed, ruleset: Ruleset, base: Chain, packet: Packet) -> Verdict:
@@ -269,12 +92,12 @@ def _walk(
 ) -> Iterator[Verdict]:
     """Yield the verdict that ends the evaluation of a chain; nothing if it returns."""
     for rule in chain.rules:
-        answers = [_matches(seen, packet, match) for match in rule.matches]
+        answers, found = _matched(seen, packet, rule)
         if False in answers:
             continue
-        for certain, decision in _decided(seen, packet, rule, None not in answers):
+        for certain, decision, row in _decided(seen, packet, rule, None not in answers):
             inner = ruleset.chains.get((chain.family, chain.table, decision.chain))
-            verdict = Verdict(base, decision.kind, chain, rule)
+            verdict = Verdict(base, decision.kind, chain, rule, to=decision.to, found=(*found, *row))
             if base.family == "bridge" and decision.chain.startswith(ebtables.OWN):
                 continue  # nft does not print the conditions of ebtables; the caller evaluates these rules.
             if decision.kind in ("jump", "goto"):
@@ -293,39 +116,82 @@ def _walk(
                 if certain:
                     return
                 doubts.append(verdict)
-            elif decision.kind in TRANSLATES or not certain:
+            elif not certain or decision.kind == "tproxy":
                 if decision.kind in (*ENDS, *TRANSLATES):
                     doubts.append(verdict)
-            elif decision.kind in ENDS:
+            elif decision.kind in (*ENDS, *TRANSLATES):
                 yield verdict
                 return
 
 
-def _decided(seen: Observed, packet: Packet, rule: Rule, certain: bool) -> Iterator[tuple[bool, Decision]]:
-    """Yield what a rule that matches, or may match, decides, and whether that is certain."""
-    for value, decision in rule.decisions:
-        answer = _matches(seen, packet, Match(rule.by, (value,)))
+def _matched(seen: Observed, packet: Packet, rule: Rule) -> tuple[list[bool | None], list[Found]]:
+    """Return whether each condition of a rule matches, and the elements of sets by which they do."""
+    answers: list[bool | None] = []
+    found: list[Found] = []
+    for match in rule.matches:
+        answer, element = _looked_up(seen, packet, match.fields, match.elements)
+        if match.negated and answer is not None and _of_its_kind(packet, match.fields):
+            answer = not answer
+        elif element and match.named:
+            found.append(Found(match.named, element))
+        answers.append(answer)
+    return answers, found
+
+
+def _decided(
+    seen: Observed, packet: Packet, rule: Rule, certain: bool
+) -> Iterator[tuple[bool, Decision, tuple[Found, ...]]]:
+    """Yield what a rule that matches, or may match, decides, whether that is certain, and by which element of a map."""
+    for element, decision in rule.rows:
+        answer, _ = _looked_up(seen, packet, rule.by, (element,))
         if answer is not False:
-            yield certain and answer is True, decision
+            yield certain and answer is True, decision, (Found(rule.named, element, decision.to),)
         if answer is True:
             return
     if rule.decision:
-        yield certain, rule.decision
+        yield certain, rule.decision, ()
 
 
-def _matches(seen: Observed, packet: Packet, match: Match) -> bool | None:
-    protocol = match.field.partition(" ")[0]
-    if protocol == "arp" or (protocol in ("ip6", "icmpv6") and packet.family == 4):
-        return False
-    if protocol in ("ip", "icmp") and packet.family == 6:
-        return False
-    if protocol in asked.WITH_PORTS and "protocol" not in packet.vague and packet.protocol != protocol:
-        return False
-    vague, known = FIELDS.get(match.field, ("", None))
-    if known is None or vague in packet.vague or "?" in match.values:
+def _looked_up(
+    seen: Observed, packet: Packet, fields: tuple[str, ...], elements: Iterable[Element]
+) -> tuple[bool | None, Element | None]:
+    """Return whether some fields of a packet match one of the elements, and which one does for certain."""
+    if not _of_its_kind(packet, fields):
+        return False, None
+    unsure = False
+    for element in elements:
+        answer = asked.all_of(_matches(seen, packet, *pair) for pair in zip(fields, element.words, strict=False))
+        if answer:
+            return True, element
+        unsure = unsure or answer is None
+    return None if unsure else False, None
+
+
+def _of_its_kind(packet: Packet, fields: Iterable[str]) -> bool:
+    """Whether a packet may have all of these fields: those of its address family and protocol."""
+    for field in fields:
+        protocol = field.partition(" ")[0]
+        if protocol == "arp" or (protocol in ("ip6", "icmpv6") and packet.family == 4):
+            return False
+        if protocol in ("ip", "icmp") and packet.family == 6:
+            return False
+        if protocol in asked.WITH_PORTS and "protocol" not in packet.vague and packet.protocol != protocol:
+            return False
+    return True
+
+
+def _matches(seen: Observed, packet: Packet, field: str, word: str) -> bool | None:
+    vague, known = FIELDS.get(field, ("", None))
+    if known is None or vague in packet.vague or word == UNKNOWN:
         return None
-    answer = asked.any_of(known(seen, packet, value) for value in match.values)
-    return answer if answer is None else answer != match.negated
+    return known(seen, packet, word)
+
+
+def _by_its_route(seen: Observed, packet: Packet, word: str) -> bool | None:
+    """Evaluate `fib saddr . iif oif`, which exists if the route to the source leaves by the interface it came by."""
+    if "source" in packet.vague or not seen.routes or word not in ("exists", "missing"):
+        return None
+    return asked.by_its_route(seen, packet) == (word == "exists")
 
 
 def _in_states(packet: Packet, value: str) -> bool | None:
@@ -370,6 +236,8 @@ FIELDS: dict[str, tuple[str, Test | None]] = {
     "ct original ip daddr": ("destination", lambda seen, p, value: asked.in_network(p.flow.destination, value)),
     "ct original proto-dst": ("port", lambda seen, p, value: asked.in_ports(p.flow.port, p.protocol, value, "-")),
     "ct reply ip saddr": ("destination", lambda seen, p, value: asked.in_network(p.replier, value)),
+    # Newer versions of nft print oif as check.
+    **{f"fib saddr . iif {result}": ("inward", _by_its_route) for result in ("oif", "check")},
     "fib daddr type": ("destination", lambda seen, p, value: asked.of_type(p.local, value)),
     "fib saddr type": ("source", lambda seen, p, value: asked.of_type(p.source in seen.addresses, value)),
 }

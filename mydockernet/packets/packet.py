@@ -78,6 +78,12 @@ def any_of(answers: Iterable[bool | None]) -> bool | None:
     return True if True in answers else None if None in answers else False
 
 
+def all_of(answers: Iterable[bool | None]) -> bool | None:
+    """Return False if any answer is False; otherwise None if any is None; otherwise True."""
+    answers = tuple(answers)
+    return False if False in answers else None if None in answers else True
+
+
 def in_network(address: Address, value: str) -> bool | None:
     """Whether an address is in `10.0.0.0/8`, or `10.0.0.1-10.0.0.9`."""
     first, dash, last = value.partition("-")
@@ -125,6 +131,20 @@ def in_group(seen: Observed, name: str, value: str) -> bool | None:
         return group & int(mask, 0) == low & int(mask, 0) if mask else low <= group <= high
     except ValueError:
         return None
+
+
+def by_its_route(seen: Observed, packet: Packet, loose: bool = False, accept_local: bool = False) -> bool:
+    """Whether the route back to the source of a packet leaves by the interface that it arrived on.
+
+    `loose`: any interface will do. `accept_local`: the source may be an address of this host.
+    """
+    if packet.inward in ("", "lo"):
+        return True
+    if packet.source in seen.addresses:
+        return accept_local
+    back = [route for route in seen.routes if route.table == "main" and packet.source in route.destination]
+    best = max(back, key=lambda route: route.destination.prefixlen, default=None)
+    return best is not None and (best.dev == packet.inward or loose)
 
 
 def of_protocol(protocol: str, value: str) -> bool:

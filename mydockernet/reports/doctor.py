@@ -5,20 +5,20 @@ To find the rules of other programs that drop or accept, it evaluates all rules 
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from mydockernet import drivers, model, plan
+from mydockernet import drivers, model, plan, rulesets
 from mydockernet.context import Context
-from mydockernet.dialects import iptables, sysctl
-from mydockernet.dialects.fact import BRIDGE_CALLS, FORWARDING, Chain, Observed, Route, Rule
+from mydockernet.dialects import iptables, nftables, sysctl
+from mydockernet.dialects.fact import BRIDGE_CALLS, FORWARDING, Chain, Fact, Observed, Route, Rule
 from mydockernet.dialects.iptables_user import leads_to
 from mydockernet.dialects.sysctl import RouterAdvertisements
 from mydockernet.errors import MydockernetError
 from mydockernet.kernel.spawn import environment
 from mydockernet.model import Address, Intent, Network
-from mydockernet.packets import hops, netfilter, nft
+from mydockernet.packets import hops, netfilter, nft, nft_rules
 from mydockernet.packets.hooks import Sight, Verdict
 from mydockernet.packets.packet import Packet
 from mydockernet.rulesets import iptables as ruleset
@@ -35,11 +35,14 @@ PACKAGES = {
     "ip": "iproute2",
     "ss": "iproute2",
     "iptables": "iptables",
+    "nft": "nftables",
     "sysctl": "procps",
     "nsenter": "util-linux",
     "setpriv": "util-linux",
 }
-OPTIONAL = ("conntrack", "nft")
+OPTIONAL = ("conntrack",)
+# One of these programs is enough, unless a network has its rules in another one.
+EITHER = frozenset(programs[0] for programs in rulesets.PROGRAMS.values())
 
 
 class Finding(Value):
@@ -57,7 +60,7 @@ class Host(Value):
     missing: frozenset[str] = frozenset()
     firewalld: str = ""
     panic: str = ""
-    ruleset: nft.Ruleset = nft.Ruleset()
+    ruleset: nft_rules.Ruleset = nft_rules.Ruleset()
 
 
 def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tuple[MydockernetError, ...]]:
@@ -77,7 +80,7 @@ def examine(context: Context) -> tuple[tuple[Finding, ...], tuple[str, ...], tup
         missing=frozenset(p for p in (*PACKAGES, *OPTIONAL) if shutil.which(p, path=path) is None),
         firewalld=door.try_read(("firewall-cmd", "--state")) if firewalld else "",
         panic=door.try_read(("firewall-cmd", "--query-panic")) if firewalld else "",
-        ruleset=nft.read(door.try_read(nft.READ)),
+        ruleset=nft_rules.read(door.try_read(nft_rules.READ)),
     )
     return tuple(diagnose(intent, seen, host)), seen.unread, errors
 
@@ -95,12 +98,14 @@ def _firewalld_is_here(proc: Path = Path("/proc")) -> bool:
 
 def diagnose(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
     """Yield all findings. Pure."""
-    for program in sorted(host.missing - {*OPTIONAL}):
+    used = frozenset(plan.programs(intent.values())) or (EITHER if host.missing >= EITHER else frozenset())
+    for program in sorted(host.missing - {*OPTIONAL} - (EITHER - used)):
         yield Finding(PROBLEM, f"{program} is missing", "not on PATH", f"apt install {PACKAGES[program]}")
     yield from _forwarding(intent, seen)
+    yield from _own_rules(intent, seen)
     yield from _stopped(intent, seen, host)
     yield from _let_in(intent, seen)
-    yield from _firewalls(seen, host)
+    yield from _firewalls(seen, host, not intent or iptables.PROGRAMS[4] in used)
     yield from _zones(intent, seen)
     yield from _switches(intent, seen)
     if "conntrack" in host.missing:
@@ -110,7 +115,7 @@ def diagnose(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
             "conntrack is not on PATH",
             "apt install conntrack",
         )
-    if "nft" in host.missing and seen.ipv6 and plan.keeps_out_ipv6(intent):
+    if "nft" in host.missing - used and seen.ipv6 and plan.keeps_out_ipv6(intent):
         yield Finding(
             PROBLEM,
             "containers of a network without IPv6 can send it to each other, if their root enables it",
@@ -149,6 +154,44 @@ def _forwarding(intent: Intent, seen: Observed) -> Iterator[Finding]:
                 f"{step.do[-1].partition('=')[0]} = 1",
                 " ".join(step.do),
             )
+
+
+def _own_rules(intent: Intent, seen: Observed) -> Iterator[Finding]:
+    """Yield findings about missing rules of mydockernet, and about its rules in a firewall that no network uses."""
+    shared = tuple(plan.shared_rules(intent))
+    owned = (fact for facts in plan.facts_by_owner(intent).values() for fact in facts)
+    rules = (fact for fact in (*shared, *owned) if fact.shown_by() in seen.read and plan.told(fact, seen))
+    missing = [fact for fact in rules if not fact.holds(seen) and not fact.beyond(seen)]
+    if missing:
+        yield Finding(
+            PROBLEM,
+            "rules of mydockernet are missing or have changed: networks may be open, or published ports closed",
+            f"mydockernet check: {len(missing)} differences, such as {missing[0].difference}",
+            "mydockernet repair",
+        )
+    if plan.strangers(tuple(intent.values()), seen):
+        return
+    for firewall, left in _left_over(intent, shared, seen):
+        yield Finding(
+            PROBLEM,
+            f"{firewall} has rules of mydockernet, although no network uses it: they may publish ports",
+            left,
+            "mydockernet repair",
+        )
+
+
+def _left_over(intent: Intent, shared: Iterable[Fact], seen: Observed) -> Iterator[tuple[str, str]]:
+    """Yield each firewall that has rules although no network uses it, and an example of them."""
+    used = plan.programs(intent.values())
+    beside = {(f.chain, iptables.read_spec(f.words)) for f in shared if isinstance(f, iptables.BesideRule)}
+    every = ((chain, rule) for chain, found in seen.chains.items() for rule in found if iptables.is_ours(rule))
+    left = [(chain, rule) for chain, rule in every if (chain, rule.spec) not in beside]
+    if left and iptables.PROGRAMS[4] not in used:
+        chain, rule = left[0]
+        yield "iptables", f"iptables-save: {len(left)} rules, such as -t {chain.table} -A {chain.name} {rule.text}"
+    if seen.table and nftables.NFT not in used:
+        name = " ".join(nftables.TABLE)
+        yield "nftables", f"nft list table {name}: {len(seen.table.elements)} elements"
 
 
 class Probe(Value):
@@ -211,7 +254,8 @@ def _an_address(network: Network, family: int) -> Address:
 
 def _stopped(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
     """Yield a finding for each rule of another program that drops packets which must pass. USER chains do not count."""
-    sight = Sight(replace(seen, chains={**seen.chains, **WITHOUT_ADMIN}), {"": host.ruleset})
+    without = replace(seen, chains={**seen.chains, **WITHOUT_ADMIN})
+    sight = Sight(without, {"": host.ruleset.without(nftables.USER)})
     told: set[str] = set()
     every = (p for network in intent.values() for family in network.families for p in _probes(network, family, seen))
     for probe in every:
@@ -231,7 +275,7 @@ def _of_a_stop(verdict: Verdict, certain: bool, probe: Probe) -> Finding:
     what = f"a rule of another program {drops} {probe.what} {probe.network.name}"
     if isinstance(verdict, nft.Verdict):
         fix = hops.fix_for(verdict, probe.packet)
-        return Finding(PROBLEM, f"{what}, whatever iptables accepts", verdict.where, fix)
+        return Finding(PROBLEM, f"{what}, whatever others accept", verdict.where, fix)
     if verdict.of_other:
         fix = hops.accept_in_other(verdict.program) if verdict.chain and verdict.chain.table == "filter" else ""
         return Finding(PROBLEM, f"{what}, in the other variant of iptables", verdict.where, fix)
@@ -244,11 +288,17 @@ def _of_a_stop(verdict: Verdict, certain: bool, probe: Probe) -> Finding:
 
 
 def _let_in(intent: Intent, seen: Observed) -> Iterator[Finding]:
-    """Yield a finding for each rule, also in called chains, that accepts what mydockernet's later rules would drop."""
+    """Yield a finding for each rule, also in called chains, that accepts what mydockernet's later rules would drop.
+
+    What iptables accepts, nftables drops all the same.
+    """
     vague = ANY_FLOW | {"source", "inward"}
     told: set[str] = set()
     for network, family in [
-        (net, family) for net in filter(_a_door, intent.values()) if net.has_gateway for family in net.families
+        (net, family)
+        for net in filter(_a_door, intent.values())
+        if net.has_gateway and net.firewall == "iptables"
+        for family in net.families
     ]:
         packet = Packet(ANYWHERE[family], _an_address(network, family), "tcp", outward=_a_door(network), vague=vague)
         without = replace(seen, chains={**seen.chains, **WITHOUT_ADMIN})
@@ -267,7 +317,7 @@ def _let_in(intent: Intent, seen: Observed) -> Iterator[Finding]:
                 )
 
 
-def _firewalls(seen: Observed, host: Host) -> Iterator[Finding]:
+def _firewalls(seen: Observed, host: Host, in_iptables: bool) -> Iterator[Finding]:
     if seen.other is not None:
         every = [(chain, rule) for chain, found in seen.other.chains.items() for rule in found]
         own = [f"-t {chain.table} -A {chain.name} {rule.text}" for chain, rule in every if iptables.is_ours(rule)]
@@ -291,7 +341,7 @@ def _firewalls(seen: Observed, host: Host) -> Iterator[Finding]:
             "firewalld is in panic mode: it drops all packets; mydockernet does not undo that",
             "firewall-cmd --query-panic: yes",
         )
-    if "running" in host.firewalld and "not" not in host.firewalld:
+    if in_iptables and "running" in host.firewalld and "not" not in host.firewalld:
         yield Finding(
             NOTICE,
             "firewalld is active: when it reloads, it deletes the iptables rules of other programs",

@@ -101,7 +101,7 @@ def test_a_foreign_nft_chain_that_drops_is_seen_and_the_fix_lets_all_pass(lab, r
         assert (status, hops[-1]["State"]) == (5, "stops"), words
         assert "nftables chain inet " in hops[-1]["What"]
     found = problems(host)
-    assert all("whatever iptables accepts" in each["What"] for each in found)
+    assert all("whatever others accept" in each["What"] for each in found)
     assert {each["Fix"] for each in found} == {hops[-1]["Fix"]}
     host.sh(hops[-1]["Fix"])
     assert lab.ask("a1", OUT, (f"{A}.3", 80)) == [*OPEN, f"a2 {A}.2"]

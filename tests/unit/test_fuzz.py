@@ -13,7 +13,7 @@ from mydockernet.cli import template
 from mydockernet.dialects import ip_json, iptables, ss, sysctl
 from mydockernet.dialects.fact import Link, Observed, Route
 from mydockernet.errors import MydockernetError
-from mydockernet.packets import netfilter, nft
+from mydockernet.packets import netfilter, nft_rules
 from mydockernet.packets.packet import Packet
 from mydockernet.reports import doctor, who
 from mydockernet.value import replace
@@ -89,7 +89,8 @@ def test_rules_of_every_shape(text):
 
 
 NFT_WORDS = "match left right op payload protocol field meta key ct vmap data set prefix range elem jump target goto"
-NFT_KEYS = [*NFT_WORDS.split(), "accept", "drop", "reject", "return", "dnat", "xt", "counter", "fib", "flags", "result"]
+NFT_WORDS += " accept drop reject return dnat xt counter fib flags result concat addr map val"
+NFT_KEYS = NFT_WORDS.split()
 NFT = st.recursive(
     st.none() | st.integers() | st.sampled_from(["web", "@s", "10.0.0.0/8", "established", "c", "saddr"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NFT_KEYS), inner, max_size=3),
@@ -104,14 +105,14 @@ def test_rules_of_nft(rules):
     items = [{"chain": {**CHAIN, "hook": "forward", "prio": 0, "policy": "drop"}}]
     items += [{"rule": {**CHAIN, "chain": "c", "handle": 1, "expr": expr}} for expr in rules]
     text = json.dumps({"nftables": [*items, {"set": {**CHAIN, "name": "s", "elem": rules}}]})
-    for finding in doctor.diagnose(NETWORKS, SEEN, doctor.Host(ruleset=nft.read(text))):
+    for finding in doctor.diagnose(NETWORKS, SEEN, doctor.Host(ruleset=nft_rules.read(text))):
         assert finding.what
 
 
 @fuzz
 @given(JSON.map(json.dumps))
 def test_json_of_nft(text):
-    list(doctor.diagnose(NETWORKS, SEEN, doctor.Host(ruleset=nft.read(text))))
+    list(doctor.diagnose(NETWORKS, SEEN, doctor.Host(ruleset=nft_rules.read(text))))
 
 
 @fuzz

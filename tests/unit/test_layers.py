@@ -115,6 +115,7 @@ ORDER = [
     "fronts.manifest",
     "packets.packet",
     "packets.netfilter",
+    "packets.nft_rules",
     "packets.nft",
     "packets.hooks",
     "packets.hops",

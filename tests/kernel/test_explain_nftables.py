@@ -1,0 +1,172 @@
+"""What explain and doctor say of a host whose networks are in nftables: the truth, and fixes that let packets pass."""
+
+import pytest
+
+from tests.conftest import CANARY, Host
+from tests.kernel.lab import HOST, A, Lab
+from tests.kernel.test_explain import REPAIR_A, WELL
+from tests.kernel.test_firewalls import FIREWALLD, OPEN, OUT, SERVER, load, look, problems
+
+TABLE = "inet mydockernet"
+PORT = f"{TABLE} ports4 '{{ 0.0.0.0/0 . 0.0.0.0/0 . tcp . 8080 }}'"
+USER = f"nft add rule {TABLE} user"
+GUARD = f"nftables chain {TABLE} origin: ip saddr @bridged4 iifname . ip saddr != @behind4 drop"
+FORWARD = f"of nftables chain {TABLE} forward:"
+
+# What is broken, how, who asks whom, the words of the hop that stops it, the command that fixes it.
+BREAKAGES = {
+    "the table gone": (f"nft delete table {TABLE}", "outside host:8080", "no rule translates port 8080", REPAIR_A),
+    "a port's element gone": (f"nft delete element {PORT}", "b1 host:8080", "no rule translates port 8080", REPAIR_A),
+    "a bridge's element gone": (
+        f"nft delete element {TABLE} behind4 '{{ \"a\" . {A}.0/24 }}'",
+        "a1 192.0.2.2:80",
+        GUARD,
+        REPAIR_A,
+    ),
+    "the admin's own rule": (
+        f"{USER} ip daddr 192.0.2.0/24 tcp dport 80 drop",
+        "a1 192.0.2.2:80",
+        f"of nftables chain {TABLE} user: ip daddr 192.0.2.0/24 tcp dport 80 drop",
+        f"nft delete rule {TABLE} user handle ",
+    ),
+    "another network": ("true", "b1 a2:80", f"{FORWARD} oifgroup 28004 drop", "mydockernet publish a a2 80"),
+    "an internal network": ("true", "i1 192.0.2.2:80", f"{FORWARD} iifgroup 28005 drop", ""),
+    "into an internal network": ("true", "a1 i1:80", f"{FORWARD} oifgroup 28005 drop", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def well():
+    """One lab for many tests, each of which leaves it as it was."""
+    host = Host("nftables")
+    host.sh(CANARY)
+    lab = Lab(host)
+    host.sh("ip route add default via 192.0.2.2 dev up1; sysctl -qew net.bridge.bridge-nf-call-iptables=1")
+    host.sh("iptables-save > /run/rules; ip6tables-save > /run/rules6")
+    yield lab
+    lab.close()
+    host.close()
+
+
+@pytest.fixture
+def lab(well):
+    yield well
+    restore = "iptables-restore /run/rules; ip6tables-restore /run/rules6"
+    well.host.set_up(f"nft flush ruleset; {restore}; mydockernet repair")
+
+
+def explain(host, words):
+    words = words.replace("outside", "192.0.2.2", 1) if words.startswith("outside") else words
+    return look(host, f"explain {words}")
+
+
+def fix_all(host):
+    """Run the fixes of doctor, one after the other, until it finds no problem."""
+    for _ in range(4):
+        if not (found := problems(host)):
+            return
+        host.sh(found[0]["Fix"])
+    assert problems(host) == []
+
+
+def test_where_all_is_well_nothing_is_found(well):
+    for words in WELL[::2]:
+        status, hops = explain(well.host, words)
+        assert (status, {hop["State"] for hop in hops}) == (0, {"passes"}), (words, hops)
+    assert problems(well.host) == []
+
+
+def test_a_trace_names_the_rule_and_the_element_with_its_owner(well):
+    hops = {hop["What"]: hop["Why"] for hop in explain(well.host, "b1 host:8080")[1]}
+    publish = f"the host's rule 2 of nftables chain {TABLE} publish: meta l4proto {{ tcp, udp, sctp }} dnat to "
+    assert hops[f"{publish}ip saddr . ip daddr . meta l4proto . th dport map @ports4"] == (
+        f"The port is published: the packet continues to {A}.2:80. "
+        f"The map ports4 has an element of network a: 0.0.0.0/0 . 0.0.0.0/0 . tcp . 8080 : {A}.2 . 80."
+    )
+    assert any(f"{FORWARD} oifgroup 28004 ct status dnat accept" in what for what in hops)
+    assert any("The set masq4 has an element of network b: 10.2.0.0/24." in why for why in hops.values())
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_explain_names_the_culprit_and_its_fix_lets_the_packet_pass(lab, name):
+    damage, words, what, fix = BREAKAGES[name]
+    lab.host.sh(damage)
+    status, hops = explain(lab.host, words)
+    assert (status, [hop["State"] for hop in hops].count("stops")) == (5, 1)
+    assert what in hops[-1]["What"]
+    assert hops[-1]["Fix"].startswith(fix)
+    assert bool(fix) is bool(hops[-1]["Fix"])
+    if fix and damage != "true":
+        lab.host.sh(hops[-1]["Fix"])
+        assert explain(lab.host, words)[0] == 0
+        fix_all(lab.host)
+
+
+# Rules of the admin that let only 192.0.2.0/24 use port 8080; the last one is a trap, as it drops replies, too.
+TO_8080 = "ct status dnat ct original proto-dst 8080"
+ONLY = {
+    f"{TO_8080} ct direction original ip saddr != 192.0.2.0/24": True,
+    f"{TO_8080} ct original ip saddr != 192.0.2.0/24": True,
+    f"{TO_8080} ip saddr != 192.0.2.0/24": False,
+}
+
+
+@pytest.mark.parametrize("rule", ONLY)
+def test_an_admins_rule_about_the_original_flow_is_understood(lab, rule):
+    lab.host.sh(f"{USER} meta l4proto tcp {rule} drop")
+    for name, passes in (("outside", ONLY[rule]), ("b1", False)):
+        answered = lab.ask(name, (HOST, 8080))[0]
+        assert ((answered if isinstance(answered, str) else answered[0]) != "dropped") is passes
+        status, hops = explain(lab.host, f"{name} {HOST}:8080")
+        assert ((status == 0), "unsure" in {hop["State"] for hop in hops}) == (passes, False)
+    # What the admin drops is intended.
+    assert problems(lab.host) == []
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        f"nft -f - <<'E'\n{FIREWALLD}E",
+        SERVER,
+        "iptables -P FORWARD DROP",
+        "iptables -I FORWARD -o a -j DROP",
+        "iptables -t mangle -A FORWARD -i a -j DROP",
+    ],
+    ids=["firewalld", "server", "policy", "before ours", "in mangle"],
+)
+def test_what_another_program_drops_is_named_and_the_fixes_let_it_pass(lab, foreign):
+    host = lab.host
+    if "{" in foreign:
+        load(host, FIREWALLD if "firewalld" in foreign else foreign)
+    else:
+        # The canary's own rule has the accepts there already.
+        host.sh(f"iptables -F FORWARD; {foreign}")
+    assert lab.ask("a1", OUT) == ["dropped"]
+    status, hops = explain(host, "a1 192.0.2.2:80")
+    assert (status, hops[-1]["State"]) == (5, "stops")
+    assert hops[-1]["Fix"]
+    fix_all(host)
+    assert explain(host, "a1 192.0.2.2:80")[0] == 0
+    assert lab.ask("a1", OUT, ("10.2.0.2", 80)) == [*OPEN, "dropped"]
+    assert lab.ask("outside", (HOST, 8080), (f"{A}.2", 80)) == ["a1 192.0.2.2", "dropped"]
+
+
+def test_rules_of_iptables_that_come_back_are_a_problem_and_repair_deletes_them(lab):
+    host = lab.host
+    host.mydockernet("migrate --firewall iptables")
+    host.sh("iptables-save > /run/old")
+    host.mydockernet("migrate --firewall nftables")
+    assert problems(host) == []
+    host.sh("iptables-restore /run/old")
+    assert "a: leftover rule: nat MYDOCKERNET-PORTS" in host.mydockernet("check", check=False).stdout
+    found = {each["What"].partition(",")[0]: each["Fix"] for each in problems(host)}
+    assert found["iptables has rules of mydockernet"] == "mydockernet repair"
+    host.mydockernet("repair")
+    assert problems(host) == []
+    assert "MYDOCKERNET" not in host.run("iptables-save").stdout
+
+
+def test_an_accept_of_another_program_opens_nothing(lab):
+    lab.host.sh("iptables -I FORWARD -j ACCEPT; nft insert rule ip filter FORWARD accept")
+    assert lab.ask("outside", (f"{A}.2", 80)) == ["dropped"]
+    assert not [each for each in look(lab.host, "doctor")[1] if "may accept packets" in each["What"]]
