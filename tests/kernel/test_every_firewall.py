@@ -134,3 +134,21 @@ def test_beside_docker(host, lab):
         host.mydockernet("rm -f a b i")
     finally:
         host.sh(STOP)
+
+
+def rules(host, *tables):
+    """The number of rules of mydockernet, of nftables or in these tables of iptables."""
+    if host.firewall == "nftables":
+        return host.run("nft", "-j", "list", "table", "inet", "mydockernet").stdout.count('"rule":')
+    saved = (host.run("iptables-save", "-t", table).stdout for table in tables)
+    return sum(text.count("--comment mydockernet:") + text.count('--comment "mydockernet:') for text in saved)
+
+
+def test_the_number_of_rules_does_not_depend_on_that_of_networks(host):
+    """With iptables that of filter; each network has a rule in mangle, about its addresses, and one in nat."""
+    host.mydockernet("create first")
+    before = rules(host, "filter"), rules(host, "mangle", "nat")
+    many = {f"n{number}": {"ipam": {"config": [{"subnet": f"10.9.{number}.0/24"}]}} for number in range(200)}
+    host.run("mydockernet", "apply", "-", stdin=json.dumps({"networks": many}))
+    own = 0 if host.firewall == "nftables" else 2 * len(many)
+    assert (rules(host, "filter"), rules(host, "mangle", "nat")) == (before[0], before[1] + own)
