@@ -85,9 +85,16 @@ def prune(wanted: Callable[[Network], bool]) -> Transition:
 
 
 def migrate(firewall: str) -> Transition:
-    """All → all, with their rules in another firewall."""
+    """All → all, with their rules in another firewall. Raises Conflict for rules of the admin that are on record."""
 
     def move(intent: Intent, seen: Observed) -> Intent:
+        for network in intent.values():
+            if network.user_rules and network.firewall != firewall:
+                raise Conflict(
+                    f"network {quoted(network.name)} has rules on record that are in the words of {network.firewall}",
+                    hint=f"mydockernet user-rules list {network.name} shows them: remove them, and add them to the chain "
+                    f"user of {firewall} afterwards",
+                )
         return {
             name: replace(network, firewall=firewall) if drivers.load(network.driver).FORWARDS else network
             for name, network in intent.items()

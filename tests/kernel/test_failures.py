@@ -8,6 +8,8 @@ import pytest
 from tests.conftest import firewalls_of
 
 ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1"))
+# Of all calls that a verb makes, those that fail, and those at which it is killed: with more rounds, every one.
+FAILING, KILLED = (2, 6) if ROUNDS == 1 else (1, 1)
 
 CONTAINERS = "for c in c1 c2; do ip netns add $c; ip -n $c link set lo up; done; mydockernet create web; "
 LAN = "ip link add up1 type veth peer name up2; ip link set up1 up"
@@ -194,7 +196,7 @@ def test_of_many_at_once_one_that_fails_is_tried_again_or_nothing_is_changed(hos
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in TRIED_AGAIN])
 def test_a_command_that_fails_is_named_and_nothing_is_changed(host, verb):
-    for words, at, before in each_call(host, verb):
+    for words, at, before in each_call(host, verb, step=FAILING):
         env = host.break_programs("echo 'no such luck' >&2; exit 9", at)
         done = host.mydockernet(words, env=env, check=False)
         if host.calls() < at:
@@ -240,7 +242,7 @@ MOMENTS = [
 
 @pytest.mark.parametrize(("verb", "moment"), MOMENTS)
 def test_after_kill_9_the_next_verb_brings_it_to_before_or_after(host, verb, moment):
-    for words, at, before in each_call(host, verb, step=3 if ROUNDS == 1 else 1):
+    for words, at, before in each_call(host, verb, step=KILLED):
         env = host.break_programs(moment, at)
         done = host.mydockernet(words, env=env, check=False)
         calls = host.calls()

@@ -79,3 +79,39 @@ def test_where_only_one_is_installed_it_is_that_one(host, missing, has):
     host.mydockernet("rm web", env=env)
     (other,) = {*FIREWALLS} - {has}
     host.fails(f"create web --firewall {other}", 4, f"the firewall {other} is not installed", env=env)
+
+
+ADMINS = """
+flush ruleset
+table inet mydockernet {
+  chain user {
+    ip saddr 192.0.2.2 tcp dport 80 drop
+    ip saddr 192.0.2.2 udp dport 80 drop
+  }
+}
+"""
+
+
+def test_an_admins_own_rules_may_be_in_a_file_that_flushes_all_others(make_lab):
+    """As /etc/nftables.conf is on Debian: repair adds the rest to the table that it has begun."""
+    lab = make_lab("", made_by_verbs, firewall="nftables")
+    lab.host.run("nft", "-f", "-", stdin=ADMINS)
+    assert lab.host.mydockernet("check", check=False).returncode == 5
+    lab.host.mydockernet("repair")
+    assert lab.host.mydockernet("check").stdout == ""
+    assert lab.ask("outside", (HOST, 8080)) == ["dropped"]
+    assert lab.ask("neighbour", (HOST, 8080)) == ["a1 198.51.100.2"]
+    assert lab.ask("a1", ("192.0.2.2", 81)) == [f"outside {HOST}"]
+
+
+def test_rules_on_record_are_in_the_words_of_iptables(host):
+    host.mydockernet("create web --firewall iptables")
+    host.mydockernet("user-rules add web -p tcp --dport 81 -j DROP")
+    before = host.everything()
+    host.fails(
+        "migrate --firewall nftables",
+        4,
+        'network "web" has rules on record that are in the words of iptables',
+        "hint: mydockernet user-rules list web",
+    )
+    assert host.everything() == before
