@@ -92,8 +92,8 @@ def migrate(firewall: str) -> Transition:
             if network.user_rules and network.firewall != firewall:
                 raise Conflict(
                     f"network {quoted(network.name)} has rules on record that are in the words of {network.firewall}",
-                    hint=f"mydockernet user-rules list {network.name} shows them: remove them, and add them to the chain "
-                    f"user of {firewall} afterwards",
+                    hint=f"mydockernet user-rules list {network.name} shows them: remove them, and afterwards add them "
+                    f"to the chain user of {firewall}",
                 )
         return {
             name: replace(network, firewall=firewall) if drivers.load(network.driver).FORWARDS else network
