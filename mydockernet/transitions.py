@@ -85,9 +85,12 @@ def prune(wanted: Callable[[Network], bool]) -> Transition:
 
 
 def migrate(firewall: str) -> Transition:
-    """All → all, with their rules in another firewall."""
+    """All → all, with their rules in another firewall. Raises Conflict for rules of the admin that are on record."""
 
     def move(intent: Intent, seen: Observed) -> Intent:
+        if kept := [net for net in intent.values() if net.user_rules and net.firewall != firewall]:
+            what = (f"network {quoted(net.name)} has rules of the admin in the words of {net.firewall}" for net in kept)
+            raise Conflict(*what, hint=f"mydockernet user-rules remove {kept[0].name} 1")
         return {
             name: replace(network, firewall=firewall) if drivers.load(network.driver).FORWARDS else network
             for name, network in intent.items()

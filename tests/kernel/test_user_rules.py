@@ -9,7 +9,7 @@ from tests.kernel.lab import HOST, A
 @pytest.fixture(scope="module")
 def web():
     """A host with a network without IPv6, web, and one with it, six."""
-    host = Host()
+    host = Host("iptables")
     host.sh(CANARY)
     host.mydockernet("create web --subnet 10.1.0.0/24")
     host.mydockernet("create six --subnet 10.2.0.0/24 --subnet fd00:2::/64")
@@ -136,6 +136,22 @@ def test_what_is_no_rule_is_refused_and_nothing_changes(host, words, status, tex
     host.fails(f"user-rules add web {words}", status, text)
 
 
+def test_rules_of_one_firewall_are_not_taken_to_another(host):
+    host.mydockernet("user-rules add web -s 10.0.0.1 -j DROP")
+    host.fails("migrate --firewall nftables", 4, 'network "web" has rules of the admin in the words of iptables')
+
+
+@pytest.mark.parametrize("moment", ["exit 9", "kill -9 $PPID; exit 1"])
+def test_a_rule_that_cannot_be_added_is_taken_back(host, moment):
+    """The first call of iptables only tries it out, in a namespace that ends with it."""
+    before = host.everything()
+    env = host.break_programs(moment, 2, ("iptables",))
+    assert host.mydockernet("user-rules add web -s 10.0.0.1 -j DROP", env=env, check=False).returncode
+    host.mydockernet("rm --ignore nothing")
+    assert host.everything() == before
+    assert host.calls() == 2
+
+
 def test_words_never_reach_a_shell(host):
     prefix = "$(touch /run/x)`touch /run/x`;'\""
     host.mydockernet(["user-rules", "add", "web", "-j", "LOG", "--log-prefix", prefix[:29]])
@@ -168,7 +184,7 @@ def test_rules_go_with_their_network_and_stay_through_apply(host):
 
 
 def test_a_rule_on_record_decides_before_the_network_does(make_lab):
-    lab = make_lab()
+    lab = make_lab(firewall="iptables")
     assert lab.ask("outside", (HOST, 8080)) == ["a1 192.0.2.2"]
     lab.host.mydockernet(f"user-rules add a -s 192.0.2.0/24 -d {A}.2 -j DROP")
     for damage in ("true", "iptables -F; iptables -t mangle -F"):
