@@ -13,6 +13,7 @@ from tests.conftest import ROOT
 BESIDE = ROOT / ".venv/beside"
 FOLDERS = [BESIDE / "usr/bin", BESIDE / "usr/sbin"]
 LIBRARIES = [BESIDE / "usr/lib/x86_64-linux-gnu", BESIDE / "lib/x86_64-linux-gnu", BESIDE / "lib/systemd"]
+BACKENDS = ("nftables", "iptables")
 SHIPPED = ROOT / "contrib/firewalld"
 OURS = "run/firewalld"  # Its folder on the host; lib stands for /usr/lib/firewalld, etc for /etc/firewalld.
 
