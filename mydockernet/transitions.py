@@ -88,13 +88,12 @@ def migrate(firewall: str) -> Transition:
     """All → all, with their rules in another firewall. Raises Conflict for rules of the admin that are on record."""
 
     def move(intent: Intent, seen: Observed) -> Intent:
-        for network in intent.values():
-            if network.user_rules and network.firewall != firewall:
-                raise Conflict(
-                    f"network {quoted(network.name)} has rules on record that are in the words of {network.firewall}",
-                    hint=f"mydockernet user-rules list {network.name} shows them: remove them, and afterwards add them "
-                    f"to the chain user of {firewall}",
-                )
+        if kept := [net for net in intent.values() if net.user_rules and net.firewall != firewall]:
+            what = (f"network {quoted(net.name)} has rules of the admin in the words of {net.firewall}" for net in kept)
+            hint = (
+                f"mydockernet user-rules list {kept[0].name} shows them: remove them, then add them to the chain user"
+            )
+            raise Conflict(*what, hint=f"{hint} of {firewall}")
         return {
             name: replace(network, firewall=firewall) if drivers.load(network.driver).FORWARDS else network
             for name, network in intent.items()

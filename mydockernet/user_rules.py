@@ -52,7 +52,9 @@ def add(name: str, words: Argv) -> Transition:
             program = PROGRAMS[FAMILIES[of]]
             if leads_to(rest) and not any(c.startswith(program) and " ".join(rest) in c for c in commands):
                 chain = f"RULE: {program} has no chain {quoted(leads_to(rest))}"
-                raise NotFound(chain, hint="with -4 or -6 before it, the rule is for that family only")
+                raise NotFound(
+                    chain, hint="create it first; a rule that begins with -4 or -6 is for that address family only"
+                )
 
     return Transition(move, approve=approve)
 

@@ -221,18 +221,22 @@ class Kernel:
         return replace(seen, bridged=nft_frames.read(self.try_read(nft_frames.READ)))
 
     def observe_zones(self, seen: Observed) -> Observed:
-        """Add the zones of firewalld, if it runs on this host. Without a bus and its client, this takes no process."""
+        """Add the zones of firewalld, if it runs on this host. Without a bus and its client, this takes no process.
+
+        What cannot be read is noted in `unread`: firewalld itself may be what fails.
+        """
         if not (has_bus() and self.has(firewalld.PROGRAM)):
             return seen
         said = [done.stdout for done in self._together([Command(argv) for argv in firewalld.READ])]
-        zones = firewalld.read(*said[1:4]) if is_here(firewalld.read_pid(said[0])) else None
-        if zones is not None:
-            asked = firewalld.settings(*said[4:])
-            shown = self._together([Command(argv) for _, argv in asked])
-            zones = firewalld.with_lasting(
-                zones, [(zone, done.stdout) for (zone, _), done in zip(asked, shown, strict=True)]
-            )
-        return replace(seen, zones=zones)
+        if not is_here(firewalld.read_pid(said[0])):
+            return seen
+        zones = firewalld.read(*said[1:4])
+        if zones is None:
+            return replace(seen, unread=(*seen.unread, "the zones of firewalld, through busctl"))
+        asked = firewalld.settings(*said[4:])
+        shown = self._together([Command(argv) for _, argv in asked])
+        texts = [(zone, done.stdout) for (zone, _), done in zip(asked, shown, strict=True)]
+        return replace(seen, zones=firewalld.with_lasting(zones, texts))
 
     def forwards6(self) -> bool:
         """Return whether this host forwards IPv6."""

@@ -13,6 +13,7 @@ from mydockernet import drivers, model, plan, rulesets
 from mydockernet.context import Context
 from mydockernet.dialects import iptables, nftables, sysctl
 from mydockernet.dialects.fact import BRIDGE_CALLS, FORWARDING, Chain, Fact, Observed, Route, Rule
+from mydockernet.dialects.firewalld import InZone
 from mydockernet.dialects.iptables_user import leads_to
 from mydockernet.dialects.sysctl import RouterAdvertisements
 from mydockernet.errors import MydockernetError
@@ -103,10 +104,10 @@ def diagnose(intent: Intent, seen: Observed, host: Host) -> Iterator[Finding]:
         yield Finding(PROBLEM, f"{program} is missing", "not on PATH", f"apt install {PACKAGES[program]}")
     yield from _forwarding(intent, seen)
     yield from _own_rules(intent, seen)
+    yield from _zones(intent, seen)
     yield from _stopped(intent, seen, host)
     yield from _let_in(intent, seen)
     yield from _firewalls(seen, host, not intent or iptables.PROGRAMS[4] in used)
-    yield from _zones(intent, seen)
     yield from _switches(intent, seen)
     if "conntrack" in host.missing:
         yield Finding(
@@ -365,11 +366,15 @@ def _ufw(seen: Observed) -> Iterator[Finding]:
 
 
 def _zones(intent: Intent, seen: Observed) -> Iterator[Finding]:
-    """Yield a finding for each kind of thing that firewalld lacks."""
-    facts = (fact for group in plan.facts_by_owner(intent).values() for fact in group)
-    lacking = {fact.way_out(): fact.beyond(seen) for fact in facts if fact.beyond(seen)}
-    for fix, what in lacking.items():
-        yield Finding(PROBLEM, what, "firewall-cmd --get-zones, --get-policies", fix)
+    """Yield a finding if firewalld lacks the zones, and one for each interface or subnet that is in none."""
+    zoned = (fact for group in plan.facts_by_owner(intent).values() for fact in group if isinstance(fact, InZone))
+    lacking = [fact for fact in zoned if not fact.holds(seen)]
+    if told := next((fact for fact in lacking if fact.beyond(seen)), None):
+        yield Finding(PROBLEM, told.beyond(seen), "firewall-cmd --get-zones, --get-policies", told.way_out())
+        return
+    for fact in lacking:
+        what = f"firewalld may drop packets of {fact.member}: it is not in the zone {fact.zone}"
+        yield Finding(PROBLEM, what, "firewall-cmd --get-active-zones", "mydockernet repair")
 
 
 def _switches(intent: Intent, seen: Observed) -> Iterator[Finding]:

@@ -64,6 +64,8 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
         seen = context.kernel.observe_rules(seen, (iptables.PROGRAMS[6],), lenient=True)
     if sights.frames:
         seen = context.kernel.observe_frames(seen, lenient=True)
+    if sights.zones:
+        seen = context.kernel.observe_zones(seen)
     seen = replace(seen, bridged=nft_frames.THERE)  # `check` reads that; here it would take a process.
     seen = context.kernel.observe_lookups6(seen, sights.lookups6, lenient=True)
     found = tuple(_rules(every, seen))

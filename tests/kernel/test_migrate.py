@@ -111,7 +111,7 @@ def test_rules_on_record_are_in_the_words_of_iptables(host):
     host.fails(
         "migrate --firewall nftables",
         4,
-        'network "web" has rules on record that are in the words of iptables',
+        'network "web" has rules of the admin in the words of iptables',
         "hint: mydockernet user-rules list web",
     )
     assert host.everything() == before

@@ -17,7 +17,7 @@ EVENTS = ("reload", "disable", "--force enable", "--force reset")
 @pytest.fixture
 def beside(make_lab):
     """A lab, and ufw, which is enabled."""
-    lab = make_lab()
+    lab = make_lab(firewall="iptables")
     ufw = Ufw(lab.host)
     ufw("--force enable")
     return lab, ufw
