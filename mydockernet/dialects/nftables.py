@@ -225,6 +225,12 @@ class StrayElement(Fact):
         return (Step(why, (NFT, "delete", "element", *TABLE, self.set, f"{{ {self.key} }}")),)
 
 
+def owned(table: OwnTable) -> Iterator[str]:
+    """Yield the comments of the rules and elements that carry a mark of mydockernet."""
+    yield from (line for lines in table.chains.values() for line in lines if line.startswith(tag(SHARED)))
+    yield from (comment for _, comment in table.elements.values() if marked(comment))
+
+
 def strays(seen: Observed, known: Iterable[Fact]) -> Iterator[StrayElement]:
     """Yield the elements that carry a mark of mydockernet and are not known."""
     keys = {(fact.set, fact.key) for fact in known if isinstance(fact, Element)}
