@@ -160,11 +160,11 @@ def print_records(args: argparse.Namespace, render: Render | None, records: list
     sys.stdout.write(text)
 
 
-def _survey(args: argparse.Namespace, inside: Sequence[str] = ()) -> Survey:
+def _survey(args: argparse.Namespace, inside: Sequence[str] = (), everywhere: bool = False) -> Survey:
     """The networks with what the kernel shows of them. Prints on stderr what could not be read."""
     from mydockernet.reports import survey
 
-    found = survey.survey(context_of(args), inside)
+    found = survey.survey(context_of(args), inside, everywhere)
     tell(found.notes)
     return found
 
@@ -185,7 +185,7 @@ def run_rules(args: argparse.Namespace) -> int:
     from mydockernet.errors import no_network
 
     render = read_template(args.format)
-    found = _survey(args)
+    found = _survey(args, everywhere=True)
     known = {shown.network.name: shown.network.owner for shown in found.networks}
     unknown = [no_network(name) for name in args.names if name not in known]
     owners = {SHARED, *(known[name] for name in args.names if name in known)}

@@ -46,7 +46,8 @@ def who_arguments(parser: argparse.ArgumentParser) -> None:
         "words",
         metavar="WORD",
         nargs="+",
-        help="IP address, PORT[/PROTOCOL], interface, MAC address, or rule as [ip6tables/][TABLE/]CHAIN/NUMBER",
+        help="IP address, PORT[/PROTOCOL], interface, MAC address, or rule as [ip6tables/][TABLE/]CHAIN/NUMBER or "
+        "nft/CHAIN/NUMBER, or key of an element of nftables",
     )
     example(parser, "mydockernet create web --subnet 10.1.0.0/24", "mydockernet who 10.1.0.1 web FORWARD/1")
 

@@ -7,7 +7,6 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from io import StringIO
 
-from mydockernet.dialects import iptables
 from mydockernet.dialects.fact import TAG, Link
 from mydockernet.errors import command_line, printable
 from mydockernet.model import Endpoint, Network, gives_default_route
@@ -45,8 +44,14 @@ def list_record(shown: Shown) -> dict[str, Any]:
         "State": shown.state,
         "Bridge": network.bridge or None,
         "Internal": network.internal,
+        "Firewall": _firewall(network),
         "Labels": dict(network.labels),
     }
+
+
+def _firewall(network: Network) -> str | None:
+    """What has the rules of a network; None if the host does not forward its packets, so that there are none."""
+    return None if network.parent else network.firewall
 
 
 def inspect_record(shown: Shown) -> dict[str, Any]:
@@ -71,6 +76,7 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
             for subnet in network.subnets
         ],
         "Internal": network.internal,
+        "Firewall": _firewall(network),
         "ICC": network.icc,
         "Masquerade": network.masquerade,
         "Masquerade6": network.masquerade6,
@@ -106,13 +112,13 @@ def rule_record(owned: OwnedRule) -> dict[str, Any]:
     """A rule as `rules` shows it."""
     return {
         "Owner": owned.owner,
-        "Program": iptables.PROGRAMS[owned.chain.family],
-        "Table": owned.chain.table,
-        "Chain": owned.chain.name,
+        "Program": owned.program,
+        "Table": owned.table,
+        "Chain": owned.chain,
         "Number": owned.number,
-        "Packets": owned.rule.packets,
-        "Bytes": owned.rule.bytes,
-        "Rule": owned.rule.text,
+        "Packets": owned.packets,
+        "Bytes": owned.bytes,
+        "Rule": owned.text,
         "Why": owned.why,
     }
 
@@ -120,16 +126,18 @@ def rule_record(owned: OwnedRule) -> dict[str, Any]:
 def rules_table(records: Sequence[dict[str, Any]], width: int | None, _trunc: bool = False) -> str:
     """Rules: in a pipe as a table with one line per rule, in a terminal as a list, since a table would be too wide."""
     if width is None:
-        return table([f.upper() for f in RULE_FIELDS], [[str(r[f]) for f in RULE_FIELDS] for r in records], None)
+        return table([f.upper() for f in RULE_FIELDS], [[_words(r[f]) for f in RULE_FIELDS] for r in records], None)
     return "".join(f"{_rule_block(record, width)}\n" for record in records)
 
 
 def _rule_block(record: dict[str, Any], width: int) -> str:
     """A rule for a terminal: its place, as `who` reads it, its owner and counter; the rule; its reason."""
     owner, packets = record["Owner"], record["Packets"]
-    program = "" if record["Program"] == "iptables" else f"{record['Program']}/"
-    place = f"{program}{record['Table']}/{record['Chain']}/{record['Number']}"
-    lines = [f"{place}  {owner}  {packets} packet{'' if packets == 1 else 's'}"]
+    program, table = record["Program"], record["Table"]
+    first = {"iptables": (table,), "nft": (program,)}.get(program, (program, table))
+    last = () if record["Number"] is None else (str(record["Number"]),)
+    counted = [] if packets is None else [f"{packets} packet{'' if packets == 1 else 's'}"]
+    lines = ["  ".join(["/".join((*first, record["Chain"], *last)), owner, *counted])]
     # The first line names the owner already.
     rule = record["Rule"].replace(f'-m comment --comment "{TAG}{owner}" ', "")
     for text in (rule, record["Why"]):
@@ -331,7 +339,7 @@ def inspect_tables(record: dict[str, Any], width: int | None) -> str:
     if not record.get("Rules"):
         return tables
     if width is None:
-        rules = [[str(rule[key]) for key in RULE_FIELDS[1:]] for rule in record["Rules"]]
+        rules = [[_words(rule[key]) for key in RULE_FIELDS[1:]] for rule in record["Rules"]]
         return tables + "\n" + table([field.upper() for field in RULE_FIELDS[1:]], rules, None)
     blocks = [[_rule_block(rule, width - len("│  │"))] for rule in record["Rules"]]
     return tables + "\n" + _boxed([["RULES"], *blocks], width, trunc=False)

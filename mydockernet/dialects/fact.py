@@ -181,11 +181,14 @@ class Ranks(Value):
 class OwnTable(Value):
     """The table of mydockernet in nftables: its chains, each with its hook and the comments of its rules; its sets and
     maps, each with its type; and their elements, each as (set, key) → (value, comment).
+
+    `counts` has the packets and bytes that an element, or a rule as (chain, number), has matched, if it counts them.
     """
 
     chains: Mapping[str, tuple[str, ...]]
     types: Mapping[str, str]
     elements: Mapping[tuple[str, str], tuple[str, str]]
+    counts: Mapping[tuple[str, str], tuple[int, int]] = EMPTY
 
 
 class Zones(Value):

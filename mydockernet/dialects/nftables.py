@@ -31,6 +31,11 @@ class Line(Value):
         """The comment of the rule. An observation tells rules by it: nft prints them in other words in each version."""
         return f"{tag(SHARED)}: {self.why}"
 
+    @property
+    def sentence(self) -> str:
+        """What it does, as a sentence."""
+        return f"{self.why[0].upper()}{self.why[1:]}."
+
 
 class Chain(Value):
     """A chain: its hook as nft takes it, empty if other chains jump to it, and its rules."""
@@ -42,11 +47,15 @@ class Chain(Value):
 
 
 class Elements(Value):
-    """A set, or a map from its keys to values, with its type as nft takes it."""
+    """A set, or a map from its keys to values, with its type as nft takes it.
+
+    If it is `counted`, each element counts the packets that match it.
+    """
 
     name: str
     type: str
     why: str
+    counted: bool = True
 
     @property
     def _kind(self) -> str:
@@ -56,7 +65,8 @@ class Elements(Value):
     def words(self) -> Argv:
         """What follows `add`."""
         interval = " flags interval;" if "addr" in self.type else ""
-        return (self._kind, *TABLE, self.name, f"{{ type {self.type};{interval} }}")
+        counter = " counter;" if self.counted else ""
+        return (self._kind, *TABLE, self.name, f"{{ type {self.type};{interval}{counter} }}")
 
 
 class Table(Fact):
@@ -105,7 +115,7 @@ class Table(Fact):
                 *((each.why, ("add", *each.words)) for each in self.sets),
                 *((chain.why, _add_chain(chain)) for chain in self.chains),
                 *(("Delete the rules of the chain.", ("flush", "chain", *TABLE, name)) for name in flushed),
-                *((_sentence(line), _add_rule(chain, line)) for chain in self.chains for line in chain.lines),
+                *((line.sentence, _add_rule(chain, line)) for chain in self.chains for line in chain.lines),
             )
         )
 
@@ -215,6 +225,12 @@ class StrayElement(Fact):
         return (Step(why, (NFT, "delete", "element", *TABLE, self.set, f"{{ {self.key} }}")),)
 
 
+def owned(table: OwnTable) -> Iterator[str]:
+    """Yield the comments of the rules and elements that carry a mark of mydockernet."""
+    yield from (line for lines in table.chains.values() for line in lines if line.startswith(tag(SHARED)))
+    yield from (comment for _, comment in table.elements.values() if marked(comment))
+
+
 def strays(seen: Observed, known: Iterable[Fact]) -> Iterator[StrayElement]:
     """Yield the elements that carry a mark of mydockernet and are not known."""
     keys = {(fact.set, fact.key) for fact in known if isinstance(fact, Element)}
@@ -248,6 +264,7 @@ def read(text: str) -> OwnTable:
     chains: dict[str, tuple[str, ...]] = {}
     types: dict[str, str] = {}
     elements: dict[tuple[str, str], tuple[str, str]] = {}
+    counts: dict[tuple[str, str], tuple[int, int]] = {}
     try:
         for kind, body in (pair for each in json.loads(text)["nftables"] for pair in each.items()):
             if kind == "chain":
@@ -255,13 +272,18 @@ def read(text: str) -> OwnTable:
             elif kind in ("set", "map"):
                 types[body["name"]] = _type(body)
                 for element in body.get("elem", ()):
-                    key, value, comment = _element(element, types[body["name"]])
+                    key, value, comment, counter = _element(element, types[body["name"]])
                     elements[body["name"], key] = (value, comment)
+                    counts.update(_count((body["name"], key), counter))
             elif kind == "rule":
                 chains[body["chain"]] = (*chains[body["chain"]], body.get("comment", ""))
+                # The hook comes before the comments of the rules.
+                place = (body["chain"], str(len(chains[body["chain"]]) - 1))
+                for counter in (each["counter"] for each in body["expr"] if "counter" in each):
+                    counts.update(_count(place, counter))
     except (ValueError, AttributeError, TypeError, KeyError, IndexError):
         raise Failed(f"cannot parse the output of `{' '.join(READ)}`") from None
-    return OwnTable(chains, types, elements)
+    return OwnTable(chains, types, elements, counts)
 
 
 def _hook(body: dict) -> str:  # type: ignore[type-arg]
@@ -275,20 +297,27 @@ def _type(body: dict) -> str:  # type: ignore[type-arg]
     return " : ".join(side if isinstance(side, str) else " . ".join(side) for side in sides)
 
 
-def _element(element: object, kind: str) -> tuple[str, str, str]:
-    """Return key, value and comment of an element of a set or map of some type."""
+def _count(place: tuple[str, str], counter: object) -> Iterator[tuple[tuple[str, str], tuple[int, int]]]:
+    """Yield the place of a counter, and its packets and bytes; nothing if there is none."""
+    if isinstance(counter, dict):
+        yield place, (int(counter["packets"]), int(counter["bytes"]))
+
+
+def _element(element: object, kind: str) -> tuple[str, str, str, object]:
+    """Return key, value, comment and counter of an element of a set or map of some type."""
     value: object = ""
+    counter: object = None
     columns, _, of_map = kind.partition(" : ")
     if of_map and isinstance(element, list):
         element, value = element
     comment = ""
     if isinstance(element, dict) and "elem" in element:
-        comment = element["elem"].get("comment", "")
+        comment, counter = element["elem"].get("comment", ""), element["elem"].get("counter")
         element = element["elem"]["val"]
     parts = element["concat"] if isinstance(element, dict) and "concat" in element else [element]
     names = zip(columns.split(" . "), map(_words, parts), strict=True)
     key = " . ".join(quoted_name(word) if column == "ifname" else word for column, word in names)
-    return key, _words(value), comment
+    return key, _words(value), comment, counter
 
 
 def quoted_name(dev: str) -> str:
@@ -314,7 +343,3 @@ def _add_chain(chain: Chain) -> Argv:
 
 def _add_rule(chain: Chain, line: Line) -> Argv:
     return ("add", "rule", *TABLE, chain.name, line.text, "comment", f'"{line.comment}"')
-
-
-def _sentence(line: Line) -> str:
-    return f"{line.why[0].upper()}{line.why[1:]}."

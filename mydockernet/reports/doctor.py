@@ -190,9 +190,9 @@ def _left_over(intent: Intent, shared: Iterable[Fact], seen: Observed) -> Iterat
     if left and iptables.PROGRAMS[4] not in used:
         chain, rule = left[0]
         yield "iptables", f"iptables-save: {len(left)} rules, such as -t {chain.table} -A {chain.name} {rule.text}"
-    if seen.table and nftables.NFT not in used:
-        name = " ".join(nftables.TABLE)
-        yield "nftables", f"nft list table {name}: {len(seen.table.elements)} elements"
+    # Rules of the admin stay when the last network is removed.
+    if nftables.NFT not in used and seen.table and (owned := [*nftables.owned(seen.table)]):
+        yield "nftables", f"nft list table {' '.join(nftables.TABLE)}: {len(owned)} rules and elements"
 
 
 class Probe(Value):
@@ -335,7 +335,7 @@ def _firewalls(seen: Observed, host: Host, in_iptables: bool) -> Iterator[Findin
                 f"{seen.variant} has rules, too: the kernel evaluates both variants, and a DROP in either is final",
                 f"{seen.variant}-save: {len(every)} rules, such as -A {every[0][0].name} {every[0][1].text}",
             )
-    yield from _ufw(seen)
+    yield from _ufw(seen) if in_iptables else _ufw_beside_nftables(seen)
     if host.panic.strip() == "yes":
         yield Finding(
             PROBLEM,
@@ -363,6 +363,19 @@ def _ufw(seen: Observed) -> Iterator[Finding]:
                 f"{iptables.PROGRAMS[family]}: no rule of {user.name} jumps to {chain.name}",
                 f"to let `ufw route` decide: mydockernet user-rules add NETWORK -{family} -j {chain.name}",
             )
+
+
+def _ufw_beside_nftables(seen: Observed) -> Iterator[Finding]:
+    """Yield a finding if ufw is active: what nftables lets pass is accepted before its rules."""
+    if Chain(4, "filter", "ufw-user-input") in seen.chains:
+        where = " ".join((*nftables.TABLE, nftables.USER))
+        yield Finding(
+            NOTICE,
+            "ufw is active, but published ports bypass it: mydockernet's rules accept packets to containers first",
+            f"iptables has the chain ufw-user-input; the chain {where} comes before it",
+            "to let only some use a port: publish it with --from, or "
+            f"nft add rule {where} ct status dnat ct original proto-dst PORT ct original ip saddr != CIDR drop",
+        )
 
 
 def _zones(intent: Intent, seen: Observed) -> Iterator[Finding]:

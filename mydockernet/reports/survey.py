@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from mydockernet import drivers, plan
 from mydockernet.context import Context
-from mydockernet.dialects import iptables, nft_frames
-from mydockernet.dialects.fact import TAG, Chain, Fact, Observed, Rule
+from mydockernet.dialects import iptables, nft_frames, nftables
+from mydockernet.dialects.fact import SHARED, TAG, Fact, Observed, OwnTable, marked, tag
 from mydockernet.errors import MydockernetError
 from mydockernet.kernel import namespaces
 from mydockernet.model import Endpoint, Network
@@ -15,12 +15,19 @@ NO_REASON = "No network of this record needs this rule."
 
 
 class OwnedRule(Value):
-    """A rule of mydockernet in the kernel: its owner, its place, and the reason for it."""
+    """A rule of mydockernet in the kernel, or an element of its table: its owner, its place, and the reason for it.
+
+    `chain` is the set of an element, which has no `number`. Not everything counts `packets` and `bytes`.
+    """
 
     owner: str
-    chain: Chain
-    number: int
-    rule: Rule
+    program: str
+    table: str
+    chain: str
+    number: int | None
+    text: str
+    packets: int | None
+    bytes: int | None
     why: str
 
 
@@ -47,12 +54,18 @@ class Survey(Value):
     errors: tuple[MydockernetError, ...]
 
 
-def survey(context: Context, inside: Collection[str] = ()) -> Survey:
-    """Return all networks with what the kernel shows of each. `inside`: the networks whose containers are observed."""
+def survey(context: Context, inside: Collection[str] = (), everywhere: bool = False) -> Survey:
+    """Return all networks with what the kernel shows of each. `inside`: the networks whose containers are observed.
+
+    `everywhere`: the rules of all firewalls are read, also of those that no network uses.
+    """
     intent, errors = context.store.load_each()
     shared = tuple(plan.shared_facts(intent))
     owned = plan.facts_by_owner(intent)
-    seen = context.kernel.observe_rules(context.kernel.observe(), plan.programs(intent.values()), lenient=True)
+    seen = context.kernel.observe()
+    if everywhere:
+        seen = context.kernel.observe_all_rules(seen, lenient=True)
+    seen = context.kernel.observe_rules(seen, plan.programs(intent.values()), lenient=True)
     within = [endpoint.namespace for name in inside if name in intent for endpoint in intent[name].endpoints]
     context.kernel.hold(within)
     seen = context.kernel.observe_inside(seen, sorted({namespace.path for namespace in within}), lenient=True)
@@ -78,12 +91,38 @@ def survey(context: Context, inside: Collection[str] = ()) -> Survey:
 
 
 def _rules(every: Iterable[Fact], seen: Observed) -> Iterator[OwnedRule]:
+    every = tuple(every)
     reasons = {(f.chain, iptables.read_spec(f.words)): f.why for f in every if isinstance(f, iptables.OwnRule)}
     for chain, chain_rules in seen.chains.items():
         for number, rule in enumerate(chain_rules, 1):
             if iptables.is_ours(rule):
                 why = reasons.get((chain, rule.spec), NO_REASON)
-                yield OwnedRule(rule.comment.removeprefix(TAG), chain, number, rule, why)
+                place = (iptables.PROGRAMS[chain.family], chain.table, chain.name, number)
+                yield OwnedRule(rule.comment.removeprefix(TAG), *place, rule.text, rule.packets, rule.bytes, why)
+    if seen.table is not None:
+        yield from _of_table(seen.table, every)
+
+
+def _of_table(table: OwnTable, every: Iterable[Fact]) -> Iterator[OwnedRule]:
+    """Yield the rules and elements of the table of mydockernet. The comment of a rule says which one it is."""
+    place = (nftables.NFT, " ".join(nftables.TABLE))
+    every = tuple(every)
+    facts = (fact for fact in every if isinstance(fact, nftables.Table))
+    lines = {line.comment: line for fact in facts for chain in fact.chains for line in chain.lines}
+    for name, (_, *comments) in table.chains.items():
+        for number, comment in enumerate(comments, 1):
+            packets, size = table.counts.get((name, str(number)), (None, None))
+            if comment.startswith(tag(SHARED)):
+                line = lines.get(comment)
+                text, why = (line.text, line.sentence) if line else ("", NO_REASON)
+                yield OwnedRule(SHARED, *place, name, number, text, packets, size, why)
+    reasons = {(fact.set, fact.key): fact.why for fact in every if isinstance(fact, nftables.Element)}
+    for (name, key), (value, comment) in table.elements.items():
+        if marked(comment):
+            packets, size = table.counts.get((name, key), (None, None))
+            text = f"{key} : {value}" if value else key
+            why = reasons.get((name, key), NO_REASON)
+            yield OwnedRule(comment.removeprefix(TAG), *place, name, None, text, packets, size, why)
 
 
 def _show(

@@ -50,10 +50,10 @@ def _sets() -> Iterator[Elements]:
     for n, _, address, _ in FAMILIES:
         two, port = f"{address} . {address}", "inet_proto . inet_service"
         yield from (
-            Elements(f"bridged{n}", address, "Create a set for the subnets of networks with a bridge."),
-            Elements(f"behind{n}", f"ifname . {address}", "Create a set for each bridge with its subnets."),
-            Elements(f"routed{n}", address, "Create a set for the subnets of networks without a bridge."),
-            Elements(f"within{n}", two, "Create a set for traffic inside such a subnet."),
+            Elements(f"bridged{n}", address, "Create a set for the subnets of networks with a bridge.", False),
+            Elements(f"behind{n}", f"ifname . {address}", "Create a set for each bridge with its subnets.", False),
+            Elements(f"routed{n}", address, "Create a set for the subnets of networks without a bridge.", False),
+            Elements(f"within{n}", two, "Create a set for traffic inside such a subnet.", False),
             Elements(f"icc{n}", two, "Create a set for such traffic that is allowed."),
             Elements(f"masq{n}", address, "Create a set for the subnets that others cannot route to."),
             Elements(f"icmp{n}", address, "Create a set for the subnets that may be pinged from outside."),
@@ -78,8 +78,11 @@ def _chains() -> Iterator[Chain]:
         "Create a chain that keeps packets from outside away from 127.0.0.0/8.",
         "type filter hook prerouting priority -300; policy accept;",
         (
-            Line('iif != "lo" ip daddr 127.0.0.0/8 drop', "drop packets to 127.0.0.0/8 from outside the host"),
-            Line('iif != "lo" ip saddr 127.0.0.0/8 drop', "drop packets from outside with a source in 127.0.0.0/8"),
+            Line('iif != "lo" ip daddr 127.0.0.0/8 counter drop', "drop packets to 127.0.0.0/8 from outside the host"),
+            Line(
+                'iif != "lo" ip saddr 127.0.0.0/8 counter drop',
+                "drop packets from outside with a source in 127.0.0.0/8",
+            ),
         ),
     )
     yield Chain(
@@ -90,19 +93,19 @@ def _chains() -> Iterator[Chain]:
             Line('iif "lo" return', "skip packets of the host to itself"),
             Line("ct state { established, related } return", "skip packets of known connections"),
             Line(
-                f"iifgroup {OURS} fib saddr . iif oif missing drop",
+                f"iifgroup {OURS} fib saddr . iif oif missing counter drop",
                 "drop packets of containers whose source address is not behind their interface",
             ),
             *(
                 Line(
-                    f"{ip} saddr @bridged{n} iifname . {ip} saddr != @behind{n} drop",
+                    f"{ip} saddr @bridged{n} iifname . {ip} saddr != @behind{n} counter drop",
                     f"drop IPv{n} packets from a network that did not arrive through its bridge",
                 )
                 for n, ip, _, _ in FAMILIES
             ),
             *(
                 Line(
-                    f"{ip} saddr @routed{n} iifgroup != {OURS} drop",
+                    f"{ip} saddr @routed{n} iifgroup != {OURS} counter drop",
                     f"drop IPv{n} packets from a network without a bridge that arrive from elsewhere",
                 )
                 for n, ip, _, _ in FAMILIES
@@ -110,7 +113,9 @@ def _chains() -> Iterator[Chain]:
         ),
     )
     yield Chain("publish", "Create a chain for published ports.", "", (*_publish(),))
-    local = Line("fib daddr type local jump publish", "look for a published port if the packet is to the host itself")
+    local = Line(
+        "fib daddr type local jump publish", "look for a published port if the packet is to an address of the host"
+    )
     yield Chain(
         "prerouting",
         "Create a chain that sends packets from others to published ports on.",
@@ -127,7 +132,7 @@ def _chains() -> Iterator[Chain]:
         "input",
         "Create a chain that keeps networks without a gateway away from the host.",
         "type filter hook input priority 0; policy accept;",
-        (Line("iifname @apart drop", "drop packets to the host from a network that it has no address on"),),
+        (Line("iifname @apart counter drop", "drop packets to the host from a network without a gateway"),),
     )
     yield Chain(
         "forward",
@@ -159,44 +164,46 @@ def _publish() -> Iterator[Line]:
 
 def _forward() -> Iterator[Line]:
     yield Line(f"jump {USER}", "evaluate the admin's own rules first")
-    yield Line("iifname . oifname @same accept", "allow traffic between containers on one bridge")
-    yield Line("iifname @apart drop", "drop what would leave a network without a gateway")
+    yield Line("iifname . oifname @same counter accept", "allow traffic between containers on one bridge")
+    yield Line("iifname @apart counter drop", "drop what would leave a network without a gateway")
     for n, ip, _, icmp in FAMILIES:
         yield Line(
-            f"iifgroup {OURS} {ip} saddr . {ip} daddr @icc{n} accept",
+            f"iifgroup {OURS} {ip} saddr . {ip} daddr @icc{n} counter accept",
             f"allow IPv{n} between containers of one network without a bridge",
         )
         yield Line(
-            f"iifgroup != {SHUT_IN} {ip} daddr @icmp{n} meta l4proto {icmp} accept",
+            f"iifgroup != {SHUT_IN} meta l4proto {icmp} {ip} daddr @icmp{n} counter accept",
             f"allow ICMP to containers of routed networks over IPv{n}",
         )
         yield Line(
-            f"iifgroup != {SHUT_IN} {ip} saddr . {ip} daddr . {PORT} @open{n} accept",
-            f"allow packets to open IPv{n} ports",
+            f"iifgroup != {SHUT_IN} {ip} saddr . {ip} daddr . {PORT} @open{n} counter accept",
+            f"allow packets to IPv{n} ports that routed networks publish",
         )
-    yield Line(f"iifgroup {GROUP_INTERNAL} drop", "drop packets that would leave an internal network")
-    yield Line(f"oifgroup {GROUP_INTERNAL} drop", "drop packets that would enter an internal network")
-    yield Line(f"iifgroup {GROUP} ct state invalid drop", "drop invalid packets, which would bypass NAT")
-    yield Line(f"oifgroup {GROUP} ct state {{ established, related }} accept", "accept replies")
-    yield Line(f"oifgroup {GROUP} ct status dnat accept", "accept packets to published ports")
-    yield Line(f"oifgroup {GROUP} drop", "drop everything else to a network")
+    yield Line(f"iifgroup {GROUP_INTERNAL} counter drop", "drop packets that would leave an internal network")
+    yield Line(f"oifgroup {GROUP_INTERNAL} counter drop", "drop packets that would enter an internal network")
+    yield Line(f"iifgroup {GROUP} ct state invalid counter drop", "drop invalid packets, which would bypass NAT")
+    yield Line(f"oifgroup {GROUP} ct state {{ established, related }} counter accept", "accept replies")
+    yield Line(f"oifgroup {GROUP} ct status dnat counter accept", "accept packets to published ports")
+    yield Line(
+        f"oifgroup {GROUP} counter drop", "drop everything else to a network: only replies and published ports get in"
+    )
 
 
 def _postrouting() -> Iterator[Line]:
     for n, ip, _, _ in FAMILIES:
         by_bridge, by_subnet = f"oifname . {ip} saddr", f"{ip} saddr . {ip} daddr"
         yield Line(
-            f"{ip} saddr @masq{n} {by_bridge} != @behind{n} {by_subnet} != @within{n} masquerade",
+            f"{by_bridge} != @behind{n} {by_subnet} != @within{n} {ip} saddr @masq{n} counter masquerade",
             f"masquerade IPv{n} packets that leave their network",
         )
         for key, name in ((by_bridge, "behind"), (by_subnet, "within")):
             what = "through its bridge" if name == "behind" else "without a bridge"
             yield Line(
-                f"ct status dnat {key} @{name}{n} masquerade",
+                f"ct status dnat {key} @{name}{n} counter masquerade",
                 f"masquerade IPv{n} packets to a published port of their own network {what}",
             )
     yield Line(
-        f"ip saddr 127.0.0.0/8 oifgroup {OURS} masquerade",
+        f"ip saddr 127.0.0.0/8 oifgroup {OURS} counter masquerade",
         "masquerade packets from 127.0.0.1: a container could not reply",
     )
 
@@ -244,7 +251,7 @@ def source_guard(owner: str, home: Home) -> Iterator[Fact]:
     """
     family, subnet = home.subnet.version, str(home.subnet)
     if home.bridge:
-        why = f"Packets from {subnet} that arrive through {home.bridge} are from {owner}."
+        why = f"Expect packets from {subnet} through {home.bridge} only: it is the bridge of {owner}."
         yield Element(f"behind{family}", f"{quoted_name(home.bridge)} . {subnet}", owner, why)
         why = f"Drop packets from {subnet} that did not arrive through {home.door}: they could open a connection in "
         yield Element(f"bridged{family}", subnet, owner, f"{why}the name of a container, and the replies would get in.")
@@ -306,10 +313,11 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
         callers.append((on, " for the host itself", "own_"))
     of_flow = ("--orig-dst", str(mapping.only_ip)) if mapping.only_ip else ()
     for key, whom, own in callers:
-        why = (
-            f"Publish {mapping.protocol} port {host} on {mapping.only_ip or every}{whom}: translate it to port {inner} "
-        )
         for ports, to in _spans(mapping):
+            why = (
+                f"Publish {mapping.protocol} port {ports[0] if to else host} on {mapping.only_ip or every}{whom}: "
+                f"translate it to port {to or inner} of {endpoint}."
+            )
             flows = tuple(
                 conntrack.forget(family, "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)
                 for port in range(ports[0], ports[-1] + 1)

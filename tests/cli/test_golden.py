@@ -95,6 +95,11 @@ GOLDEN = {
     "create-macvlan-host-ip": ("true", f"create lan {LAN} --host-ip 192.0.2.9"),
     "connect-macvlan": (TWO + f"mydockernet create lan {LAN} --host-ip 192.0.2.9", "connect lan c1"),
     "remove-macvlan": (TWO + f"mydockernet create lan {LAN}; mydockernet connect lan c1", "remove --force lan"),
+    "create-nftables": ("true", "create web --subnet 10.1.0.0/24 --firewall nftables"),
+    "connect-nftables-published": (
+        TWO + "mydockernet create web --subnet 10.1.0.0/24 --firewall nftables",
+        "connect web c1 --publish 8080:80 --publish 127.0.0.1:5000-5002:53-55/udp",
+    ),
     "run": (WEB, "run web --name job -p 8080:80 -- echo hello"),
 }
 
@@ -113,6 +118,12 @@ def test_the_plan_and_its_rules_are_those_that_were_read(bare_host, name):
         saved = bare_host.run(program).stdout
         lines = [re.sub(r" \[\d+:\d+\]$", "", line) for line in saved.splitlines() if not line.startswith("#")]
         rules += "".join(f"{line}\n" for line in (f"$ {program}", *lines) if lines)
+    if "nftables" in name:
+        what = "table inet mydockernet" if verb == "create" else "map inet mydockernet ports4"
+        listed = re.sub(r"counter packets \d+ bytes \d+", "counter", bare_host.sh(f"nft list {what}").stdout)
+        # Sets without elements would be most of it.
+        listed = re.sub(r"\t(?:set|map) \w+ \{(?:(?!elements).)*?\n\t\}\n\n", "", listed, flags=re.DOTALL)
+        rules += f"$ nft list {what}\n{listed}"
     script = re.sub(r'"inode": "[^"]+"', '"inode": "…"', re.sub(r"[0-9a-f]{64}", "…", script))
     text = f"$ mydockernet {verb} --dry-run {' '.join(rest)}\n{script}\n{rules}"
     path = ROOT / "tests/golden" / f"{name}.txt"

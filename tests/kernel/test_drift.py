@@ -316,7 +316,9 @@ def elements_of(host):
     """All elements of the table, each as a set and a key."""
     for line in host.sh("nft list table inet mydockernet | tr -d '\n' | tr '}' '\n'").stdout.splitlines():
         if found := re.search(r"(?:set|map) (\w+) \{.*elements = \{(.*)", line):
-            yield from ((found[1], key) for key in re.findall(r'([^\s,][^,]*?) comment "mydockernet', found[2]))
+            yield from (
+                (found[1], key) for key in re.findall(r'([^\s,][^,]*?)(?: counter packets .*?)? comment "my', found[2])
+            )
 
 
 def test_each_rule_that_is_lost_or_doubled_is_named_and_restored(host):

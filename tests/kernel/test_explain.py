@@ -102,7 +102,7 @@ BREAKAGES = {
     ),
     "a shadowing route": (
         f"ip route add {A}.3/32 dev up1",
-        "outside a2:80",
+        "host a2:80",
         f"the host: sends it through up1, but {A}.3 belongs to a2",
         f"ip route del {A}.3 dev up1",
     ),
@@ -144,12 +144,14 @@ BREAKAGES = {
     "a port on ::1": ("true", "host [::1]:8080", "port 8080 is published, but not on ::1", "127.0.0.1"),
     "published on IPv4 only": ("true", "2001:db8:1::2 [2001:db8:1::1]:8081", "nothing listens on tcp port 8081", ""),
     "the host's own firewall": (
-        "iptables -A INPUT -i a -p tcp -j DROP",
-        "a1 host:22",
-        "rule 1 of INPUT in filter: -i a -p tcp -j DROP",
+        "iptables -A INPUT -i a -p icmp -j DROP",
+        "a1 host",
+        "rule 1 of INPUT in filter: -i a -p icmp -j DROP",
         "iptables -t filter -D INPUT 1",
     ),
 }
+# Fixes that let the packet pass; others are advice, or open something.
+MENDS = ("mydockernet repair", "iptables ", "ip6tables ", "nsenter ", "sysctl ", "ip route del ")
 WELL = ["a1 a2:80", "a2 a1:81/udp", "a1 192.0.2.2:80", "outside host:8080", "outside host:8080/udp", "host a1:80"]
 WELL += ["host host:8080", "host 127.0.0.1:8081", f"host {HOST}:8080", "a1 host:8080", "a2 host:8080", "b1 host:8080"]
 WELL += [f"b1 {HOST}:8080", "i1 host", "i1 i2:80", "a1 a1:80", "a1 host", "outside host", "a1 a2"]
@@ -194,7 +196,7 @@ def test_where_all_is_well_it_finds_nothing(well):
 
 
 @pytest.mark.parametrize("name", [name for name in BREAKAGES if name != "a dead container"])
-def test_it_names_the_culprit(well, name):
+def test_it_names_the_culprit_and_a_command_that_lets_the_packet_pass(well, name):
     try:
         names_the_culprit(well.host, *BREAKAGES[name])
     finally:
@@ -215,17 +217,10 @@ def names_the_culprit(host, damage, words, what, fix):
     assert what in hops[-1]["What"]
     assert fix in hops[-1]["Fix"]
     assert host.everything() == before
-
-
-@pytest.mark.parametrize("name", ["no default route", "cable unplugged", "nat flushed", "hairpin rule gone"])
-def test_the_command_that_it_names_fixes_it(well, name):
-    damage, words, _, _ = BREAKAGES[name]
-    try:
-        well.host.sh(damage)
-        well.host.sh(explain(well.host, words)[1][-1]["Fix"])
-        assert explain(well.host, words)[0].returncode == 0
-    finally:
-        well.host.set_up(RESTORE)
+    if hops[-1]["Fix"].startswith(MENDS) and "namespace is gone" not in what:
+        host.sh(hops[-1]["Fix"])
+        done, hops = explain(host, words)
+        assert done.returncode == 0, hops
 
 
 def test_where_it_can_not_be_sure_it_says_so(lab):

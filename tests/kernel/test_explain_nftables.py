@@ -1,5 +1,7 @@
 """What explain and doctor say of a host whose networks are in nftables: the truth, and fixes that let packets pass."""
 
+import json
+
 import pytest
 
 from tests.conftest import CANARY, Host
@@ -170,3 +172,36 @@ def test_an_accept_of_another_program_opens_nothing(lab):
     lab.host.sh("iptables -I FORWARD -j ACCEPT; nft insert rule ip filter FORWARD accept")
     assert lab.ask("outside", (f"{A}.2", 80)) == ["dropped"]
     assert not [each for each in look(lab.host, "doctor")[1] if "may accept packets" in each["What"]]
+
+
+def test_rules_lists_the_elements_of_a_network_with_what_they_counted(lab):
+    assert lab.ask("outside", (HOST, 8080), (f"{A}.2", 80)) == ["a1 192.0.2.2", "dropped"]
+    records = look(lab.host, "rules a")[1]
+    assert {(record["Program"], record["Table"]) for record in records} == {("nft", TABLE), ("iptables", "filter")}
+    elements = {(record["Chain"], record["Rule"]): record for record in records if record["Owner"] == "a"}
+    published = elements["ports4", f"0.0.0.0/0 . 0.0.0.0/0 . tcp . 8080 : {A}.2 . 80"]
+    assert published["Packets"] == 1
+    assert published["Number"] is None
+    why = "Publish tcp port 8080 on every address of the host: translate it to port 80 of a1."
+    assert published["Why"] == why
+    # What is only a condition of another one counts nothing.
+    assert elements["behind4", f'"a" . {A}.0/24']["Packets"] is None
+    drop = next(record for record in records if record["Rule"] == "oifgroup 28004 counter drop")
+    assert (drop["Owner"], drop["Chain"], drop["Packets"] > 0) == ("@shared", "forward", True)
+    assert drop["Why"] == "Drop everything else to a network: only replies and published ports get in."
+    (inspected,) = json.loads(lab.host.mydockernet("inspect a").stdout)
+    assert inspected["Firewall"] == "nftables"
+    assert {record["Rule"] for record in inspected["Rules"]} == {rule for _, rule in elements}
+
+
+def test_who_finds_the_owner_of_an_element_and_of_a_rule(lab):
+    stray = '{ 0.0.0.0/0 . 0.0.0.0/0 . tcp . 999 comment "mydockernet:gone" : 10.1.0.9 . 80 }'
+    lab.host.run("nft", "add", "element", *TABLE.split(), "ports4", stray)
+    words = ["who", f"{A}.0/24", "a . a", "8080/tcp", "999/tcp", "nft/forward/15"]
+    said = lab.host.mydockernet(words).stdout.splitlines()
+    assert f"{A}.0/24: element of network a in the set masq4: {A}.0/24" in said
+    assert 'a . a: element of network a in the set same: "a" . "a"' in said
+    assert "8080/tcp: container a1 on network a: 8080:80/tcp" in said
+    assert said[-2].startswith("999/tcp: element of network gone in the map ports4: ")
+    assert said[-1].startswith("nft/forward/15: rule of all networks: drop everything else to a network: ")
+    assert lab.host.mydockernet("who 999/udp", check=False).returncode == 3

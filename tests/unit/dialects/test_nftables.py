@@ -18,7 +18,7 @@ TABLE = Table(
         Chain("forward", "Create a chain.", HOOK, (Line("jump user", "ask"), Line("drop", WHY))),
     ),
     (
-        Elements("behind4", "ifname . ipv4_addr", "Create a set."),
+        Elements("behind4", "ifname . ipv4_addr", "Create a set.", counted=False),
         Elements("ports4", "inet_proto . inet_service : ipv4_addr . inet_service", "Create a map."),
     ),
 )
@@ -48,7 +48,13 @@ SHOWN = {
                 **{"type": ["inet_proto", "inet_service"], "map": "ipv4_addr . inet_service"},
                 "elem": [
                     [
-                        {"elem": {"val": {"concat": ["tcp", {"range": [80, 89]}]}, "comment": "mydockernet:web"}},
+                        {
+                            "elem": {
+                                "val": {"concat": ["tcp", {"range": [80, 89]}]},
+                                "comment": "mydockernet:web",
+                                "counter": {"packets": 2, "bytes": 120},
+                            }
+                        },
                         {"concat": ["10.1.0.2", 80]},
                     ]
                 ],
@@ -65,10 +71,10 @@ SHOWN = {
             {
                 "rule": {
                     **{"family": "inet", "table": "mydockernet", "chain": "forward", "handle": 9},
-                    **{"comment": f"mydockernet:@shared: {why}", "expr": []},
+                    **{"comment": f"mydockernet:@shared: {why}", "expr": expr},
                 }
             }
-            for why in ("ask", WHY)
+            for why, expr in (("ask", []), (WHY, [{"counter": {"packets": 1, "bytes": 60}}, {"drop": None}]))
         ),
     ]
 }
@@ -81,6 +87,7 @@ SEEN = Observed(
             ("behind4", '"other" . 10.9.0.1'): ("", ""),
             ("ports4", "tcp . 80-89"): ("10.1.0.2 . 80", "mydockernet:web"),
         },
+        {("ports4", "tcp . 80-89"): (2, 120), ("forward", "2"): (1, 60)},
     )
 )
 ELEMENT = Element("ports4", "tcp . 80-89", "web", "Publish it.", "10.1.0.2 . 80", (("conntrack", "-D", "-p", "udp"),))
@@ -113,7 +120,7 @@ def test_a_table_is_created_in_an_order_that_nft_takes():
         "nft add table inet mydockernet",
         "nft add set inet mydockernet behind4 { type ifname . ipv4_addr; flags interval; }",
         "nft add map inet mydockernet ports4 "
-        "{ type inet_proto . inet_service : ipv4_addr . inet_service; flags interval; }",
+        "{ type inet_proto . inet_service : ipv4_addr . inet_service; flags interval; counter; }",
         "nft add chain inet mydockernet user",
         f"nft add chain inet mydockernet forward {{ {HOOK} }}",
         'nft add rule inet mydockernet forward jump user comment "mydockernet:@shared: ask"',
