@@ -89,6 +89,15 @@ def firewalls_of(rows):
     return {row: one or FIREWALLS[number % 2] for number, row in enumerate(rows)}
 
 
+def half(rows):
+    """The rows of a long table that this run tests: all, or every other one with MYDOCKERNET_TEST_HALF 1 or 2.
+
+    .ci/run tests one half on the machine itself and the other one on Debian 13.
+    """
+    start = int(os.environ.get("MYDOCKERNET_TEST_HALF") or "0")
+    return [*rows][start - 1 :: 2] if start else [*rows]
+
+
 class Host:
     """A network of its own, made by scripts/sandbox and gone with the process that holds it.
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.conftest import half
 from tests.kernel.lab import DRIVERS, Lab
 
 
@@ -23,7 +24,7 @@ def lab(make_lab):
     return make_lab()
 
 
-@pytest.fixture(params=[*((driver, "iptables") for driver in DRIVERS), ("bridge", "nftables")], ids="-".join)
+@pytest.fixture(params=half([*((driver, "iptables") for driver in DRIVERS), ("bridge", "nftables")]), ids="-".join)
 def each_lab(make_lab, request):
     """A lab for each driver, and one with the other firewall."""
     driver, firewall = request.param

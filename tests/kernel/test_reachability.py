@@ -1,10 +1,11 @@
 """Who must reach whom, with real listeners, whatever else the host's firewall has."""
 
+import itertools
 import sys
 
 import pytest
 
-from tests.conftest import FIREWALLS
+from tests.conftest import FIREWALLS, half
 from tests.kernel.lab import DRIVERS, HOST, INTERNAL, WIPED, A, B, made_by_verbs, over_ipv6
 
 # From a place, to an address and port: what is answered, over tcp and udp. None stands for any caller.
@@ -81,10 +82,12 @@ ROUTED_REACH = {
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("driver", "firewall", "beside"),
-    [
-        *((driver, "iptables", beside) for driver in DRIVERS for beside in BESIDE),
-        *((driver, "nftables", beside) for driver in DRIVERS for beside in ("an admin's own DROP before",)),
-    ],
+    half(
+        [
+            *((driver, "iptables", beside) for beside in BESIDE for driver in DRIVERS),
+            *((driver, "nftables", "an admin's own DROP before") for driver in DRIVERS),
+        ]
+    ),
 )
 def test_who_reaches_a_routed_network(make_lab, driver, firewall, beside):
     lab = make_lab(BESIDE[beside], firewall=firewall)
@@ -246,11 +249,13 @@ def matrix(lab, reach=BOTH):
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("beside", "bridged", "rp_filter"),
-    [("alone", "0", "0"), ("alone", "1", "2"), *((beside, "1", "1") for beside in BESIDE)],
+    ("driver", "firewall", "beside", "bridged", "rp_filter"),
+    half(
+        (driver, firewall, *where)
+        for where in [("alone", "0", "0"), ("alone", "1", "2"), *((beside, "1", "1") for beside in BESIDE)]
+        for firewall, driver in itertools.product(FIREWALLS, DRIVERS)
+    ),
 )
-@pytest.mark.parametrize("firewall", FIREWALLS)
-@pytest.mark.parametrize("driver", DRIVERS)
 def test_who_reaches_whom(make_lab, driver, firewall, beside, bridged, rp_filter):
     lab = make_lab(BESIDE[beside], made_by_verbs, driver=driver, firewall=firewall)
     # Where the kernel has no br_netfilter, it is off in both.
