@@ -203,13 +203,14 @@ def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
 
 
 def left_over(
-    had: Collection[Fact], want: Collection[Fact], scope: Scope, seen: Observed, alone: bool
+    had: Collection[Fact], want: Collection[Fact], scope: Scope, seen: Observed, strangers: Collection["Stranger"]
 ) -> tuple[Fact, ...]:
     """Return what the kernel shows with a mark of mydockernet that no network needs.
 
-    `alone`: no other state directory has networks on this host.
+    `strangers` are the networks of other state directories, which may need what is shared.
     """
-    shared = every_shared(seen) if alone else ()
+    alone, theirs = not strangers, {stranger.firewall for stranger in strangers}
+    shared = tuple(f for f in every_shared(seen) if alone or (f.firewall() and f.firewall() not in theirs))
     known = {fact.makes() for fact in (*had, *want)}
     every = [fact for fact in (*had, *want, *shared) if isinstance(fact, iptables.OwnRule)]
     ordered = {rule for fact in want if isinstance(fact, iptables.Order) for rule in fact.rules}
@@ -391,10 +392,11 @@ def to_look_at(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> Sig
 
 
 class Stranger(Value):
-    """A network of another state directory: whether it has a bridge, and IPv6."""
+    """A network of another state directory: whether it has a bridge, and IPv6, and which firewall has its rules."""
 
     bridged: bool
     ipv6: bool
+    firewall: str
 
 
 def strangers(networks: Collection[Network], seen: Observed, leaving: Scope | None = None) -> tuple[Stranger, ...]:
@@ -403,10 +405,19 @@ def strangers(networks: Collection[Network], seen: Observed, leaving: Scope | No
     What `leaving` covers are leftovers to delete.
     """
     known = {network.bridge for network in networks}
+    # As long as the table of nftables was not read, those with iptables.
+    marks = {comment for _, comment in seen.table.elements.values()} if seen.table else set()
     bridges = (link for link in seen.links.values() if link.kind == "bridge" and link.name not in known)
     found = (b for b in bridges if ip.is_ours(b) and not (leaving and leaving.covers(ip.owner(b))))
     return (
-        *(Stranger(True, any(":" in a and not a.startswith("fe80:") for a in link.addresses)) for link in found),
+        *(
+            Stranger(
+                True,
+                any(":" in a and not a.startswith("fe80:") for a in link.addresses),
+                "nftables" if link.alias in marks else "iptables",
+            )
+            for link in found
+        ),
         *_routed_strangers(networks, seen, leaving),
     )
 
@@ -423,20 +434,22 @@ def _routed_strangers(networks: Collection[Network], seen: Observed, leaving: Sc
             continue
         of = (False, "-s", str(route.destination))
         every = (rule for rules in seen.chains.values() for rule in rules if of in rule.spec and iptables.is_ours(rule))
-        marks = {*(rule.comment for rule in every), *nftables.marks_of(route.destination, seen)}
+        in_table = {*nftables.marks_of(route.destination, seen)}
+        marks = {*(rule.comment for rule in every), *in_table}
         owners = {mark.removeprefix(TAG).partition("@")[2] for mark in marks}
         if owners - realms or not (owners or leaving):
-            yield Stranger(False, route.destination.version == 6)
+            yield Stranger(False, route.destination.version == 6, "nftables" if in_table else "iptables")
 
 
 def kept_for(strangers: Collection[Stranger], begun: Iterable[Intent]) -> Iterator[Fact]:
     """Yield the shared facts of some intents that networks of other state directories need, too, and which stay."""
     ipv6 = any(stranger.ipv6 for stranger in strangers)
+    firewalls = {"", *(stranger.firewall for stranger in strangers)}
     for fact in (fact for intent in begun for fact in shared_facts(intent) if strangers):
         if fact.bridged():
             needed = any(stranger.bridged and not stranger.ipv6 for stranger in strangers)
         else:
-            needed = ipv6 or family(fact) != 6
+            needed = fact.firewall() in firewalls and (ipv6 or family(fact) != 6)
         if needed:
             yield fact
 

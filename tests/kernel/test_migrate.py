@@ -115,3 +115,21 @@ def test_rules_on_record_are_in_the_words_of_iptables(host):
         "hint: mydockernet user-rules list web",
     )
     assert host.everything() == before
+
+
+@pytest.mark.parametrize("first", FIREWALLS)
+def test_state_directories_may_differ_and_each_takes_its_own_rules_with_it(host, first):
+    dirs = {"iptables": {}, "nftables": {"MYDOCKERNET_STATE_DIR": "/run/other"}}
+    before = host.snapshot()
+    for firewall, env in dirs.items():
+        host.sh(f"mydockernet create {firewall[:3]} --firewall {firewall}", env=env)
+    for env in dirs.values():
+        assert host.mydockernet("check", env=env).stdout == ""
+    for firewall in (first, *({*FIREWALLS} - {first})):
+        host.mydockernet(f"rm {firewall[:3]}", env=dirs[firewall])
+        here = host.snapshot()
+        left = {"iptables": "MYDOCKERNET-" in str(here["rules"]), "nftables": here["table"] != []}
+        assert not left[firewall]
+        for env in dirs.values():
+            assert host.mydockernet("check", env=env).stdout == ""
+    assert host.snapshot() == before
