@@ -99,16 +99,16 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
     strangers = plan.strangers(known, seen, leaving=goal.mends)
     # A network that the host does not forward packets for shares nothing.
     had_shared = any(any(plan.shared_rules(intent)) for intent in goal.begun)
-    none_left = had_shared and not any(plan.shared_rules(goal.target))
-    if strangers and none_left:  # It depends on their firewall what they need.
+    last = not strangers and had_shared and not any(plan.shared_rules(goal.target))
+    joins = plan.programs(goal.target.values()) != plan.programs(goal.begun[0].values())
+    if strangers and joins and goal.mends is None and len(goal.begun) == 1:
         seen = kernel.observe_all_rules(seen, lenient)
-        strangers = plan.strangers(known, seen, leaving=goal.mends)
-    last = none_left and not strangers
+        plan.require_same_firewall(plan.strangers(known, seen), goal.target)
     if goal.mends is not None:
         if kernel.has(ebtables.READ_FRAMES[0]):
             seen = kernel.observe_frames(seen, lenient)
         seen = kernel.observe_zones(seen)
-        had = (*had, *plan.left_over(had, want, goal.mends, seen, strangers))
+        had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
     elif last and kernel.forwards6() and iptables.PROGRAMS[4] in seen.read:
         seen = kernel.observe_rules(seen, (iptables.PROGRAMS[6],), lenient)
     if last:

@@ -203,14 +203,13 @@ def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
 
 
 def left_over(
-    had: Collection[Fact], want: Collection[Fact], scope: Scope, seen: Observed, strangers: Collection["Stranger"]
+    had: Collection[Fact], want: Collection[Fact], scope: Scope, seen: Observed, alone: bool
 ) -> tuple[Fact, ...]:
     """Return what the kernel shows with a mark of mydockernet that no network needs.
 
-    `strangers` are the networks of other state directories, which may need what is shared.
+    `alone`: no other state directory has networks on this host.
     """
-    alone, theirs = not strangers, {stranger.firewall for stranger in strangers}
-    shared = tuple(f for f in every_shared(seen) if alone or (f.firewall() and f.firewall() not in theirs))
+    shared = every_shared(seen) if alone else ()
     known = {fact.makes() for fact in (*had, *want)}
     every = [fact for fact in (*had, *want, *shared) if isinstance(fact, iptables.OwnRule)]
     ordered = {rule for fact in want if isinstance(fact, iptables.Order) for rule in fact.rules}
@@ -233,7 +232,7 @@ def left_over(
 
 def told(fact: Fact, seen: Observed) -> bool:
     """Whether an observation can tell if a fact holds. It cannot if that part was not, or could not be, observed."""
-    if seen.blind and fact.firewall():
+    if seen.blind and (fact.firewall() or fact.bridged()):
         return False
     if seen.frameless and fact.frames():
         return False
@@ -441,15 +440,27 @@ def _routed_strangers(networks: Collection[Network], seen: Observed, leaving: Sc
             yield Stranger(False, route.destination.version == 6, "nftables" if in_table else "iptables")
 
 
+def require_same_firewall(strangers: Collection[Stranger], target: Intent) -> None:
+    """Raise Conflict if networks of other state directories have their rules in another firewall than these.
+
+    Each firewall would drop what only the other one knows of.
+    """
+    own = {network.firewall for network in _forwarded(target)}
+    if other := sorted({stranger.firewall for stranger in strangers} - own) if own else ():
+        raise Conflict(
+            f"networks of another state directory use {other[0]}: all networks of one host must use the same firewall",
+            hint=f"use --firewall {other[0]}, or migrate those networks as well: first remove one side",
+        )
+
+
 def kept_for(strangers: Collection[Stranger], begun: Iterable[Intent]) -> Iterator[Fact]:
     """Yield the shared facts of some intents that networks of other state directories need, too, and which stay."""
     ipv6 = any(stranger.ipv6 for stranger in strangers)
-    firewalls = {"", *(stranger.firewall for stranger in strangers)}
     for fact in (fact for intent in begun for fact in shared_facts(intent) if strangers):
         if fact.bridged():
             needed = any(stranger.bridged and not stranger.ipv6 for stranger in strangers)
         else:
-            needed = fact.firewall() in firewalls and (ipv6 or family(fact) != 6)
+            needed = ipv6 or family(fact) != 6
         if needed:
             yield fact
 

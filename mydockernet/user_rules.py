@@ -108,11 +108,12 @@ def _spelled(network: Network, words: Argv) -> Iterator[Argv]:
 def word_problems(words: Sequence[str]) -> Iterator[str]:
     """Yield a message for each word that cannot be part of a rule, and one if the rule decides nothing."""
     for word in words:
-        long = word.removeprefix("--") if word.startswith("--") else ""
-        short = word[1:2] if word.startswith("-") and not long else ""
-        if long.partition("=")[0] == "comment":
+        # getopt(3) takes any unambiguous beginning of a long option.
+        long = word.removeprefix("--").partition("=")[0] if word.startswith("--") else ""
+        short = word[1:2] if word.startswith("-") and not word.startswith("--") and word not in FAMILIES else ""
+        if long and "comment".startswith(long):
             yield "RULE: --comment: the comment is mydockernet's mark of the network"
-        elif long.partition("=")[0] in LONG_COMMANDS or (short and short in COMMANDS and word not in FAMILIES):
+        elif (long and any(name.startswith(long) for name in LONG_COMMANDS)) or (short and short in COMMANDS):
             yield f"RULE: {word}: only a rule can be given, not a command, a table or a chain"
     if not any(word in trial.JUMPS for word in words):
         yield "RULE: it has no -j TARGET or -g CHAIN"

@@ -93,7 +93,7 @@ class Table(Fact):
         if seen.table is None:
             return False
         there = seen.table.chains
-        return {each.name: each.type for each in self.sets} == seen.table.types and all(
+        return all(seen.table.types.get(each.name) == each.type for each in self.sets) and all(
             chain.name in there
             and (chain.name == USER or there[chain.name] == (chain.hook, *(line.comment for line in chain.lines)))
             for chain in self.chains
@@ -122,13 +122,11 @@ class Table(Fact):
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         if seen.table is None or not seen.table.chains.get(USER, ())[1:]:
             return (Step("Delete the table: it has all rules of mydockernet.", (NFT, "delete", "table", *TABLE)),)
-        # The admin's own rules stay, in a chain that nothing leads to.
+        # The admin's own rules stay, in a chain that nothing leads to, and the sets that they may name.
         names = [chain.name for chain in self.chains if chain.name in seen.table.chains and chain.name != USER]
         flushed = (("Delete the rules of the chain.", ("flush", "chain", *TABLE, name)) for name in names)
         deleted = (("Delete a chain that nothing leads to.", ("delete", "chain", *TABLE, name)) for name in names)
-        kinds = [each for each in self.sets if each.name in seen.table.types]
-        sets = (("Delete it: no rule uses it.", ("delete", each.words[0], *TABLE, each.name)) for each in kinds)
-        return tuple(Step(why, (NFT, *words)) for why, words in (*flushed, *deleted, *sets))
+        return tuple(Step(why, (NFT, *words)) for why, words in (*flushed, *deleted))
 
     def obstacle(self, seen: Observed) -> str:
         if seen.table is None:
@@ -171,6 +169,13 @@ class Element(Fact):
 
     def holds(self, seen: Observed) -> bool:
         return seen.table is not None and seen.table.elements.get((self.set, self.key)) == (self.value, tag(self.owner))
+
+    def obstacle(self, seen: Observed) -> str:
+        _, comment = seen.table.elements.get((self.set, self.key), ("", "")) if seen.table else ("", "")
+        theirs = comment.removeprefix(TAG)
+        if not marked(comment) or theirs.partition("@")[2] == self.owner.partition("@")[2]:
+            return ""
+        return f"nftables element {self.set} {self._content} of another state directory already exists: {theirs}"
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         comment = f'comment "{tag(self.owner)}"'

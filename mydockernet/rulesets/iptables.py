@@ -84,6 +84,11 @@ def _shared_mangle(family: int) -> tuple[Fact, ...]:
             "Drop everything else to a network: only replies and traffic to published ports get in.",
         ),
     )
+    if family == 6:
+        # The kernel drops these packets itself if they are IPv4. A host receives its own multicast as if from outside.
+        match = ("!", "-d", "ff00::/8", "-m", "addrtype", "--src-type", "LOCAL")
+        why = "Drop packets from others that claim to be from the host."
+        own_addresses = (*own_addresses, OwnRule(guard, SHARED, match, ("DROP",), why))
     return (
         OwnChain(guard, "Create a chain that drops packets with a forged source address."),
         *(fact for rule in own_addresses for fact in (rule, Order((rule,)))),
@@ -227,7 +232,7 @@ def opened(owner: str, endpoint: str, mapping: PortMapping, address: Address) ->
     """Yield the rules that let others reach published ports at the container's own address, without NAT."""
     family, inner = address.version, str(mapping.container_ports).replace("-", ":")
     blocks = [block for block in mapping.sources if block.version == family]
-    callers: list[tuple[Argv, str]] = [(("-s", str(block)), f" from {block}") for block in blocks]
+    callers: list[tuple[Argv, str]] = [(_from(block), f" from {block}") for block in blocks]
     for caller, whom in callers if mapping.sources else [((), "")]:
         match = (*caller, "-d", str(address), *_not_shut_in(), "-p", mapping.protocol, "--dport", inner)
         flows = tuple(
@@ -236,6 +241,11 @@ def opened(owner: str, endpoint: str, mapping: PortMapping, address: Address) ->
         )
         what = f"packets{whom} to {mapping.protocol} port {inner} of {endpoint}."
         yield from _early(owner, family, match, what, flows)
+
+
+def _from(block: IPNetwork) -> Argv:
+    """Return what matches packets from a block; iptables-save omits one that has all addresses."""
+    return ("-s", str(block)) if block.prefixlen else ()
 
 
 def icmp(owner: str, subnet: IPNetwork) -> Iterator[Fact]:
@@ -416,7 +426,7 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
     callers: list[tuple[Argv, str]] = [((), "")]
     if mapping.sources:
         blocks = [block for block in mapping.sources if block.version == family]
-        callers = [*((("-s", str(block)), f" for {block}") for block in blocks), (own, " for the host itself")]
+        callers = [*((_from(block), f" for {block}") for block in blocks), (own, " for the host itself")]
     rules = tuple(
         PortRule(
             Chain(family, "nat", PORTS),
@@ -426,7 +436,7 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
             f"Publish {mapping.protocol} port {host} on {mapping.only_ip or every}{whom}: translate it to port {inner} "
             f"of {endpoint}.",
             after=tuple(rule.words for rule in _not_translated(family)) or None,
-            flows=flows if (caller, whom) == callers[-1] else (),
+            flows=flows if (caller, whom) == callers[-1] else tuple((*flow, *caller) for flow in flows),
         )
         for caller, whom in callers
     )

@@ -92,6 +92,11 @@ def _chains() -> Iterator[Chain]:
         (
             Line('iif "lo" return', "skip packets of the host to itself"),
             Line("ct state { established, related } return", "skip packets of known connections"),
+            # The kernel itself drops these packets of IPv4. A host receives its own multicast as if from outside.
+            Line(
+                "ip6 daddr != ff00::/8 fib saddr type local counter drop",
+                "drop packets from others that claim to be from the host",
+            ),
             Line(
                 f"iifgroup {OURS} fib saddr . iif oif missing counter drop",
                 "drop packets of containers whose source address is not behind their interface",
@@ -297,10 +302,11 @@ def opened(owner: str, endpoint: str, mapping: PortMapping, address: Address) ->
     family, inner = address.version, mapping.container_ports
     for caller, whom in _callers(mapping, family):
         of_flow = ("-p", mapping.protocol, *(("-s", caller) if whom else ()), "-d", str(address), "--dport")
-        flows = tuple(conntrack.forget(family, *of_flow, str(port)) for port in range(inner.first, inner.last + 1))
-        why = f"Allow packets{whom} to {mapping.protocol} port {inner} of {endpoint}."
-        key = f"{caller} . {address} . {mapping.protocol} . {inner}"
-        yield Element(f"open{family}", key, owner, why, flows=flows)
+        # Two ranges of host ports may lead to the same ports, and elements of a set may not overlap: one for each port.
+        for port in range(inner.first, inner.last + 1):
+            why = f"Allow packets{whom} to {mapping.protocol} port {port} of {endpoint}."
+            key = f"{caller} . {address} . {mapping.protocol} . {port}"
+            yield Element(f"open{family}", key, owner, why, flows=(conntrack.forget(family, *of_flow, str(port)),))
 
 
 def published(owner: str, endpoint: str, mapping: PortMapping, address: Address) -> Iterator[Fact]:
@@ -328,7 +334,7 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
                 owner,
                 why,
                 f"{address} . {to}" if to else str(address),
-                flows if (key, whom, own) == callers[-1] else (),
+                flows if (key, whom, own) == callers[-1] else tuple((*flow, "-s", key.split()[0]) for flow in flows),
             )
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.conftest import FIREWALLS
 from tests.kernel.lab import HOST, over_ipv6
 
 HOST_6 = over_ipv6(HOST)
@@ -322,3 +323,40 @@ def test_where_the_kernel_has_no_ipv6_it_is_missed_only_where_it_is_asked_for(ho
     host.set_up(V4)
     assert host.mydockernet("check").stdout == ""
     host.mydockernet("rm -f web")
+
+
+AS_HOST = """
+import socket, sys
+client = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+client.bind((sys.argv[1], 5555))
+for _ in range(3):
+    client.sendto(b"?", (sys.argv[2], 9000))
+"""
+
+
+@pytest.mark.parametrize("firewall", FIREWALLS)
+def test_nobody_else_is_taken_for_the_host(make_lab, firewall):
+    """The kernel drops IPv4 from one of its own addresses; IPv6 must be dropped by a rule."""
+    lab = make_lab(firewall=firewall)
+    host = lab.host
+    host.mydockernet("publish a a2 9000:80/udp --from 2001:db8:99::/64")
+    door = link_local(host, "up1").partition("%")[0]
+    other = over_ipv6("198.51.100.1")
+    host.sh(
+        f"ip -n outside -6 address add {HOST_6}/128 dev lo nodad;"
+        f"ip -n outside -6 route replace {other}/128 via {door} dev eth0"
+    )
+
+    def received():
+        inside(host, "outside", AS_HOST, HOST_6, other)
+        found = host.sh(
+            "sleep 0.3; ip netns exec a2 awk '/^Udp6InDatagrams|^Udp6NoPorts/ {n += $2} END {print n}' /proc/net/snmp6"
+        ).stdout
+        return int(found)
+
+    assert received() == 0
+    if firewall == "nftables":
+        host.sh("nft flush chain inet mydockernet origin")
+    else:
+        host.sh("ip6tables -t mangle -F MYDOCKERNET-PREROUTING")
+    assert received() or received() or received()  # The first may wait for the neighbor's address.

@@ -392,6 +392,8 @@ def test_what_does_not_carry_it_in_nftables_is_never_touched(new_host):
     host.set_up(SETUP)
     host.sh(
         "nft add rule inet mydockernet user ip saddr 198.51.100.3 drop; nft add table inet other;"
+        "nft add rule inet mydockernet user ip saddr @bridged4 counter;"
+        "nft add set inet mydockernet mine '{ type ipv4_addr; }';"
         "nft add element inet mydockernet masq4 '{ 10.99.0.0/24 }'; nft add chain inet mydockernet others"
     )
     before = host.snapshot()

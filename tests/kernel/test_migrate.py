@@ -118,18 +118,40 @@ def test_rules_on_record_are_in_the_words_of_iptables(host):
 
 
 @pytest.mark.parametrize("first", FIREWALLS)
-def test_state_directories_may_differ_and_each_takes_its_own_rules_with_it(host, first):
-    dirs = {"iptables": {}, "nftables": {"MYDOCKERNET_STATE_DIR": "/run/other"}}
-    before = host.snapshot()
-    for firewall, env in dirs.items():
-        host.sh(f"mydockernet create {firewall[:3]} --firewall {firewall}", env=env)
-    for env in dirs.values():
-        assert host.mydockernet("check", env=env).stdout == ""
-    for firewall in (first, *({*FIREWALLS} - {first})):
-        host.mydockernet(f"rm {firewall[:3]}", env=dirs[firewall])
-        here = host.snapshot()
-        left = {"iptables": "MYDOCKERNET-" in str(here["rules"]), "nftables": here["table"] != []}
-        assert not left[firewall]
-        for env in dirs.values():
-            assert host.mydockernet("check", env=env).stdout == ""
-    assert host.snapshot() == before
+def test_networks_of_another_state_directory_must_use_the_same_one(host, first):
+    """Each firewall would drop what only the other one lets pass."""
+    other, there = OTHER[first], {"MYDOCKERNET_STATE_DIR": "/run/other"}
+    host.mydockernet(f"create web --firewall {first}")
+    before = host.everything()
+    conflict = f"networks of another state directory use {first}: all networks of one host must use the same firewall"
+    host.fails(f"create db --firewall {other}", 4, conflict, env=there)
+    host.sh(f"mydockernet create db --firewall {first}", env=there)
+    host.fails(f"migrate --firewall {other}", 4, conflict)
+    host.fails("publish db nothing 80:80", 3, env=there)
+    host.sh("mydockernet rm db", env=there)
+    assert host.everything() == before
+
+
+def test_a_port_of_another_state_directory_is_not_taken_over(new_host):
+    host = new_host(firewall="nftables")
+    there = {"MYDOCKERNET_STATE_DIR": "/run/other"}
+    host.set_up("ip netns add c1; ip netns add c2; mydockernet create web; mydockernet connect web c1 -p 8080:80")
+    host.sh("mydockernet create db", env=there)
+    before = host.everything()
+    host.fails("connect db c2 -p 8080:80", 4, "of another state directory already exists: web", env=there)
+    assert host.everything() == before
+
+
+def test_ports_that_overlap_in_a_container_are_open_until_the_last_one_closes(make_lab):
+    lab = make_lab("", made_by_verbs, firewall="nftables")
+    host = lab.host
+    host.set_up(
+        "ip netns add r1; mydockernet create r --gateway-mode routed --subnet 10.4.0.0/24; ip -n outside route add "
+        "10.4.0.0/24 via 192.0.2.1; mydockernet connect r r1 -p 70-80 -p 70-80/udp -p 80 -p 80/udp"
+    )
+    lab.listen("r1", "r1", "0.0.0.0:80")
+    host.mydockernet("unpublish r r1 70-80 70-80/udp")
+    assert host.mydockernet("check").stdout == ""
+    assert lab.ask("outside", ("10.4.0.2", 80)) == ["r1 192.0.2.2"]
+    host.mydockernet("unpublish r r1 80 80/udp")
+    assert lab.ask("outside", ("10.4.0.2", 80)) == ["dropped"]

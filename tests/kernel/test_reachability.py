@@ -242,6 +242,46 @@ def test_a_port_for_some_is_refused_to_others(make_lab, firewall):
     assert "9000" not in lab.host.run("nft", "list", "ruleset").stdout
 
 
+@pytest.mark.parametrize("firewall", FIREWALLS)
+def test_a_port_for_everybody_is_restored_and_removed(new_host, firewall):
+    """iptables-save does not show a source that has all addresses; elements of nftables may not overlap."""
+    host = new_host(firewall=firewall)
+    host.set_up("ip netns add c1; mydockernet create web; mydockernet connect web c1")
+    before = host.snapshot()
+    host.mydockernet("publish web c1 1111:1 --from 0.0.0.0/0 --from 10.0.0.0/8")
+    assert host.mydockernet("check").stdout == ""
+    host.mydockernet("unpublish web c1 1111:1")
+    assert host.snapshot() == before
+
+
+FLOW = """
+import socket, sys
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(1)
+client.bind(("", 5555))
+client.sendto(b"?", ("192.0.2.1", 9000))
+try:
+    print(client.recv(100).decode())
+except OSError:
+    print("nobody")
+"""
+
+
+@pytest.mark.parametrize("firewall", FIREWALLS)
+def test_a_source_that_is_no_longer_one_loses_its_flows(make_lab, firewall):
+    lab = make_lab(firewall=firewall)
+    host = lab.host
+
+    def knock():
+        return host.run("ip", "netns", "exec", "outside", "python3", "-c", FLOW).stdout.split()[0]
+
+    host.mydockernet("publish a a2 9000:80/udp --from 192.0.2.0/24 --from 10.9.0.0/16")
+    assert knock() == "a2"
+    host.sh("mydockernet export a > /run/a.yaml; sed -i 's#192.0.2.0/24#10.8.0.0/16#' /run/a.yaml")
+    host.mydockernet("apply /run/a.yaml")
+    assert knock() == "nobody"
+
+
 def matrix(lab, reach=BOTH):
     """The answers to all of these questions, asked at once."""
     return dict(zip(reach, lab.ask_at_once(reach), strict=True))

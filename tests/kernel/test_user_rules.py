@@ -119,6 +119,9 @@ def test_a_rule_is_for_the_families_that_it_is_about(host):
     [
         ("-t nat -j DROP", 2, "-t: only a rule can be given"),
         ("-A FORWARD -j DROP", 2, "-A: only a rule"),
+        # getopt(3) takes the beginning of a long option.
+        ("--tab=nat -j DROP", 2, "--tab=nat: only a rule"),
+        ("-m comment --comm x -j DROP", 2, "--comment: the comment is mydockernet's mark"),
         ("--append FORWARD -j DROP", 2, "--append: only a rule"),
         ("--table=nat -j DROP", 2, "--table=nat: only a rule"),
         ("-D MYDOCKERNET-USER 1 -F -j DROP", 2, "-F: only a rule"),

@@ -521,9 +521,9 @@ def test_a_repair_of_what_is_well_finds_nothing_left_over(made):
     machine = Machine(HOST)
     seen = machine.run(steps({}, made, machine.seen))
     want = plan.facts(made, concern_of(made.values()))
-    over = plan.left_over(want, want, Scope((), ""), seen, ())
+    over = plan.left_over(want, want, Scope((), ""), seen, alone=True)
     assert plan.plan((*want, *over), want, seen) == ()
-    nothing = plan.left_over((), (), Scope((), ""), seen, ())
+    nothing = plan.left_over((), (), Scope((), ""), seen, alone=True)
     machine.run(plan.plan(nothing, (), seen))
     assert machine.seen.links == {}
     assert not any(machine.seen.chains.values())
