@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
-from mydockernet import cables, drift, plan, rulesets
+from mydockernet import cables, drift, plan
 from mydockernet.context import Context
 from mydockernet.dialects import ip
 from mydockernet.dialects.fact import Observed, Step
@@ -151,8 +151,7 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
     except NotPermitted as error:
         notes.append(f"{error}; assumed empty")
     seen = context.kernel.observe()
-    known = plan.programs(before.values()) or tuple(rulesets.PROGRAMS[name][0] for name in seen.firewalls[:1])
-    seen = context.kernel.observe_rules(seen, known, lenient=True)
+    seen = context.kernel.observe_rules(seen, plan.programs(before.values(), seen.firewalls[:1]), lenient=True)
     unread = len(seen.unread)
     notes += [f"cannot read everything: {why}; assumed absent" for why in seen.unread]
     if notes and (before or any(ip.is_ours(link) for link in seen.links.values())):

@@ -257,9 +257,9 @@ def shared_rules(intent: Intent) -> Iterator[Fact]:
         yield nft_frames.NoIPv6()
 
 
-def programs(networks: Iterable[Network]) -> tuple[str, ...]:
-    """Return the programs whose rules show what networks have, IPv6 apart."""
-    names = {network.firewall for network in networks if _driver(network).FORWARDS}
+def programs(networks: Iterable[Network], otherwise: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the programs whose rules show what networks have, IPv6 apart; without networks, those of `otherwise`."""
+    names = {network.firewall for network in networks if _driver(network).FORWARDS} or {*otherwise}
     return tuple(rulesets.PROGRAMS[name][0] for name in sorted(names))
 
 

@@ -102,6 +102,18 @@ RULES = {
         "iptables": (("raw", "PREROUTING", "-d 127.0.0.0/8"),),
         "nftables": (("raw", "packets to 127.0.0.0/8"),),
     },
+    "sources of loopback": {
+        "iptables": (("raw", "PREROUTING", "-s 127.0.0.0/8"),),
+        "nftables": (("raw", "a source in 127.0.0.0/8"),),
+    },
+    "the subnet of b": {
+        "iptables": (("mangle", "MYDOCKERNET-PREROUTING", f"-s {B}.0/24"),),
+        "nftables": (("origin", "IPv4", "through its bridge"),),
+    },
+    "what is behind a bridge": {
+        "iptables": (("mangle", "MYDOCKERNET-PREROUTING", "0x6d64", "rpfilter"),),
+        "nftables": (("origin", "not behind their interface"),),
+    },
     "invalid": {
         "iptables": (("mangle", "MYDOCKERNET-FORWARD", "INVALID"), ("filter", "MYDOCKERNET-FORWARD", "INVALID")),
         "nftables": (("forward", "drop invalid packets"),),

@@ -6,7 +6,6 @@ Every attack wants an answer from a port that is not published. See forge.py for
 import pytest
 
 from tests.kernel.lab import DRIVERS, HOST, NO_CONNTRACK, STRICTNESS, A, B
-from tests.kernel.test_attacks import delete_rule
 
 C = "10.5.0"
 NEIGHBOR, OUTSIDE = "198.51.100.2", "192.0.2.2"
@@ -109,9 +108,8 @@ def test_without_the_guard_of_its_subnet_each_forged_packet_opens_a_flow(targets
     """So the test above can fail: the rules of b, of containers and of 127.0.0.0/8 are what stops the attacks."""
     lab = targets(0)
     surroundings(lab, "ACCEPT", 1)
-    delete_rule(lab.host, "mangle", "MYDOCKERNET-PREROUTING", f"-s {B}.0/24")
-    delete_rule(lab.host, "mangle", "MYDOCKERNET-PREROUTING", "0x6d64", "rpfilter")
-    delete_rule(lab.host, "raw", "PREROUTING", "-s 127.0.0.0/8")
+    for rule in ("the subnet of b", "what is behind a bridge", "sources of loopback"):
+        lab.lose(rule)
     bridged = lab.host.run("cat", "/proc/sys/net/bridge/bridge-nf-call-iptables", check=False).stdout == "1\n"
     possible = {name: one for name, one in attacks_on(lab).items() if bridged or "one bridge" not in name}
     assert lab.attack(60, possible) == {name: LOOT[name] for name in possible}
@@ -127,5 +125,5 @@ def test_a_container_opens_no_flow_in_the_name_of_a_host_outside(targets):
     flows = against((OUTSIDE, B1[1]), forger, NEIGHBOR, AT_NEIGHBOR, NEIGHBOR, "198.51.100.1", 7600)
     row = dict(zip(("tcp", "udp"), flows, strict=True))
     assert lab.attack(5, row) == dict.fromkeys(row)
-    delete_rule(lab.host, "mangle", "MYDOCKERNET-PREROUTING", "0x6d64", "rpfilter")
+    lab.lose("what is behind a bridge")
     assert lab.attack(60, row) == dict.fromkeys(row, f"outside {NEIGHBOR}")

@@ -12,7 +12,7 @@ VERBS = {
     "create dual --subnet 10.5.0.0/24 --subnet fd00:5::/64": 8,
     "connect dual c3": 8,
     "connect dual c4 -p 8082:80": 12,
-    "check": 13,
+    "check": 14,
     "disconnect other c1": 6,
     "disconnect web c1": 8,
     "remove --force web": 7,
