@@ -449,7 +449,7 @@ def require_same_firewall(strangers: Collection[Stranger], target: Intent) -> No
     if other := sorted({stranger.firewall for stranger in strangers} - own) if own else ():
         raise Conflict(
             f"networks of another state directory use {other[0]}: all networks of one host must use the same firewall",
-            hint=f"use --firewall {other[0]}, or migrate those networks as well: first remove one side",
+            hint=f"create networks with --firewall {other[0]}; to migrate, first remove the networks of one directory",
         )
 
 
