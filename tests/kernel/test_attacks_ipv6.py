@@ -165,13 +165,15 @@ def dropped(host, part):
 
 def test_a_source_in_a_network_that_did_not_come_from_it_is_dropped(lab):
     """Otherwise the replies of others would get in."""
-    lab.host.sh("ip -n outside address add fd00:1::99/128 dev lo")
+    lab.host.sh("ip -n outside address add fd00:1::99/128 dev lo nodad")
     assert lab.ask("outside", *[(HOST_6, 8080, "fd00:1::99")] * 3) == ["dropped"] * 3
     assert dropped(lab.host, "-s fd00:1::/64 ! -i a") > 0
 
 
 def test_a_container_sends_only_from_addresses_behind_its_bridge(lab):
-    lab.host.sh("ip -n a2 address add 2001:db8:2::77/128 dev lo; ip -n a2 address add fd00:2::77/128 dev lo")
+    lab.host.sh(
+        "ip -n a2 address add 2001:db8:2::77/128 dev lo nodad; ip -n a2 address add fd00:2::77/128 dev lo nodad"
+    )
     assert lab.ask("a2", ("2001:db8:1::2", 81, "2001:db8:2::77")) == ["dropped"]
     assert lab.ask("a2", ("2001:db8:1::2", 81, "fd00:2::77")) == ["dropped"]
     assert dropped(lab.host, "--src-group 0x6d64 -m rpfilter") > 0
