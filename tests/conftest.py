@@ -104,6 +104,8 @@ class Host:
     Its networks have the firewall that is given, or else MYDOCKERNET_TEST_FIREWALL.
     """
 
+    firewall = "iptables"
+
     def __init__(self, firewall=""):
         self.holder = subprocess.Popen(
             [ROOT / "scripts/sandbox", "sh", "-c", "echo ready; exec sleep infinity"],

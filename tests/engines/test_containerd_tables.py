@@ -13,7 +13,6 @@ from tests.kernel.test_attacks import (  # noqa: F401 (pytest runs them here wit
     test_a_port_of_the_host_is_not_one_of_what_passes_through,
     test_a_rule_put_before_ours_is_told_and_repaired,
     test_an_address_of_others_can_not_be_published_on,
-    test_an_admins_own_translation_comes_first,
     test_an_admins_rule_decides_in_the_chain_that_is_theirs,
     test_neither_neighbour_nor_container_can_reach_the_hosts_own_loopback,
     test_rules_of_others_before_ours_open_nothing,
@@ -27,7 +26,7 @@ from tests.kernel.test_attacks_ipv6 import (  # noqa: F401
     test_a_stale_flow_of_ipv6_is_forgotten,
     test_nobody_believes_a_containers_router_advertisement,
 )
-from tests.kernel.test_reachability import BOTH, FIREWALLS, matrix
+from tests.kernel.test_reachability import BESIDE, BOTH, matrix
 
 pytestmark = [pytest.mark.engine("containerd", "ctr", "runc", "busybox"), pytest.mark.long]
 
@@ -36,7 +35,7 @@ pytestmark = [pytest.mark.engine("containerd", "ctr", "runc", "busybox"), pytest
 def make_lab(new_engine_host):
     labs = []
 
-    def make(before="", *_):
+    def make(before="", *_, **__):
         labs.append(Lab(new_engine_host(), before, made_by_containerd))
         return labs[-1]
 
@@ -55,7 +54,7 @@ def each_lab(lab):
     return lab
 
 
-@pytest.mark.parametrize("firewall", FIREWALLS.values(), ids=FIREWALLS)
+@pytest.mark.parametrize("firewall", BESIDE.values(), ids=BESIDE)
 def test_who_reaches_whom(make_lab, firewall):
     lab = make_lab(firewall)
     assert matrix(lab) == BOTH

@@ -23,7 +23,7 @@ from tests.kernel.test_attacks_ipv6 import (  # noqa: F401
 )
 from tests.kernel.test_forgery import targets  # noqa: F401
 from tests.kernel.test_forgery import test_a_forged_packet_opens_no_flow as no_forged_packet_opens_a_flow
-from tests.kernel.test_reachability import BOTH, FIREWALLS, matrix
+from tests.kernel.test_reachability import BESIDE, BOTH, matrix
 
 pytestmark = pytest.mark.engine(*NEEDS)
 
@@ -53,7 +53,7 @@ def made_by_podman(host, driver="bridge"):
 def make_lab():
     made = []
 
-    def make(before="", _=None, driver="bridge"):
+    def make(before="", _=None, driver="bridge", firewall=""):
         host = PodmanHost(outside=False)
         made.append(host)
         made.insert(0, Lab(host, before, made_by_podman, driver))
@@ -82,7 +82,7 @@ def each_lab(make_lab, request):
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_who_reaches_whom(make_lab, driver, firewall, bridged, rp_filter):
     """Also on ::1, where podman publishes no port, although it keeps a socket for each that it publishes."""
-    lab = make_lab(FIREWALLS[firewall], driver=driver)
+    lab = make_lab(BESIDE[firewall], driver=driver)
     keys = [f"net.bridge.bridge-nf-call-{program}={bridged}" for program in ("iptables", "ip6tables")]
     lab.host.sh(f"sysctl -qew {' '.join(keys)}")
     lab.host.sh(f"for key in /proc/sys/net/ipv4/conf/*/rp_filter; do echo {rp_filter} > $key; done")
@@ -90,7 +90,7 @@ def test_who_reaches_whom(make_lab, driver, firewall, bridged, rp_filter):
     if bridged:
         for table in ("mangle", "nat", "filter"):
             lab.host.sh(f"iptables -t {table} -F; ip6tables -t {table} -F")
-        lab.host.sh("nft flush ruleset; " + FIREWALLS[firewall])
+        lab.host.sh("nft flush ruleset; " + BESIDE[firewall])
         lab.host.mydockernet("repair")
         assert matrix(lab) == BOTH
     lab.host.podman("rm -f -t 0 a1 a2 b1 i1 i2")

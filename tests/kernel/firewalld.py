@@ -123,7 +123,7 @@ class Firewalld:
                 zones[zone] += line.partition(": ")[2].split()
             else:
                 zones[zone := line.split()[0]] = []
-        return zones
+        return {zone: members for zone, members in zones.items() if members}
 
     def close(self):
         for process in (self.process, self.bus):
