@@ -92,7 +92,7 @@ def perform(context: Context, transition: Transition, confirm: float | None = No
         before = context.store.load()
         transition = _resolved(transition)
         seen = _look(context.kernel, transition)
-        change = plan.difference(before, _of_one_firewall(before, transition.move(before, seen), seen))
+        change = plan.difference(before, plan.of_one_firewall(before, transition.move(before, seen), seen))
         if not change and transition.mends is None:
             return Outcome(change, recovered)
         waiting = context.store.unconfirmed()
@@ -150,8 +150,7 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
         pending, waiting, before = store.journal(), store.unconfirmed(), store.load()
     except NotPermitted as error:
         notes.append(f"{error}; assumed empty")
-    seen = context.kernel.observe()
-    seen = context.kernel.observe_rules(seen, plan.programs(before.values(), seen.firewalls[:1]), lenient=True)
+    seen = observe(context.kernel, before, lenient=True)
     unread = len(seen.unread)
     notes += [f"cannot read everything: {why}; assumed absent" for why in seen.unread]
     if notes and (before or any(ip.is_ours(link) for link in seen.links.values())):
@@ -169,7 +168,7 @@ def preview(context: Context, wanted: Sequence[Transition]) -> Preview:
         try:
             resolved.append(transition := _resolved(unresolved))
             seen = _look(context.kernel, transition, seen, lenient=True)
-            after = _of_one_firewall(after, transition.move(after, seen), seen)
+            after = plan.of_one_firewall(after, transition.move(after, seen), seen)
         except MydockernetError as error:
             errors.append(error)
     notes += [f"cannot read everything: {why}; assumed absent" for why in seen.unread[unread:]]
@@ -293,25 +292,18 @@ def audit(context: Context, scope: Scope) -> Audit:
     return Audit(found, (*unlocked, *waits, *assumed), errors)
 
 
-def _of_one_firewall(before: Intent, after: Intent, seen: Observed) -> Intent:
-    """Return an intent whose rules are all in one firewall, which is installed. Raises Conflict for another."""
-    forwarded = [network for network in after.values() if plan.programs([network])]
-    used = {network.firewall for network in forwarded}
-    if missing := sorted(used - {*seen.firewalls}) if seen.firewalls else ():
-        raise Conflict(f"the firewall {missing[0]} is not installed")
-    if len(used) < 2:
-        return after
-    stays = [n for n in forwarded if n.name in before and before[n.name].firewall == n.firewall]
-    other = next((network for network in forwarded if stays and network.firewall != stays[0].firewall), forwarded[0])
-    raise Conflict(
-        f"network {quoted(other.name)} would use {other.firewall}, but others use another firewall",
-        hint=f"mydockernet migrate --firewall {other.firewall} moves all networks",
-    )
-
-
 def _waits(waiting: Unconfirmed) -> str:
     what = f"the change to {', '.join(map(quoted, waiting.after))}"
     return f"{what} is rolled back in {waiting.left:.0f} s, unless it is confirmed"
+
+
+def observe(kernel: Kernel, intent: Intent, lenient: bool = False) -> Observed:
+    """Return the links and routes of the host, and the rules of the firewall that its networks, or a first one, use.
+
+    Raises what Kernel.observe_rules raises.
+    """
+    seen = kernel.observe()
+    return kernel.observe_rules(seen, plan.programs(intent.values(), seen.firewalls[:1]), lenient)
 
 
 def _look(kernel: Kernel, transition: Transition, seen: Observed | None = None, lenient: bool = False) -> Observed:

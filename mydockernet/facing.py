@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from mydockernet import cables, model, plan, variants
+from mydockernet import cables, model, plan, rulesets, variants
 from mydockernet.dialects import ebtables, iptables, nft_frames
 from mydockernet.dialects.fact import Fact, Observed
 from mydockernet.dialects.iptables import OwnRule, read_spec
@@ -146,7 +146,11 @@ def _without_those_beside(
     """Return the facts without those that stay in chains of other programs: they are read only to mend them."""
     if goal.mends is not None or len(goal.begun) > 1:
         return had, want
-    stay = {fact for fact in {*had} & {*want} if fact.beside()}
+    stay = {
+        fact
+        for fact in {*had} & {*want}
+        if fact.firewall() and fact.shown_by() not in rulesets.PROGRAMS[fact.firewall()]
+    }
     return tuple(fact for fact in had if fact not in stay), tuple(fact for fact in want if fact not in stay)
 
 

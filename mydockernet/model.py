@@ -130,6 +130,13 @@ class PortMapping(Value):
         host = f"{bracketed(self.host_ip)}:" if self.host_ip else ""
         return f"{host}{self.host_ports}:{self.container_ports}/{self.protocol}"
 
+    def published_on(self, family: int) -> str:
+        """Return the addresses of the host that it is published on, in words."""
+        if self.only_ip:
+            return str(self.only_ip)
+        every = f"every IPv{family} address" if self.host_ip or family == 6 else "every address"
+        return f"{every} of the host"
+
     @property
     def told(self) -> str:
         """The mapping with its sources: 8080:80/tcp from 10.0.0.0/8."""

@@ -10,7 +10,7 @@ from mydockernet import drivers, inside, rulesets, sweep
 from mydockernet.dialects import conntrack, ebtables, firewalld, ip, ip_route, iptables, nft_frames, nftables
 from mydockernet.dialects.fact import FORWARDING, PROTOCOL, SHARED, TAG, Fact, Observed, Step
 from mydockernet.dialects.sysctl import RouterAdvertisements, Sysctl
-from mydockernet.errors import Conflict
+from mydockernet.errors import Conflict, quoted
 from mydockernet.model import Endpoint, Intent, Network, attached, endpoints
 from mydockernet.value import Value, replace
 
@@ -310,9 +310,8 @@ def plan(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Ste
     known, slots = set(had), {fact.slot() for fact in had} - {""}
     goes = [fact for fact in reversed(_going(had, want)) if fact.remains(seen)]
     # Rules that move to another firewall are deleted when all are there: no packet may slip through between.
-    moved = {fact.firewall() for fact in goes} - {fact.firewall() for fact in want} - {""}
-    if not any(fact.firewall() for fact in want):
-        moved = set()
+    firewalls = {fact.firewall() for fact in want} - {""}
+    moved = {fact.firewall() for fact in goes} - {*firewalls, ""} if firewalls else set()
     # What is deleted with an interface has to be created again, even if the new interface has the same name.
     then = seen.without(*(place for fact in goes for place in fact.frees()))
     for fact in goes:
@@ -438,6 +437,22 @@ def _routed_strangers(networks: Collection[Network], seen: Observed, leaving: Sc
         owners = {mark.removeprefix(TAG).partition("@")[2] for mark in marks}
         if owners - realms or not (owners or leaving):
             yield Stranger(False, route.destination.version == 6, "nftables" if in_table else "iptables")
+
+
+def of_one_firewall(before: Intent, after: Intent, seen: Observed) -> Intent:
+    """Return an intent whose rules are all in one firewall, which is installed. Raises Conflict for another."""
+    forwarded = _forwarded(after)
+    used = {network.firewall for network in forwarded}
+    if missing := sorted(used - {*seen.firewalls}) if seen.firewalls else ():
+        raise Conflict(f"the firewall {missing[0]} is not installed")
+    if len(used) < 2:
+        return after
+    stays = [n for n in forwarded if n.name in before and before[n.name].firewall == n.firewall]
+    other = next((network for network in forwarded if stays and network.firewall != stays[0].firewall), forwarded[0])
+    raise Conflict(
+        f"network {quoted(other.name)} would use {other.firewall}, but others use another firewall",
+        hint=f"mydockernet migrate --firewall {other.firewall} moves all networks",
+    )
 
 
 def require_same_firewall(strangers: Collection[Stranger], target: Intent) -> None:

@@ -20,6 +20,7 @@ DRIVERS = tuple(drivers.MODULES)
 # /proc/sys/net/*/conf has directories of these names, so the kernel refuses interfaces that are called so.
 SYSCTL_NAMES = ("all", "default")
 MTU_MIN, MTU_MAX = 68, 65535
+FIREWALLS = ("iptables", "nftables")
 GATEWAY_MODES = ("nat", "routed")
 # No mode of its own, but --internal and --no-gateway together.
 ISOLATED = "isolated"
@@ -61,9 +62,6 @@ def gateway_mode_problems(mode: str) -> list[str]:
     if mode in GATEWAY_MODES:
         return []
     return [f"--gateway-mode: unknown mode {quoted(mode)}: use {', '.join((*GATEWAY_MODES, ISOLATED))}"]
-
-
-FIREWALLS = ("iptables", "nftables")
 
 
 def firewall_problems(name: str, source: str = "--firewall") -> list[str]:

@@ -387,10 +387,6 @@ class Fact(Value, ABC):
         """Return the program whose rules `holds` must observe: iptables, ip6tables, nft, or nothing."""
         return ""
 
-    def beside(self) -> bool:
-        """Whether it is a rule in a chain of other programs."""
-        return False
-
     def lookups6(self) -> bool:
         """Whether `holds` must observe the routing rules for IPv6 of its namespace."""
         return False

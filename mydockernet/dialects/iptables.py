@@ -179,9 +179,6 @@ class Order(Fact):
     def shown_by(self) -> str:
         return self.rules[0].shown_by()
 
-    def beside(self) -> bool:
-        return self.rules[0].beside()
-
     @property
     def difference(self) -> str:
         return f"misplaced {self.what}"
@@ -239,9 +236,6 @@ class BesideRule(OwnRule):
 
     def firewall(self) -> str:
         return "nftables"
-
-    def beside(self) -> bool:
-        return True
 
     def holds(self, seen: Observed) -> bool:
         drops = seen.policies.get(self.chain) == "DROP"

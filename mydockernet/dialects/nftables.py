@@ -108,10 +108,7 @@ class Table(Fact):
         return tuple(
             Step(why, (NFT, *words))
             for why, words in (
-                (
-                    "Create a table for the rules of all networks.",
-                    ("add", "table", *TABLE),
-                ),
+                ("Create a table for the rules of all networks.", ("add", "table", *TABLE)),
                 *((each.why, ("add", *each.words)) for each in self.sets),
                 *((chain.why, _add_chain(chain)) for chain in self.chains),
                 *(("Delete the rules of the chain.", ("flush", "chain", *TABLE, name)) for name in flushed),
@@ -182,16 +179,14 @@ class Element(Fact):
         element = f"{self.key} {comment} : {self.value}" if self.value else f"{self.key} {comment}"
         other = seen.table is not None and (self.set, self.key) in seen.table.elements
         return (
-            *((self._delete(f"Delete what {self.set} has for the same key."),) if other else ()),
+            *((_delete(self.set, self.key, f"Delete what {self.set} has for the same key."),) if other else ()),
             Step(self.why, (NFT, "add", "element", *TABLE, self.set, f"{{ {element} }}")),
             *(step for step in self._forget(seen) if self.value and "tcp" not in step.do),
         )
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
-        return (self._delete(f"Delete an element of {self.owner}: {self.set} {self._content}."), *self._forget(seen))
-
-    def _delete(self, why: str) -> Step:
-        return Step(why, (NFT, "delete", "element", *TABLE, self.set, f"{{ {self.key} }}"))
+        why = f"Delete an element of {self.owner}: {self.set} {self._content}."
+        return (_delete(self.set, self.key, why), *self._forget(seen))
 
     def _forget(self, seen: Observed) -> Iterator[Step]:
         why = "Forget earlier connections: the kernel would keep treating them as before."
@@ -227,7 +222,11 @@ class StrayElement(Fact):
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         why = "Delete an element that carries mydockernet's mark but that no network needs."
-        return (Step(why, (NFT, "delete", "element", *TABLE, self.set, f"{{ {self.key} }}")),)
+        return (_delete(self.set, self.key, why),)
+
+
+def _delete(name: str, key: str, why: str) -> Step:
+    return Step(why, (NFT, "delete", "element", *TABLE, name, f"{{ {key} }}"))
 
 
 def owned(table: OwnTable) -> Iterator[str]:

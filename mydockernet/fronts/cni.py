@@ -29,7 +29,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mydockernet import __version__, actions, attachments, context, documents, plan, process, wishes
+from mydockernet import __version__, actions, attachments, context, documents, process, wishes
 from mydockernet.attachments import Attachment
 from mydockernet.context import Context
 from mydockernet.documents import Fields
@@ -199,9 +199,8 @@ def _status(call: Call) -> None:
     asked = _attachment(_request(call), None, Namespace(""), where)
     try:
         where.kernel.require_rights()
-        intent, seen = where.store.load(), where.kernel.observe()
-        seen = where.kernel.observe_rules(seen, plan.programs(intent.values(), seen.firewalls[:1]))
-        attachments.room(asked.network, asked.wish).move(intent, seen)
+        intent = where.store.load()
+        attachments.room(asked.network, asked.wish).move(intent, actions.observe(where.kernel, intent))
     except MydockernetError as error:
         raise cni_format.told(error, cni_format.UNAVAILABLE, "ADD cannot succeed now") from None
 

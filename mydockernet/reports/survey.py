@@ -103,10 +103,9 @@ def _rules(every: Iterable[Fact], seen: Observed) -> Iterator[OwnedRule]:
         yield from _of_table(seen.table, every)
 
 
-def _of_table(table: OwnTable, every: Iterable[Fact]) -> Iterator[OwnedRule]:
+def _of_table(table: OwnTable, every: Collection[Fact]) -> Iterator[OwnedRule]:
     """Yield the rules and elements of the table of mydockernet. The comment of a rule says which one it is."""
     place = (nftables.NFT, " ".join(nftables.TABLE))
-    every = tuple(every)
     facts = (fact for fact in every if isinstance(fact, nftables.Table))
     lines = {line.comment: line for fact in facts for chain in fact.chains for line in chain.lines}
     for name, (_, *comments) in table.chains.items():

@@ -416,12 +416,7 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
     host, inner, family = mapping.host_ports, mapping.container_ports, address.version
     to = f"{bracketed(address)}:{inner}" + (f"/{host.first}" if len(host) > 1 else "")
     only = ("-d", str(mapping.only_ip)) if mapping.only_ip else ()
-    of_flow = ("--orig-dst", str(mapping.only_ip)) if mapping.only_ip else ()
-    every = f"every IPv{family} address of the host" if mapping.host_ip or family == 6 else "every address of the host"
-    flows = tuple(
-        conntrack.forget(family, "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)
-        for port in range(host.first, host.last + 1)
-    )
+    ports = range(host.first, host.last + 1)
     own: Argv = ("-m", "addrtype", "--src-type", "LOCAL")
     callers: list[tuple[Argv, str]] = [((), "")]
     if mapping.sources:
@@ -433,10 +428,11 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
             owner,
             (*caller, *only, "-p", mapping.protocol, "--dport", str(host).replace("-", ":")),
             ("DNAT", "--to-destination", to),
-            f"Publish {mapping.protocol} port {host} on {mapping.only_ip or every}{whom}: translate it to port {inner} "
-            f"of {endpoint}.",
+            f"Publish {mapping.protocol} port {host} on {mapping.published_on(family)}{whom}: translate it to port "
+            f"{inner} of {endpoint}.",
             after=tuple(rule.words for rule in _not_translated(family)) or None,
-            flows=flows if (caller, whom) == callers[-1] else tuple((*flow, *caller) for flow in flows),
+            # The last one is for all the others as well.
+            flows=conntrack.translated(family, mapping, ports, *(() if (caller, whom) == callers[-1] else caller)),
         )
         for caller, whom in callers
     )

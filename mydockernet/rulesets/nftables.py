@@ -313,20 +313,16 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
     """Yield what translates published ports of the host to an address of a container."""
     host, inner, family = mapping.host_ports, mapping.container_ports, address.version
     on = str(mapping.only_ip) if mapping.only_ip else EVERY[family]
-    every = f"every IPv{family} address of the host" if mapping.host_ip or family == 6 else "every address of the host"
     callers = [(f"{caller} . {on}", whom, "") for caller, whom in _callers(mapping, family)]
     if mapping.sources:
         callers.append((on, " for the host itself", "own_"))
-    of_flow = ("--orig-dst", str(mapping.only_ip)) if mapping.only_ip else ()
     for key, whom, own in callers:
+        # The last one is for all the others as well.
+        source = () if (key, whom, own) == callers[-1] else ("-s", key.partition(" ")[0])
         for ports, to in _spans(mapping):
             why = (
-                f"Publish {mapping.protocol} port {ports[0] if to else host} on {mapping.only_ip or every}{whom}: "
+                f"Publish {mapping.protocol} port {ports[0] if to else host} on {mapping.published_on(family)}{whom}: "
                 f"translate it to port {to or inner} of {endpoint}."
-            )
-            flows = tuple(
-                conntrack.forget(family, "-p", mapping.protocol, "--orig-port-dst", str(port), *of_flow)
-                for port in range(ports[0], ports[-1] + 1)
             )
             yield Element(
                 f"{own}{'ports' if to else 'ranges'}{family}",
@@ -334,7 +330,7 @@ def published(owner: str, endpoint: str, mapping: PortMapping, address: Address)
                 owner,
                 why,
                 f"{address} . {to}" if to else str(address),
-                flows if (key, whom, own) == callers[-1] else tuple((*flow, "-s", key.split()[0]) for flow in flows),
+                conntrack.translated(family, mapping, ports, *source),
             )
 
 

@@ -154,6 +154,19 @@ def record(driver, firewall):
     return kept
 
 
+KNOCK = """
+import socket, sys
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.settimeout(1)
+client.bind(("", 5555))
+client.sendto(b"?", (sys.argv[1], int(sys.argv[2])))
+try:
+    print(client.recv(100).decode())
+except OSError:
+    print("nobody")
+"""
+
+
 class Lab:
     """A host with all of it, and a listener in each place, on the ports 80 and 81."""
 
@@ -197,6 +210,11 @@ class Lab:
     def listen(self, netns, name, *places):
         there = [(netns, name, address, int(port)) for address, port in (place.rsplit(":", 1) for place in places)]
         self._start(PEER, "listen", json.dumps(there))
+
+    def knock(self, port):
+        """Who answers outside on a udp port of the host: always the same flow, which the kernel remembers."""
+        client = ("ip", "netns", "exec", "outside", "python3", "-c", KNOCK, HOST, port)
+        return self.host.run(*client).stdout.split()[0]
 
     def serve(self, netns, name, *places):
         """Start a victim of the forger's, that wants a whole request before it answers."""

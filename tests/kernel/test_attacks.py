@@ -210,29 +210,12 @@ def test_a_container_that_leaves_does_not_take_the_gateway_along(lab):
     assert mac() == before
 
 
-KNOCK = """
-import socket, sys
-client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-client.settimeout(1)
-client.bind(("192.0.2.2", 5555))
-client.sendto(b"?", ("192.0.2.1", 9999))
-try:
-    print(client.recv(100).decode())
-except OSError:
-    print("nobody")
-"""
-
-
 def test_a_client_that_knocked_too_early_is_let_in(each_lab):
     """moby 46276, CNI plugins 1277: a flow that the kernel remembers goes to the container, or no longer to it."""
-
-    def knock():
-        return each_lab.host.run("ip", "netns", "exec", "outside", "python3", "-c", KNOCK).stdout.split()[0]
-
-    assert knock() == "nobody"
+    assert each_lab.knock(9999) == "nobody"
     each_lab.host.mydockernet("publish a a1 9999:80/udp")
-    assert knock() == "a1"
+    assert each_lab.knock(9999) == "a1"
     each_lab.host.mydockernet("unpublish a a1 9999:80/udp")
-    assert knock() == "nobody"
+    assert each_lab.knock(9999) == "nobody"
     each_lab.host.mydockernet("publish a a2 9999:80/udp")
-    assert knock() == "a2"
+    assert each_lab.knock(9999) == "a2"

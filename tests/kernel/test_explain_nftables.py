@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from tests.conftest import CANARY, Host
-from tests.kernel.lab import HOST, A, Lab
+from tests.kernel.lab import HOST, A
 from tests.kernel.test_explain import REPAIR_A, WELL
-from tests.kernel.test_firewalls import FIREWALLD, OPEN, OUT, SERVER, load, look, problems
+from tests.kernel.test_firewalls import FIREWALLD, OPEN, OUT, SERVER, labs, leave, load, look, problems
 
 TABLE = "inet mydockernet"
 PORT = f"{TABLE} ports4 '{{ 0.0.0.0/0 . 0.0.0.0/0 . tcp . 8080 }}'"
@@ -39,22 +38,13 @@ BREAKAGES = {
 
 @pytest.fixture(scope="module")
 def well():
-    """One lab for many tests, each of which leaves it as it was."""
-    host = Host("nftables")
-    host.sh(CANARY)
-    lab = Lab(host)
-    host.sh("ip route add default via 192.0.2.2 dev up1; sysctl -qew net.bridge.bridge-nf-call-iptables=1")
-    host.sh("iptables-save > /run/rules; ip6tables-save > /run/rules6")
-    yield lab
-    lab.close()
-    host.close()
+    yield from labs("nftables")
 
 
 @pytest.fixture
 def lab(well):
     yield well
-    restore = "iptables-restore /run/rules; ip6tables-restore /run/rules6"
-    well.host.set_up(f"nft flush ruleset; {restore}; mydockernet repair")
+    leave(well)
 
 
 def explain(host, words):

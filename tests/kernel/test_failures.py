@@ -172,8 +172,8 @@ def each_call(host, verb, step=1):
             return
 
 
-# What many containers are read by is tried again, one by one.
 OF_VERB = firewalls_of(VERBS)
+# What many containers are read by is tried again, one by one.
 TRIED_AGAIN = ("apply to many", "down of many")
 
 

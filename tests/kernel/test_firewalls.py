@@ -48,23 +48,33 @@ table inet firewalld_policy_drop {
 OUT, OPEN = ("192.0.2.2", 80), ["outside 192.0.2.1"]
 
 
-@pytest.fixture(scope="module")
-def well():
-    """One lab for many tests, each of which leaves it as it was."""
-    host = Host()
+def labs(firewall=""):
+    """Yield one lab for many tests, each of which leaves it as it was."""
+    host = Host(firewall)
     host.sh(CANARY)
     lab = Lab(host)
     host.sh("ip route add default via 192.0.2.2 dev up1; sysctl -qew net.bridge.bridge-nf-call-iptables=1")
-    host.sh("iptables-save > /run/rules; nft list ruleset > /run/before")
+    host.sh("iptables-save > /run/rules; ip6tables-save > /run/rules6; nft list ruleset > /run/before")
     yield lab
     lab.close()
     host.close()
 
 
+def leave(lab):
+    """Undo what a test has done to the rules of such a lab."""
+    restore = "iptables-restore /run/rules; ip6tables-restore /run/rules6"
+    lab.host.set_up(f"nft flush ruleset; {restore}; rm -rf /run/fake; mydockernet repair")
+
+
+@pytest.fixture(scope="module")
+def well():
+    yield from labs()
+
+
 @pytest.fixture
 def lab(well):
     yield well
-    well.host.set_up("nft flush ruleset; iptables-restore /run/rules; rm -rf /run/fake; mydockernet repair")
+    leave(well)
 
 
 def load(host, ruleset):
