@@ -40,12 +40,17 @@ def over_ipv6(text):
 
 PLACES = "outside neighbour a1 a2 b1 i1 i2"
 # The kernel refuses udp by ICMP, and only so often a second: all that is asked at once would find some of it dropped.
+# Nor does it look for a neighbor while its link-local address is tentative: what is sent in that second is lost.
 TOPOLOGY = f"""
 for n in {PLACES}; do ip netns add $n; done
 sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
 ip -batch - <<'END'
 link add dev up1 type veth peer name eth0 netns outside
 link add dev up2 type veth peer name eth0 netns neighbour
+END
+sysctl -qw net.ipv6.conf.{{up1,up2}}.accept_dad=0
+for n in outside neighbour; do ip netns exec $n sysctl -qw net.ipv6.conf.eth0.accept_dad=0; done
+ip -batch - <<'END'
 address add {HOST}/24 dev up1
 address add {over_ipv6(HOST)}/64 dev up1 nodad
 link set dev up1 up
