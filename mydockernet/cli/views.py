@@ -10,8 +10,6 @@ from io import StringIO
 from mydockernet.dialects.fact import TAG, Link
 from mydockernet.errors import command_line, printable
 from mydockernet.model import Endpoint, Network, gives_default_route
-from mydockernet.record.history import entry_to_json
-from mydockernet.reports.survey import OwnedRule, Shown
 from mydockernet.validation import ISOLATED
 
 TYPE_CHECKING = False
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
     from mydockernet.packets.hops import Hop
     from mydockernet.record.history import Entry
     from mydockernet.reports.doctor import Finding
+    from mydockernet.reports.stats import Row
+    from mydockernet.reports.survey import OwnedRule, Shown
 
 RULE_FIELDS = ("Owner", "Program", "Table", "Chain", "Number", "Packets", "Rule", "Why")
 _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
@@ -29,6 +29,8 @@ FIRM = {"CONTAINERS", "DRIVER", "ID", "FIELD", "NUMBER", "PACKETS", "PORT", "PRO
 LEAST = 8
 LIST_FIELDS = ("Name", "Subnet", "Gateway", "Driver", "Containers", "State")
 CHANGE_FIELDS = ("Id", "When", "Who", "What", "Result")
+TRAFFIC = tuple(f"{side}_{what}" for side in ("received", "sent") for what in ("bytes", "packets", "dropped"))
+STATS_HEADERS = ("NAME", "RECEIVED/S", "SENT/S", "RECEIVED", "SENT", "PACKETS", "DROPPED")
 PLACE_FIELDS = ("Name", "Network", "Addresses", "Ports", "State")
 
 
@@ -175,6 +177,42 @@ def hop_records(found: Iterable[Hop]) -> list[dict[str, Any]]:
     return [{"State": hop.state, "What": hop.what, "Why": hop.why, "Fix": hop.fix} for hop in found]
 
 
+def stats_record(row: Row) -> dict[str, Any]:
+    """What a container or a network receives and sends, for JSON: totals, and rates in bits per second."""
+    totals = {
+        "".join(map(str.title, field.split("_"))): row.traffic and getattr(row.traffic, field) for field in TRAFFIC
+    }
+    return {
+        "Name": f"{row.network}/{row.container}" if row.container else row.network,
+        "Network": row.network,
+        "Container": row.container or None,
+        "Interface": row.interface or None,
+        **totals,
+        "ReceiveRate": row.rates and row.rates[0],
+        "SendRate": row.rates and row.rates[1],
+        "Note": row.note or None,
+    }
+
+
+def stats_table(rows: Sequence[Row], width: int | None) -> str:
+    """The same as a table. Notes are a column only if there are any."""
+    from mydockernet.reports.stats import quantity
+
+    noted = any(row.note for row in rows)
+    lines = []
+    for row in rows:
+        cells = [quantity(rate, "bit/s") for rate in row.rates or ()] or ["-", "-"]
+        if seen := row.traffic:
+            cells += [quantity(seen.received_bytes, "B"), quantity(seen.sent_bytes, "B")]
+            cells.append(f"{seen.received_packets} / {seen.sent_packets}")
+            cells.append(f"{seen.received_dropped} / {seen.sent_dropped}")
+        else:
+            cells += ["-"] * 4
+        name = f"{row.network}/{row.container}" if row.container else row.network
+        lines.append([name, *cells, *([row.note or "-"] if noted else [])])
+    return table([*STATS_HEADERS, *(["NOTE"] if noted else [])], lines, width)
+
+
 def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict[str, Any]:
     inside = shown.seen.inside.get(endpoint.namespace.path)
     link = inside.links.get(endpoint.interface) if inside else None
@@ -234,6 +272,8 @@ def change_record(entry: Entry) -> dict[str, Any]:
 
 def whole_change_record(entry: Entry) -> dict[str, Any]:
     """A change as `history show` shows it as JSON: also the values before and after, and the commands."""
+    from mydockernet.record.history import entry_to_json
+
     whole = entry_to_json(entry)
     values = {side.title(): whole[side] for side in ("before", "after")}
     commands = {"Commands": whole["commands"], "RollbackCommands": whole["undone"]}
@@ -281,6 +321,8 @@ def change_text(entry: Entry) -> str:
 
 def _values(entry: Entry) -> list[str]:
     """What differs between the values before and after a change, one line per field and side."""
+    from mydockernet.record.history import entry_to_json
+
     whole = entry_to_json(entry)
     lines = []
     for name in entry.after:

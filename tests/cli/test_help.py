@@ -40,6 +40,7 @@ CONTRACT = {
     "apply-plan": "--dry-run --lock-timeout",
     "batch": "--dry-run --save-plan --lock-timeout",
     "user-rules": "--dry-run --save-plan --lock-timeout",
+    "stats": "--no-stream --interval --format",
     "rules": "--format",
     "who": "",
     "explain": "--format",
