@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mydockernet.reports.doctor import Finding
     from mydockernet.reports.stats import Row
     from mydockernet.reports.survey import OwnedRule, Shown
+    from mydockernet.reports.topology import Graph
 
 RULE_FIELDS = ("Owner", "Program", "Table", "Chain", "Number", "Packets", "Rule", "Why")
 _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
@@ -211,6 +212,13 @@ def stats_table(rows: Sequence[Row], width: int | None) -> str:
         name = f"{row.network}/{row.container}" if row.container else row.network
         lines.append([name, *cells, *([row.note or "-"] if noted else [])])
     return table([*STATS_HEADERS, *(["NOTE"] if noted else [])], lines, width)
+
+
+def graph_record(graph: Graph) -> dict[str, Any]:
+    """A topology for JSON: its nodes, and the edges between their IDs."""
+    nodes = [{"Id": n.id, "Kind": n.kind, "Text": list(n.text), "Marks": list(n.marks)} for n in graph.nodes]
+    edges = [{"From": e.source, "To": e.target, "Kind": e.kind, "Text": e.text} for e in graph.edges]
+    return {"Nodes": nodes, "Edges": edges}
 
 
 def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict[str, Any]:

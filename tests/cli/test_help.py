@@ -41,6 +41,7 @@ CONTRACT = {
     "batch": "--dry-run --save-plan --lock-timeout",
     "user-rules": "--dry-run --save-plan --lock-timeout",
     "stats": "--no-stream --interval --format",
+    "topology": "--format",
     "rules": "--format",
     "who": "",
     "explain": "--format",

@@ -127,6 +127,9 @@ ORDER = [
     "packets.explain",
     "reports.selection",
     "reports.stats",
+    "reports.topology",
+    "reports.topology_text",
+    "reports.topology_svg",
     "reports.who",
     "reports.survey",
     "reports.doctor",
@@ -141,6 +144,7 @@ ORDER = [
     "cli.networks",
     "cli.listing",
     "cli.watching",
+    "cli.drawing",
     "cli.publishing",
     "cli.containers",
     "cli.setting",
@@ -169,7 +173,7 @@ SIBLINGS = (
     "fronts.oci_hook fronts.podman_networks fronts.cni",
     "fronts.oci_hook fronts.podman_networks fronts.cni_config",
     "fronts.oci_hook fronts.podman_networks fronts.cni_format",
-    "reports.stats reports.who reports.survey reports.doctor",
+    "reports.stats reports.topology reports.who reports.survey reports.doctor",
     "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.plans cli.questions cli.engines cli.exporting",
 )
 # Who alone may import them; and only in functions, as they take long to load.
