@@ -54,9 +54,9 @@ def _text(form: str, networks: Iterable[Network]) -> str:
 
         return topology_svg.svg(graph)
     if form == "json":
-        from mydockernet.cli import views
+        from mydockernet.cli import sight, views
 
-        return views.json_lines([views.graph_record(graph)])
+        return views.json_lines([sight.graph_record(graph)])
     if form == "tree":
         return topology_text.tree(graph, {network.name: network for network in networks})
     return topology_text.mermaid(graph) if form == "mermaid" else topology_text.dot(graph)

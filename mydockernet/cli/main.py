@@ -226,6 +226,7 @@ VERBS = {
     "batch": Verb("plans", "Make the changes of many command lines together: all of them or none", takes_lines=True),
     "user-rules": Verb("user_rules", "Add, remove or list rules of the admin that are kept on record", takes_rule=True),
     "stats": Verb("watching", "Show how much networks and containers receive and send, live", changes=False),
+    "events": Verb("watching", "Print what changes, as it changes, and who changed it", changes=False),
     "topology": Verb("drawing", "Draw networks, containers and published ports, and who reaches whom", changes=False),
     "rules": Verb("listing", "List iptables rules with their owner, counters and reason", changes=False),
     "who": Verb("questions", "Show what owns an address, a port, an interface or a rule", changes=False),

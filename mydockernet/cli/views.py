@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from mydockernet.packets.hops import Hop
     from mydockernet.record.history import Entry
     from mydockernet.reports.doctor import Finding
-    from mydockernet.reports.stats import Row
     from mydockernet.reports.survey import OwnedRule, Shown
-    from mydockernet.reports.topology import Graph
 
 RULE_FIELDS = ("Owner", "Program", "Table", "Chain", "Number", "Packets", "Rule", "Why")
 _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
@@ -30,8 +28,6 @@ FIRM = {"CONTAINERS", "DRIVER", "ID", "FIELD", "NUMBER", "PACKETS", "PORT", "PRO
 LEAST = 8
 LIST_FIELDS = ("Name", "Subnet", "Gateway", "Driver", "Containers", "State")
 CHANGE_FIELDS = ("Id", "When", "Who", "What", "Result")
-TRAFFIC = tuple(f"{side}_{what}" for side in ("received", "sent") for what in ("bytes", "packets", "dropped"))
-STATS_HEADERS = ("NAME", "RECEIVED/S", "SENT/S", "RECEIVED", "SENT", "PACKETS", "DROPPED")
 PLACE_FIELDS = ("Name", "Network", "Addresses", "Ports", "State")
 
 
@@ -178,49 +174,6 @@ def hop_records(found: Iterable[Hop]) -> list[dict[str, Any]]:
     return [{"State": hop.state, "What": hop.what, "Why": hop.why, "Fix": hop.fix} for hop in found]
 
 
-def stats_record(row: Row) -> dict[str, Any]:
-    """What a container or a network receives and sends, for JSON: totals, and rates in bits per second."""
-    totals = {
-        "".join(map(str.title, field.split("_"))): row.traffic and getattr(row.traffic, field) for field in TRAFFIC
-    }
-    return {
-        "Name": f"{row.network}/{row.container}" if row.container else row.network,
-        "Network": row.network,
-        "Container": row.container or None,
-        "Interface": row.interface or None,
-        **totals,
-        "ReceiveRate": row.rates and row.rates[0],
-        "SendRate": row.rates and row.rates[1],
-        "Note": row.note or None,
-    }
-
-
-def stats_table(rows: Sequence[Row], width: int | None) -> str:
-    """The same as a table. Notes are a column only if there are any."""
-    from mydockernet.reports.stats import quantity
-
-    noted = any(row.note for row in rows)
-    lines = []
-    for row in rows:
-        cells = [quantity(rate, "bit/s") for rate in row.rates or ()] or ["-", "-"]
-        if seen := row.traffic:
-            cells += [quantity(seen.received_bytes, "B"), quantity(seen.sent_bytes, "B")]
-            cells.append(f"{seen.received_packets} / {seen.sent_packets}")
-            cells.append(f"{seen.received_dropped} / {seen.sent_dropped}")
-        else:
-            cells += ["-"] * 4
-        name = f"{row.network}/{row.container}" if row.container else row.network
-        lines.append([name, *cells, *([row.note or "-"] if noted else [])])
-    return table([*STATS_HEADERS, *(["NOTE"] if noted else [])], lines, width)
-
-
-def graph_record(graph: Graph) -> dict[str, Any]:
-    """A topology for JSON: its nodes, and the edges between their IDs."""
-    nodes = [{"Id": n.id, "Kind": n.kind, "Text": list(n.text), "Marks": list(n.marks)} for n in graph.nodes]
-    edges = [{"From": e.source, "To": e.target, "Kind": e.kind, "Text": e.text} for e in graph.edges]
-    return {"Nodes": nodes, "Edges": edges}
-
-
 def _endpoint_record(network: Network, endpoint: Endpoint, shown: Shown) -> dict[str, Any]:
     inside = shown.seen.inside.get(endpoint.namespace.path)
     link = inside.links.get(endpoint.interface) if inside else None
@@ -265,7 +218,7 @@ def change_record(entry: Entry) -> dict[str, Any]:
     return {
         "Id": entry.id,
         "When": entry.when,
-        "Who": f"{entry.who.sudo_user or _user(entry.who.uid)}@{entry.who.host}",
+        "Who": who(entry),
         "What": command_line(entry.words) or "unknown",
         "Result": entry.result,
         "Networks": list(entry.networks),
@@ -286,6 +239,11 @@ def whole_change_record(entry: Entry) -> dict[str, Any]:
     values = {side.title(): whole[side] for side in ("before", "after")}
     commands = {"Commands": whole["commands"], "RollbackCommands": whole["undone"]}
     return {**change_record(entry), **values, **commands, "Words": whole["words"], "Cut": entry.cut or None}
+
+
+def who(entry: Entry) -> str:
+    """The user who made a change, and the host."""
+    return f"{entry.who.sudo_user or _user(entry.who.uid)}@{entry.who.host}"
 
 
 def _user(uid: int) -> str:

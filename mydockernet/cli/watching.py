@@ -1,4 +1,4 @@
-"""The verbs that go on showing what happens: stats."""
+"""The verbs that go on showing what happens: stats, events."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ import argparse
 import signal
 import sys
 import time
+from pathlib import Path
 
 from mydockernet.cli.listing import format_argument
 from mydockernet.cli.options import example, read_seconds
-from mydockernet.cli.values import read_template, store_of, terminal_width
+from mydockernet.cli.values import context_of, read_template, store_of, terminal_width
 from mydockernet.errors import Invalid
-from mydockernet.messages import report_all
+from mydockernet.messages import report_all, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from mydockernet.errors import MydockernetError
+    from mydockernet.reports.events import Event
     from mydockernet.reports.stats import Row, Sample, Watched
 
 # As docker does: clear the terminal, and go to its first line.
 CLEAR = "\033[2J\033[H"
 INTERVAL = 1.0
+# Seconds between two looks at the record.
+TICK = 0.1
 
 
 def names_argument(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +83,92 @@ def run_stats(args: argparse.Namespace) -> int:
         return code
 
 
+def events_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `events`."""
+    parser.add_argument("names", metavar="NETWORK", nargs="*", help="Network (default: all, and what they share)")
+    parser.add_argument(
+        "--since",
+        metavar="WHEN",
+        help="Begin with the changes on record since then: 2026-11-26, 2026-11-26T10:00 (local time; with Z: UTC), or "
+        "10m, 2h, 3d ago",
+    )
+    format_argument(parser, r"{{.When}}\t{{.What}}")
+    example(parser, "mydockernet create web", "timeout 1 mydockernet events --since 10m || true")
+
+
+def run_events(args: argparse.Namespace) -> int:
+    """Run `events` and return the exit code. ^C and SIGTERM end it as intended."""
+    from mydockernet.cli import views
+    from mydockernet.cli.past import read_since
+    from mydockernet.errors import no_network
+    from mydockernet.kernel.monitor import Monitor
+    from mydockernet.record.history import History, Tail, now
+    from mydockernet.reports import events
+
+    since = read_since(args.since) if args.since else ""
+    render = read_template(args.format)
+    store, kernel = store_of(args), context_of(args).kernel
+    intent, errors = store.load_each()
+    if code := report_all([*errors, *(no_network(name) for name in args.names if name not in intent)]):
+        return code
+    end_by_signal()
+    tail = Tail(store.folder)
+    try:
+        with Monitor() as monitor:
+            if monitor.deaf:
+                tell([f"cannot listen to changes of rules: {monitor.deaf}"])
+            translator, sorter = events.Translator(kernel.observe().links), events.Sorter(intent)
+            if since:
+                past, notes = History(store.folder).read()
+                tell(notes)
+                _print_events(args, render, (events.recorded(e, views.who(e)) for e in past if e.when >= since))
+
+            def listen(seconds: float) -> bool:
+                told = monitor.wait(seconds, sys.stdout.fileno())
+                for each in told:
+                    sorter.keep(time.monotonic(), now(), translator.read(each))
+                return bool(told)
+
+            changing = False
+            while True:
+                listen(TICK)
+                if monitor.missed:
+                    monitor.missed = False
+                    tell(["too much changed at once: some changes of rules are not shown"])
+                # Its journal is deleted just before a change is recorded.
+                before, changing = changing, Path(store.journal_path).exists()
+                entries = tail.new()
+                # What the kernel told of these changes may still be on its way through `ip monitor`.
+                quiet = not entries
+                while not quiet:
+                    quiet = not listen(TICK / 2)
+                for entry in entries:
+                    networks, _ = store.load_each()
+                    event = sorter.recorded(time.monotonic(), entry, views.who(entry), networks)
+                    _print_events(args, render, [event])
+                _print_events(args, render, sorter.due(time.monotonic(), before or changing))
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        tail.close()
+
+
+def _print_events(args: argparse.Namespace, render: Any, found: Iterable[Event]) -> None:
+    """Print the events of the networks that were asked for, a line each, at once."""
+    from mydockernet.cli import sight, views
+
+    wanted = [event for event in found if not args.names or {*args.names} & {*event.networks}]
+    if not wanted:
+        return
+    records = [sight.event_record(event) for event in wanted]
+    if args.format == "table":
+        text = "".join(sight.event_line(event) for event in wanted)
+    else:
+        text = views.json_lines(records) if render is None else render(records, terminal_width())
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def end_by_signal() -> None:
     """Let SIGTERM end a verb that goes on as ^C does."""
 
@@ -107,13 +197,13 @@ def _sample(args: argparse.Namespace) -> tuple[Sequence[Watched], Sample, Sequen
 
 def _print(args: argparse.Namespace, render: Any, rows: Sequence[Row], clear: bool = False) -> None:
     """Print rows as --format says; in a terminal, in place of those before if they are to be cleared."""
-    from mydockernet.cli import views
+    from mydockernet.cli import sight, views
 
     width = terminal_width()
     if args.format == "table":
-        text = (CLEAR if clear and width is not None else "") + views.stats_table(rows, width)
+        text = (CLEAR if clear and width is not None else "") + sight.stats_table(rows, width)
     else:
-        records = [views.stats_record(row) for row in rows]
+        records = [sight.stats_record(row) for row in rows]
         text = views.json_lines(records) if render is None else render(records, width)
     sys.stdout.write(text)
     sys.stdout.flush()

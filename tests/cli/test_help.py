@@ -42,6 +42,7 @@ CONTRACT = {
     "user-rules": "--dry-run --save-plan --lock-timeout",
     "stats": "--no-stream --interval --format",
     "topology": "--format",
+    "events": "--since --format",
     "rules": "--format",
     "who": "",
     "explain": "--format",

@@ -1,6 +1,10 @@
 """What the verbs that look show of real networks."""
 
+import contextlib
 import json
+import os
+import time
+from pathlib import Path
 
 WEB = """
 for n in c1 c2; do ip netns add $n; done
@@ -59,3 +63,73 @@ def test_stats_goes_on_in_a_pipe_until_it_is_ended(host):
 def test_stats_ends_when_nobody_reads(host):
     host.set_up(WEB)
     assert host.sh("mydockernet stats --interval 0.01 --format json | head -n 1 | wc -l").stdout == "1\n"
+
+
+class Watch:
+    """`events` on a host, and what it has printed."""
+
+    def __init__(self, host, words=""):
+        self.host = host
+        self.process = host.popen("mydockernet", "events", "--format", "json", *words.split())
+        self.seen = []
+
+    def until(self, wanted, script="true"):
+        """Run a script until an event has these fields: before it listens, `events` misses what happens."""
+        os.set_blocking(self.process.stdout.fileno(), False)
+        for _ in range(200):
+            self.host.sh(script)
+            while line := self.process.stdout.readline():
+                self.seen.append(json.loads(line))
+            if any(wanted.items() <= event.items() for event in self.seen):
+                return self.seen[-1]
+            time.sleep(0.1)
+        raise AssertionError(self.seen)
+
+
+def test_events_tells_what_others_change_and_who(host):
+    host.set_up(WEB)
+    watch = Watch(host)
+    toggle = "ip link set web mtu 1400; ip link set web mtu 1500"
+    watch.until({"Networks": ["web"], "Who": None, "What": "interface web has MTU 1400, not 1500"}, toggle)
+    host.sh("ip link add other type bridge; iptables -D FORWARD 1")
+    watch.until({"Networks": ["@shared"], "What": "1 rule deleted in ip filter FORWARD"})
+    (flush,) = [event for event in watch.seen if event["Networks"] == ["@shared"]]
+    assert flush["Who"].startswith("iptables (")
+    assert len(listeners(host)) == 1
+    watch.process.terminate()
+    assert watch.process.wait() == 0
+    assert listeners(host) == []
+    assert not any("other" in event["What"] for event in watch.seen)
+
+
+def listeners(host):
+    """The processes of `ip monitor` in the network of a host."""
+    own = Path(f"/proc/{host.holder.pid}/ns/net").readlink()
+    return [path for path in Path("/proc").glob("[0-9]*") if is_listener(path, own)]
+
+
+def is_listener(process, network):
+    with contextlib.suppress(OSError):
+        return b"monitor" in (process / "cmdline").read_bytes() and (process / "ns/net").readlink() == network
+    return False
+
+
+def test_events_tells_a_change_of_mydockernet_once(host):
+    host.set_up(WEB)
+    watch = Watch(host)
+    watch.until({"What": "interface web is down"}, "ip link set web down; ip link set web up")
+    watch.seen.clear()
+    host.mydockernet("set web mtu=1400")
+    host.mydockernet("publish web c2 8081:81")
+    watch.until({"What": "publish web c2 8081:81"})
+    host.sh("ip link set web mtu 1300")
+    watch.until({"What": "interface web has MTU 1300, not 1400"})
+    told = [event["What"] for event in watch.seen if "is up" not in event["What"] and "is down" not in event["What"]]
+    assert told == ["set web mtu=1400", "publish web c2 8081:81", "interface web has MTU 1300, not 1400"]
+    watch.process.kill()
+    watch.process.wait()
+
+
+def test_events_ends_when_nobody_reads(host):
+    host.set_up(WEB)
+    assert "create web" in host.sh("mydockernet events --since 1h | head -n 1").stdout

@@ -39,6 +39,8 @@ ORDER = [
     "dialects.ip_json",
     "dialects.ss",
     "dialects.net_dev",
+    "dialects.ip_monitor",
+    "dialects.nft_monitor",
     "dialects.conntrack",
     "dialects.iptables",
     "dialects.iptables_user",
@@ -69,6 +71,7 @@ ORDER = [
     "kernel.spawn",
     "kernel.fan",
     "kernel.counters",
+    "kernel.monitor",
     "kernel.folding",
     "kernel.door",
     "kernel.trial",
@@ -127,6 +130,7 @@ ORDER = [
     "packets.explain",
     "reports.selection",
     "reports.stats",
+    "reports.events",
     "reports.topology",
     "reports.topology_text",
     "reports.topology_svg",
@@ -143,7 +147,7 @@ ORDER = [
     "cli.applying",
     "cli.networks",
     "cli.listing",
-    "cli.watching",
+    "cli.sight",
     "cli.drawing",
     "cli.publishing",
     "cli.containers",
@@ -151,6 +155,7 @@ ORDER = [
     "cli.user_rules",
     "cli.upkeep",
     "cli.past",
+    "cli.watching",
     "cli.plans",
     "cli.questions",
     "cli.engines",
@@ -173,15 +178,16 @@ SIBLINGS = (
     "fronts.oci_hook fronts.podman_networks fronts.cni",
     "fronts.oci_hook fronts.podman_networks fronts.cni_config",
     "fronts.oci_hook fronts.podman_networks fronts.cni_format",
-    "reports.stats reports.topology reports.who reports.survey reports.doctor",
+    "reports.stats reports.events reports.topology reports.who reports.survey reports.doctor",
     "cli.networks cli.listing cli.containers cli.setting cli.upkeep cli.plans cli.questions cli.engines cli.exporting",
 )
 # Who alone may import them; and only in functions, as they take long to load.
 ONLY_FOR = {"sh": ["kernel.load_sh"], "rich": ["cli.views"], "yaml": ["fronts.yaml_tree"]}
-# Commands are run by the kernel's spawn; hand_over gives one the terminal; `run` and `apply --confirm` leave a process.
+# Commands are run by the kernel's spawn; hand_over gives one the terminal, and one goes on while a monitor reads it;
+# `run` and `apply --confirm` leave a process.
 RUNNERS = {
     "os.fork": "running confirmation",
-    "os.posix_spawnp": "kernel.door",
+    "os.posix_spawnp": "kernel.door kernel.monitor",
     **dict.fromkeys(("os.posix_spawn", "os.system", "os.popen", "os.forkpty", "pty.spawn"), ""),
     **{f"os.{kind}{suffix}": "" for kind in ("exec", "spawn") for suffix in ("l", "le", "lp", "lpe", "v", "ve", "vp")},
 }
