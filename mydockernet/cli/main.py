@@ -228,6 +228,7 @@ VERBS = {
     "stats": Verb("watching", "Show how much networks and containers receive and send, live", changes=False),
     "events": Verb("watching", "Print what changes, as it changes, and who changed it", changes=False),
     "topology": Verb("drawing", "Draw networks, containers and published ports, and who reaches whom", changes=False),
+    "metrics": Verb("drawing", "Print metrics of networks and containers for Prometheus", changes=False),
     "rules": Verb("listing", "List iptables rules with their owner, counters and reason", changes=False),
     "who": Verb("questions", "Show what owns an address, a port, an interface or a rule", changes=False),
     "explain": Verb("questions", "Trace a packet and name the rule that drops it, with a fix", changes=False),

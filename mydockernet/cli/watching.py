@@ -180,19 +180,26 @@ def end_by_signal() -> None:
 
 def _sample(args: argparse.Namespace) -> tuple[Sequence[Watched], Sample, Sequence[MydockernetError]]:
     """Return what was asked for, its traffic, and errors."""
-    from mydockernet.kernel.proc import read_traffic
     from mydockernet.reports import selection, stats
 
     outlines, broken = store_of(args).outlines()
     known = {name: [place.name for place in outline.places] for name, outline in outlines.items()}
     wanted, unknown = selection.choose(known, args.names)
     chosen = stats.watched(outlines, wanted)
+    return chosen, traffic_of(chosen), [*broken, *unknown]
+
+
+def traffic_of(chosen: Sequence[Watched]) -> Sample:
+    """Return what containers have received and sent until now."""
+    from mydockernet.kernel.proc import read_traffic
+    from mydockernet.reports import stats
+
     inside = {}
     if within := stats.without_host_end(chosen):
         from mydockernet.kernel.counters import read_inside
 
         inside = read_inside(within)
-    return chosen, stats.sample(chosen, read_traffic(), inside), [*broken, *unknown]
+    return stats.sample(chosen, read_traffic(), inside)
 
 
 def _print(args: argparse.Namespace, render: Any, rows: Sequence[Row], clear: bool = False) -> None:

@@ -123,6 +123,13 @@ class History:
                 notes.append(f"{bad} line{'s' if bad > 1 else ''} of {path} cannot be read")
         return tuple(found[number] for number in sorted(found)), tuple(notes)
 
+    def changed(self) -> int | None:
+        """Return when something was recorded last, in seconds since 1970 (UTC); None if nothing was."""
+        try:
+            return int(self._path.stat().st_mtime)
+        except OSError:
+            return None
+
     def _lines(self, path: Path) -> list[bytes]:
         try:
             handle = _open(path)

@@ -133,3 +133,25 @@ def test_events_tells_a_change_of_mydockernet_once(host):
 def test_events_ends_when_nobody_reads(host):
     host.set_up(WEB)
     assert "create web" in host.sh("mydockernet events --since 1h | head -n 1").stdout
+
+
+def test_metrics_are_written_for_the_collector_and_tell_drift(host):
+    host.set_up(WEB)
+    assert "mydockernet_drift" not in host.mydockernet("metrics").stdout
+    assert host.mydockernet("metrics --check --output /run/web.prom").stdout == ""
+    text = (host.root / "run/web.prom").read_text()
+    assert 'mydockernet_drift{network="web"} 0\n' in text
+    assert 'mydockernet_network_containers{network="web",state="up"} 2\n' in text
+    assert 'mydockernet_container_receive_bytes_total{network="web",container="c1"}' in text
+    assert host.sh("stat -c %a /run/web.prom; ls -A /run | grep prom").stdout == "644\nweb.prom\n"
+    host.sh("ip link set web down; ip netns delete c2")
+    drifted = host.mydockernet("metrics --check").stdout
+    assert 'mydockernet_drift{network="web"} 1\n' in drifted
+    assert 'mydockernet_network_containers{network="web",state="gone"} 1\n' in drifted
+
+
+def test_whoever_only_looks_waits_for_no_lock(host):
+    host.set_up(WEB)
+    locked = "flock /var/lib/mydockernet/lock"
+    for words in ("stats --no-stream", "topology", "metrics"):
+        assert "web" in host.sh(f"{locked} mydockernet {words}").stdout
