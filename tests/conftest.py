@@ -21,6 +21,9 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
 
+# The machine's own /etc/mydockernet.conf is not for tests.
+os.environ["MYDOCKERNET_CONFIG"] = os.devnull
+
 ROOT = Path(__file__).parent.parent
 STATE = Path("/var/lib/mydockernet")
 
@@ -123,6 +126,7 @@ class Host:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("MYDOCKERNET_")}
         self.firewall = firewall or os.environ.get("MYDOCKERNET_TEST_FIREWALL", "iptables")
         self.env["MYDOCKERNET_FIREWALL"] = self.firewall
+        self.env["MYDOCKERNET_CONFIG"] = os.environ["MYDOCKERNET_CONFIG"]
         self.env["PATH"] = f"{Path(sys.executable).parent}:{self.env['PATH']}:/usr/sbin:/sbin"
 
     def close(self):

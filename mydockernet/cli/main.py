@@ -26,10 +26,13 @@ exit codes:
   0 done · 1 failed and rolled back · 2 wrong usage or invalid value · 3 no such network or container
   4 conflict · 5 check found drift, explain or doctor found a problem, or --dry-run --exit-code found changes pending
   6 the lock is held
-environment:
+environment, or lines KEY=VALUE in /etc/mydockernet.conf:
   MYDOCKERNET_STATE_DIR  default of --state-dir
   MYDOCKERNET_FIREWALL   firewall of the first network: iptables or nftables (default: iptables, if installed)
   MYDOCKERNET_POOLS      pools that subnets are chosen from: CIDR[/PREFIXLEN],… (default: 10.208.0.0/12)
+  MYDOCKERNET_MTU        default of --mtu
+environment:
+  MYDOCKERNET_CONFIG     the file to read instead of /etc/mydockernet.conf
 """
 
 

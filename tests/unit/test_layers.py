@@ -24,6 +24,7 @@ ORDER = [
     "value",
     "static_routes",
     "rates",
+    "defaults",
     "validation",
     "model",
     "record.locks",
