@@ -21,7 +21,7 @@ POOLS, MTU = "MYDOCKERNET_POOLS", "MYDOCKERNET_MTU"
 KEYS = (STATE_DIR, FIREWALL, POOLS, MTU)
 SIZE_MAX = 65536
 
-LINE = re.compile(r"""([A-Za-z_][A-Za-z0-9_]*)=(?:"([^"\\$`]*)"|'([^']*)'|([^\s"'\\$`#;&|<>()*?\[\]{}~!]*))""")
+LINE = r"""([A-Za-z_][A-Za-z0-9_]*)=(?:"([^"\\$`]*)"|'([^']*)'|([^\s"'\\$`#;&|<>()*?\[\]{}~!]*))"""
 
 
 class Default(Value):
@@ -89,7 +89,7 @@ def _parsed(content: bytes, file: str) -> dict[str, Default]:
         if not line or line.startswith("#"):
             continue
         key, equals, _ = line.partition("=")
-        match = LINE.fullmatch(line)
+        match = re.fullmatch(LINE, line)
         if match is None or not line.isprintable():
             wrong = 'value: quote it, without any of " \\ $ `' if equals and key.isidentifier() else "line"
             problems.append(f"{place}: {printable(line)}: invalid {wrong}" + ("" if equals else ": use KEY=VALUE"))

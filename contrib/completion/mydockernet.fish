@@ -33,7 +33,7 @@ function _mydockernet_list_namespaces
   ip netns list | cut -d ' ' -f 1 | grep -x '[A-Za-z0-9_.-]*'
 end
 function _mydockernet_list_changes
-  _mydockernet_ask history --format '{{.ID}}'
+  _mydockernet_ask history --format '{{.Id}}'
 end
 function _mydockernet_list_keys
   printf '%s=\n' alias default-route gateway-mode gateway-mode4 gateway-mode6 gw-priority icc internal ip-range ipv6 label masquerade masquerade4 masquerade6 metric mtu port-security reserve subnet
