@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import json_output
 from tests.loaded import Program
 
 # Started in the background of a script, as CI may, or by nohup, all would be deaf to them.
@@ -158,7 +159,9 @@ class Host:
     def mydockernet(self, words="", env=None, check=True):
         argv = shlex.split(words) if isinstance(words, str) else [*words]
         env = {**self.env, **(env or {})}
-        return _well(_program().call(argv, self.holder.pid, self.namespaces, env), check)
+        done = _well(_program().call(argv, self.holder.pid, self.namespaces, env), check)
+        json_output.validate(argv, done.stdout)
+        return done
 
     def at_once(self, verbs, many):
         """Run these verbs, so many at once that each waits for others; returns what each printed."""

@@ -86,7 +86,7 @@ def test_names_on_record_are_completed(offered, host):
 def test_the_files_are_what_the_parser_gives(tmp_path):
     pytest.importorskip("shtab", reason="scripts/setup test installs shtab and argparse-manpage")
     subprocess.run([sys.executable, ROOT / "scripts/generate", tmp_path], check=True)
-    for folder in (COMPLETION, MAN):
+    for folder in (COMPLETION, MAN, ROOT / "contrib/schemas"):
         written = {path.name: path.read_text() for path in (tmp_path / folder.name).iterdir()}
         kept = {path.name: path.read_text() for path in folder.iterdir()}
         different = sorted(name for name in {*written, *kept} if written.get(name) != kept.get(name))

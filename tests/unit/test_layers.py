@@ -127,6 +127,7 @@ ORDER = [
     "reports.survey",
     "reports.doctor",
     "cli.views",
+    "cli.json_schemas",
     "cli.template",
     "cli.options",
     "cli.progress",
