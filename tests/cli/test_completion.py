@@ -22,6 +22,7 @@ COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 _mydockernet 2>/dev/null
 printf '<%s>\\n' "${COMPREPLY[@]}"
 """
+# The terminal echoes what is typed: only what zsh prints has READY as one word.
 ZSH = r"""
 zmodload zsh/zpty
 zpty z zsh -f -i
@@ -31,7 +32,7 @@ zpty -w z 'compadd() {
     if [[ ${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]]; then builtin compadd "$@"; return $?; fi
     typeset -a found; builtin compadd -A found "$@"; [[ -n $found ]] && print -rl -- "<"${^found}">"
     builtin compadd "$@" }'
-zpty -w z 'bindkey "^I" complete-word; stop() { print; print END; exit }; zle -N stop; bindkey "^X" stop; print READY'
+zpty -w z 'bindkey "^I" complete-word; stop() { print; print END; exit }; zle -N stop; bindkey "^X" stop; print "REA"DY'
 until_line READY > /dev/null
 zpty -w -n z "$2"$'\t\x18'
 until_line END
