@@ -78,7 +78,8 @@ def test_names_on_record_are_completed(offered, host):
     assert offered("mydockernet inspect ") == {"web", "blog", "c1"}
     assert offered("mydockernet connect web ") == {"c1", "c2"}
     assert offered("mydockernet disconnect web c") == {"c1"}
-    assert offered("mydockernet undo ") == {"1", "2", "3"}
+    assert offered("mydockernet history show ") == {"1", "2", "3"}
+    assert offered("mydockernet user-rules add ") == {"web", "blog"}
     assert offered("mydockernet set w") == {"web", "web/c1"}
     assert {name.removeprefix("web,") for name in offered("mydockernet connect web,b")} == {"blog"}
     assert offered("mydockernet rm --state-dir /run/none ") == set()
