@@ -76,8 +76,8 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mtu",
         metavar="N",
-        help=f"MTU in bytes, {validation.MTU_MIN} to {validation.MTU_MAX} (default: that of the interface of the "
-        "host's default route now, or 1500)",
+        help=f"MTU in bytes, {validation.MTU_MIN} to {validation.MTU_MAX} (default: MYDOCKERNET_MTU, or that of the "
+        "interface of the host's default route now, or 1500)",
     )
     parser.add_argument(
         "--bridge-name", metavar="IF", help="Name of the bridge (default: the network's name, if valid)"
