@@ -190,7 +190,15 @@ class Host:
             "rules6": _rules(rules6),
             "table": _table(table),
             "frames": sorted(line for line in frames.splitlines() if line.startswith(("-A", ":MY", "\t"))),
+            "names": self.names(),
         }
+
+    def names(self):
+        """The files with the names of containers as text, and the links to their folders."""
+        files = [path for path in (self.root / "run/mydockernet-etc").rglob("*") if path.is_file()]
+        links = [*(self.root / "etc/netns").glob("*")]
+        found = {path: path.read_text() for path in files} | {path: str(path.readlink()) for path in links}
+        return {f"/{path.relative_to(self.root)}": text for path, text in found.items()}
 
     def rules(self):
         """iptables-save less comments and counters, and less the empty built-in tables that it makes itself."""
