@@ -6,20 +6,17 @@ file.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from mydockernet import documents, fitting, model
 from mydockernet.actions import Preview
 from mydockernet.context import Context
 from mydockernet.dialects.fact import Observed, Step
 from mydockernet.digests import sha256
-from mydockernet.errors import Conflict, Failed, Invalid, MydockernetError, command_line, printable, quoted
+from mydockernet.errors import Conflict, Invalid, MydockernetError, command_line, printable, quoted
 from mydockernet.kernel import namespaces
 from mydockernet.model import Endpoint, Intent, Network
 from mydockernet.plan import Change, Scope, difference
@@ -257,28 +254,3 @@ def _named(commands: Counter[tuple[str, str]], what: str) -> Iterable[str]:
     yield from (f"{what}: {line}" for line in lines[:NAMED])
     if len(lines) > NAMED:
         yield f"{what}: {len(lines) - NAMED} more"
-
-
-def save(path: Path, content: str) -> None:
-    """Write a file, whole or not at all. Raises Invalid for what is no regular file, and Failed.
-
-    Nothing that another user puts there meanwhile, such as a symbolic link, is followed.
-    """
-    made = False
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISREG(path.lstat().st_mode):
-                raise Invalid(f"--save-plan: {path} is not a regular file; - is stdout")
-        temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(temporary, flags, 0o666), "w", encoding="utf-8") as file:
-            made = True
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except OSError as error:
-        if made:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-        raise Failed(f"cannot write {path}: {error.strerror}") from None

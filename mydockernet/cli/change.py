@@ -52,7 +52,7 @@ def change(args: argparse.Namespace, wanted: Iterable[tuple[Result, Transition]]
 
 def save_plan(context: Context, found: actions.Preview, file: str) -> int:
     """Write a plan file, or print it for `-`, and return the exit code."""
-    from mydockernet import plan_files
+    from mydockernet import plan_files, writing
 
     if not file:
         raise Invalid("--save-plan: it is empty")
@@ -63,7 +63,7 @@ def save_plan(context: Context, found: actions.Preview, file: str) -> int:
     if file == "-":
         sys.stdout.write(text)
     else:
-        plan_files.save(Path(file), text)
+        writing.write(Path(file), text, "--save-plan")
     return 0
 
 

@@ -10,8 +10,6 @@ from io import StringIO
 from mydockernet.dialects.fact import TAG, Link
 from mydockernet.errors import command_line, printable
 from mydockernet.model import Endpoint, Network, gives_default_route
-from mydockernet.record.history import entry_to_json
-from mydockernet.reports.survey import OwnedRule, Shown
 from mydockernet.validation import ISOLATED
 
 TYPE_CHECKING = False
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from mydockernet.packets.hops import Hop
     from mydockernet.record.history import Entry
     from mydockernet.reports.doctor import Finding
+    from mydockernet.reports.survey import OwnedRule, Shown
 
 RULE_FIELDS = ("Owner", "Program", "Table", "Chain", "Number", "Packets", "Rule", "Why")
 _SIGNS = {"passes": "  ok  ", "stops": "STOP  ", "unsure": "   ?  "}
@@ -219,7 +218,7 @@ def change_record(entry: Entry) -> dict[str, Any]:
     return {
         "Id": entry.id,
         "When": entry.when,
-        "Who": f"{entry.who.sudo_user or _user(entry.who.uid)}@{entry.who.host}",
+        "Who": who(entry),
         "What": command_line(entry.words) or "unknown",
         "Result": entry.result,
         "Networks": list(entry.networks),
@@ -234,10 +233,17 @@ def change_record(entry: Entry) -> dict[str, Any]:
 
 def whole_change_record(entry: Entry) -> dict[str, Any]:
     """A change as `history show` shows it as JSON: also the values before and after, and the commands."""
+    from mydockernet.record.history import entry_to_json
+
     whole = entry_to_json(entry)
     values = {side.title(): whole[side] for side in ("before", "after")}
     commands = {"Commands": whole["commands"], "RollbackCommands": whole["undone"]}
     return {**change_record(entry), **values, **commands, "Words": whole["words"], "Cut": entry.cut or None}
+
+
+def who(entry: Entry) -> str:
+    """The user who made a change, and the host."""
+    return f"{entry.who.sudo_user or _user(entry.who.uid)}@{entry.who.host}"
 
 
 def _user(uid: int) -> str:
@@ -281,6 +287,8 @@ def change_text(entry: Entry) -> str:
 
 def _values(entry: Entry) -> list[str]:
     """What differs between the values before and after a change, one line per field and side."""
+    from mydockernet.record.history import entry_to_json
+
     whole = entry_to_json(entry)
     lines = []
     for name in entry.after:

@@ -5,7 +5,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from mydockernet.dialects import net_dev
 from mydockernet.dialects.fact import File
+from mydockernet.dialects.net_dev import Traffic
+from mydockernet.errors import Failed
 
 SYSCTLS = Path("/proc/sys")
 BUS = Path("/run/dbus/system_bus_socket")
@@ -47,6 +50,17 @@ def _read_only(path: str) -> bool:
     """Whether nothing can be created at a path, whoever tries."""
     folder = next(parent for parent in Path(path).parents if parent.is_dir())
     return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
+def read_traffic() -> dict[str, Traffic]:
+    """Return what the interfaces of this network namespace have received and sent, by name. Raises Failed.
+
+    It is told as the other ends of veth pairs see it, which are those of the containers.
+    """
+    try:
+        return net_dev.read(Path(net_dev.PATH).read_text(), other_ends=True)
+    except OSError as error:
+        raise Failed(f"cannot read {net_dev.PATH}: {error.strerror}") from None
 
 
 def in_use(port: int) -> bool:

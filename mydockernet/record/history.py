@@ -8,6 +8,7 @@ No error here may fail a change, and nothing is flushed to disk, which would tak
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -122,14 +123,18 @@ class History:
                 notes.append(f"{bad} line{'s' if bad > 1 else ''} of {path} cannot be read")
         return tuple(found[number] for number in sorted(found)), tuple(notes)
 
+    def changed(self) -> int | None:
+        """Return when something was recorded last, in seconds since 1970 (UTC); None if nothing was."""
+        try:
+            return int(self._path.stat().st_mtime)
+        except OSError:
+            return None
+
     def _lines(self, path: Path) -> list[bytes]:
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+            handle = _open(path)
         except FileNotFoundError:
             return []
-        except OSError as error:
-            kind = NotPermitted if isinstance(error, PermissionError) else Failed
-            raise kind(f"cannot read {path}: {error.strerror}") from None
         with os.fdopen(handle, "rb") as file:
             _require_own(file.fileno(), path)
             return file.read(4 * LIMIT).splitlines(keepends=True)
@@ -163,6 +168,57 @@ class History:
             os.close(handle)
 
 
+class Tail:
+    """What is appended to the history from now on."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "history.jsonl"
+        self._file = -1
+        self._rest = b""
+        if self._open():
+            os.lseek(self._file, 0, os.SEEK_END)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def new(self) -> tuple[Entry, ...]:
+        """Return the changes that were recorded since the last call. Lines that cannot be read are left out."""
+        if self._file < 0 and not self._open():
+            return ()
+        lines = self._read()
+        # After it was full, the file has another name, and another one has its name.
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(self._file).st_ino != self._path.stat().st_ino:
+                lines += self._read()
+                self.close()
+                lines += self._read() if self._open() else []
+        entries = []
+        for line in lines:
+            with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, RecursionError, MydockernetError):
+                entries.append(_entry_from_json(json.loads(line)))
+        return tuple(entries)
+
+    def _read(self) -> list[bytes]:
+        """Return the whole lines that were not read yet."""
+        while chunk := os.read(self._file, LIMIT):
+            self._rest += chunk
+        *lines, self._rest = self._rest.split(b"\n")
+        return lines
+
+    def _open(self) -> bool:
+        """Open the file at its beginning; returns whether it exists. Raises Failed, NotPermitted."""
+        try:
+            self._file = _open(self._path)
+        except FileNotFoundError:
+            return False
+        self._rest = b""
+        _require_own(self._file, self._path)
+        return True
+
+
 def changed(before: Sides, after: Sides) -> tuple[Sides, Sides, Mapping[str, Mapping[str, int]]]:
     """Return what an entry keeps of the networks that differ: `before`, `after` and `positions`."""
     less: tuple[dict[str, Network | None], dict[str, Network | None]] = ({}, {})
@@ -193,6 +249,17 @@ def now() -> str:
 def commands_of(steps: Iterable[Step]) -> tuple[tuple[Argv, str], ...]:
     """Return the commands of steps as an entry has them."""
     return tuple((step.do, step.stdin) for step in steps)
+
+
+def _open(path: Path) -> int:
+    """Open a file for reading. Raises FileNotFoundError, and Failed or NotPermitted for other reasons."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        kind = NotPermitted if isinstance(error, PermissionError) else Failed
+        raise kind(f"cannot read {path}: {error.strerror}") from None
 
 
 def _require_own(handle: int, path: Path) -> int:

@@ -133,16 +133,16 @@ def _endpoint_to_json(endpoint: Endpoint) -> dict[str, Any]:
 def network_from_json(raw: dict[str, Any]) -> Network:
     """Return the network of network_to_json. Raises KeyError, TypeError, ValueError, AttributeError or Invalid."""
     return Network(
-        name=_string(raw["name"]),
-        driver=_string(raw["driver"]),
-        bridge=_string(raw["bridge"]),
+        name=string(raw["name"]),
+        driver=string(raw["driver"]),
+        bridge=string(raw["bridge"]),
         subnets=tuple(
             Subnet(
-                ip_network(_string(subnet["subnet"])),
-                None if subnet["gateway"] is None else ip_address(_string(subnet["gateway"])),
+                ip_network(string(subnet["subnet"])),
+                None if subnet["gateway"] is None else ip_address(string(subnet["gateway"])),
                 tuple(AddressRange(ip_address(first), ip_address(last)) for first, last in subnet["ranges"]),
-                tuple(Reservation(ip_address(r["address"]), _string(r["name"])) for r in subnet["reserved"]),
-                None if subnet["last"] is None else ip_address(_string(subnet["last"])),
+                tuple(Reservation(ip_address(r["address"]), string(r["name"])) for r in subnet["reserved"]),
+                None if subnet["last"] is None else ip_address(string(subnet["last"])),
             )
             for subnet in raw["subnets"]
         ),
@@ -152,22 +152,22 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         mtu=None if raw["mtu"] is None else _number(raw["mtu"]),
         labels=_labels(raw["labels"]),
         endpoints=tuple(map(_endpoint_from_json, raw["endpoints"])),
-        realm=_string(raw["realm"]),
+        realm=string(raw["realm"]),
         # Records of older versions have none of these.
         masquerade6=_switch(raw.get("masquerade6", True)),
-        gateway_mode=_string(raw.get("gateway_mode", "nat")),
-        gateway_mode6=_string(raw.get("gateway_mode6", "nat")),
+        gateway_mode=string(raw.get("gateway_mode", "nat")),
+        gateway_mode6=string(raw.get("gateway_mode6", "nat")),
         port_security=_switch(raw.get("port_security", False)),
-        mac=None if raw.get("mac") is None else _string(raw["mac"]),
-        parent=_string(raw.get("parent", "")),
-        mode=_string(raw.get("mode", "")),
-        host_interface=_string(raw.get("host_interface", "")),
-        host_addresses=tuple(ip_address(_string(address)) for address in raw.get("host_addresses", ())),
+        mac=None if raw.get("mac") is None else string(raw["mac"]),
+        parent=string(raw.get("parent", "")),
+        mode=string(raw.get("mode", "")),
+        host_interface=string(raw.get("host_interface", "")),
+        host_addresses=tuple(ip_address(string(address)) for address in raw.get("host_addresses", ())),
         routes=tuple(
             StaticRoute(
-                ip_network(_string(route["destination"])),
-                None if route["gateway"] is None else ip_address(_string(route["gateway"])),
-                _string(route["kind"]),
+                ip_network(string(route["destination"])),
+                None if route["gateway"] is None else ip_address(string(route["gateway"])),
+                string(route["kind"]),
                 None if route["metric"] is None else _number(route["metric"]),
             )
             for route in raw.get("routes", ())
@@ -175,48 +175,52 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         metric=None if raw.get("metric") is None else _number(raw["metric"]),
         dns=_addresses(raw),
         default_route=not _switch(raw.get("no_default_route", False)),
-        engine=_string(raw.get("engine", "")),
-        firewall=_string(raw.get("firewall", "iptables")),
-        user_rules=tuple(tuple(map(_string, rule)) for rule in raw.get("user_rules", ())),
+        engine=string(raw.get("engine", "")),
+        firewall=string(raw.get("firewall", "iptables")),
+        user_rules=tuple(tuple(map(string, rule)) for rule in raw.get("user_rules", ())),
     )
 
 
 def _endpoint_from_json(raw: dict[str, Any]) -> Endpoint:
-    namespace = raw["namespace"]
     return Endpoint(
-        name=_string(raw["name"]),
-        namespace=Namespace(
-            _string(namespace["path"]),
-            _string(namespace["inode"]),
-            None if namespace["pid"] is None else _number(namespace["pid"]),
-            None if namespace["started"] is None else _number(namespace["started"]),
-        ),
-        addresses=tuple(ip_address(_string(address)) for address in raw["addresses"]),
-        mac=_string(raw["mac"]),
-        interface=_string(raw["interface"]),
-        veth=_string(raw["veth"]),
+        name=string(raw["name"]),
+        namespace=namespace_from_json(raw["namespace"]),
+        addresses=tuple(ip_address(string(address)) for address in raw["addresses"]),
+        mac=string(raw["mac"]),
+        interface=string(raw["interface"]),
+        veth=string(raw["veth"]),
         order=_number(raw["order"]),
         default_route=_switch(raw["default_route"]),
         ports=tuple(
             PortMapping(
-                None if port["host_ip"] is None else ip_address(_string(port["host_ip"])),
+                None if port["host_ip"] is None else ip_address(string(port["host_ip"])),
                 PortRange(*map(_number, port["host_ports"])),
                 PortRange(*map(_number, port["container_ports"])),
-                _string(port["protocol"]),
-                tuple(ip_network(_string(block)) for block in port.get("from", ())),
+                string(port["protocol"]),
+                tuple(ip_network(string(block)) for block in port.get("from", ())),
             )
             for port in raw["ports"]
         ),
         labels=_labels(raw["labels"]),
         index=_number(raw.get("index", 0)),
         gw_priority=_number(raw.get("gw_priority", 0)),
-        aliases=tuple(map(_string, raw.get("aliases", ()))),
+        aliases=tuple(map(string, raw.get("aliases", ()))),
         dns=_addresses(raw),
-        hostname=_string(raw.get("hostname", "")),
-        engine=_string(raw.get("engine", "")),
-        id=_string(raw.get("id", "")),
+        hostname=string(raw.get("hostname", "")),
+        engine=string(raw.get("engine", "")),
+        id=string(raw.get("id", "")),
         ingress=_limit(raw.get("ingress")),
         egress=_limit(raw.get("egress")),
+    )
+
+
+def namespace_from_json(raw: dict[str, Any]) -> Namespace:
+    """Return the namespace of an endpoint. Raises KeyError, TypeError."""
+    return Namespace(
+        string(raw["path"]),
+        string(raw["inode"]),
+        None if raw["pid"] is None else _number(raw["pid"]),
+        None if raw["started"] is None else _number(raw["started"]),
     )
 
 
@@ -230,11 +234,11 @@ def _limit(raw: dict[str, Any] | None) -> Limit | None:
 
 def _addresses(raw: dict[str, Any]) -> tuple[Address, ...]:
     """Return the name servers of a network or an endpoint."""
-    return tuple(ip_address(_string(address)) for address in raw.get("dns", ()))
+    return tuple(ip_address(string(address)) for address in raw.get("dns", ()))
 
 
 def _labels(raw: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple((_string(key), _string(value)) for key, value in raw.items())
+    return tuple((string(key), string(value)) for key, value in raw.items())
 
 
 def _number(value: object) -> int:
@@ -249,7 +253,8 @@ def _switch(value: object) -> bool:
     return value
 
 
-def _string(value: object) -> str:
+def string(value: object) -> str:
+    """Return a value that must be a string. Raises TypeError."""
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not a string")
     return value

@@ -17,7 +17,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mydockernet.digests import sha256
@@ -25,11 +25,14 @@ from mydockernet.errors import Failed, MydockernetError, NoSpace, NotPermitted, 
 from mydockernet.model import Network
 from mydockernet.record import DEFAULT_FOLDER, locks
 from mydockernet.record.network_json import network_from_json, network_to_json
+from mydockernet.record.outline import Outline, outline_from_json
 from mydockernet.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeVar
+
+    N = TypeVar("N", Network, Outline)
 
 VERSION = 1
 OVERFLOW_UID = 65534  # user_namespaces(7): the owner of files whose user is not mapped into this namespace.
@@ -88,7 +91,14 @@ class JsonStore:
 
     def load_each(self) -> Loaded:
         """Return the readable networks, and an error per unreadable file. Raises Failed for the directory itself."""
-        networks: dict[str, Network] = {}
+        return self._load_each(network_from_json)
+
+    def outlines(self) -> tuple[dict[str, Outline], tuple[MydockernetError, ...]]:
+        """Return the same of each network as its outline, which takes a fraction of the time."""
+        return self._load_each(outline_from_json)
+
+    def _load_each(self, read: Callable[[dict[str, Any]], N]) -> tuple[dict[str, N], tuple[MydockernetError, ...]]:
+        networks: dict[str, N] = {}
         errors: list[MydockernetError] = []
         for folder in (self.folder, self._networks):
             if not self._trusted_folder(folder):
@@ -102,7 +112,7 @@ class JsonStore:
             if name.startswith(".") or path.suffix != ".json":
                 continue
             try:
-                networks[path.stem] = self._read_network(path)
+                networks[path.stem] = self._read_network(path, read)
             except FileNotFoundError:
                 continue  # A reader takes no lock, so the file may just have been deleted.
             except MydockernetError as error:
@@ -261,10 +271,10 @@ class JsonStore:
             return None
         return self._read(path)
 
-    def _read_network(self, path: Path) -> Network:
+    def _read_network(self, path: Path, read: Callable[[dict[str, Any]], N]) -> N:
         raw = self._read(path)
         try:
-            network = network_from_json(raw["network"])
+            network = read(raw["network"])
         except (KeyError, TypeError, ValueError, AttributeError, MydockernetError) as error:
             raise _broken(path, repr(error)) from None
         if network.name != path.stem:

@@ -54,6 +54,11 @@ def shown(host, commands):
     assert len(said) == len(commands) + 1
 
 
+def test_the_picture_is_what_the_demo_draws(bare_host):
+    drawn = bare_host.run(ROOT / "scripts/demo", "picture").stdout
+    assert (ROOT / "docs/topology.svg").read_text() == drawn, "run scripts/demo --picture"
+
+
 def test_a_page_ends_with_a_removal():
     for page in PAGES:
         last = session(page)[-1][0]

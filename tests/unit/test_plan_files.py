@@ -1,7 +1,6 @@
 """A plan file says all that a plan depends on; what is broken, hostile or out of date in it is refused by name."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from mydockernet import plan_files
 from mydockernet.actions import Preview
 from mydockernet.context import Context
 from mydockernet.dialects.fact import Link, Observed, Route, Socket, Step
-from mydockernet.errors import Conflict, Failed, Invalid
+from mydockernet.errors import Conflict, Invalid
 from mydockernet.model import Namespace
 from mydockernet.plan import Scope
 from mydockernet.record.store import JsonStore
@@ -229,48 +228,6 @@ def test_a_file_that_is_too_large_is_refused(monkeypatch):
     monkeypatch.setattr(plan_files, "SIZE_MAX", 10)
     with pytest.raises(Invalid, match="larger than 10 bytes"):
         plan_files.read(b" " * 11)
-
-
-def test_a_file_is_written_whole_and_replaces_only_a_file(tmp_path):
-    path = tmp_path / "web.plan"
-    plan_files.save(path, "one")
-    plan_files.save(path, "two")
-    assert path.read_text() == "two"
-    assert [each.name for each in tmp_path.iterdir()] == ["web.plan"]
-
-
-def test_a_symbolic_link_is_not_followed_and_a_device_not_replaced(tmp_path):
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    (tmp_path / "link").symlink_to(victim)
-    os.mkfifo(tmp_path / "fifo")
-    for name in ("link", "fifo", ".", "/"):
-        with pytest.raises(Invalid, match="is not a regular file"):
-            plan_files.save(tmp_path / name, "x")
-    with pytest.raises(Invalid, match="is not a regular file"):
-        plan_files.save(Path(), "x")
-    assert victim.read_text() == "precious"
-    with pytest.raises(Failed, match=r"cannot write .*: No such file or directory"):
-        plan_files.save(tmp_path / "nope" / "x", "x")
-
-
-def test_a_link_that_appears_while_the_file_is_written_is_replaced(tmp_path, monkeypatch):
-    victim, path = tmp_path / "victim", tmp_path / "web.plan"
-    victim.write_text("precious")
-    real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda handle: (path.symlink_to(victim), real(handle)))
-    plan_files.save(path, "plan")
-    assert (victim.read_text(), path.read_text(), path.is_symlink()) == ("precious", "plan", False)
-
-
-def test_on_a_full_disk_nothing_is_left(tmp_path, monkeypatch):
-    def full(handle):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(Failed, match="No space left on device"):
-        plan_files.save(tmp_path / "web.plan", "plan")
-    assert [*tmp_path.iterdir()] == []
 
 
 def test_the_state_directory_is_named_in_full():

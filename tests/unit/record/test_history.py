@@ -217,3 +217,36 @@ def test_each_line_is_json_that_begins_with_its_number(past, tmp_path):
     (line,) = (tmp_path / "history.jsonl").read_text().splitlines()
     assert line.startswith('{"id": 1, "version": 1, "when": "2026-11-26T10:00:00Z"')
     assert json.loads(line)["sudo_user"] == "alice"
+
+
+def test_a_tail_has_what_is_appended_from_now_on(tmp_path, past):
+    past.append(entry(("create", "old")))
+    tail = history.Tail(tmp_path)
+    assert tail.new() == ()
+    past.append(entry(("create", "new")))
+    assert [(each.id, each.words) for each in tail.new()] == [(2, ("create", "new"))]
+    assert tail.new() == ()
+    tail.close()
+
+
+def test_a_tail_waits_for_the_first_change_and_for_whole_lines(tmp_path, past):
+    tail = history.Tail(tmp_path)
+    assert tail.new() == ()
+    past.append(entry())
+    path = tmp_path / "history.jsonl"
+    line = path.read_bytes()
+    path.write_bytes(line[:40])
+    assert tail.new() == ()
+    path.write_bytes(line + b"not JSON\n")
+    assert [each.id for each in tail.new()] == [1]
+    tail.close()
+
+
+def test_a_tail_follows_the_history_into_its_next_file(tmp_path, past):
+    past.append(entry(("create", "a")))
+    tail = history.Tail(tmp_path)
+    past.append(entry(("create", "b")))
+    (tmp_path / "history.jsonl").rename(tmp_path / "history.1.jsonl")
+    past.append(entry(("create", "c")))
+    assert [each.words[1] for each in tail.new()] == ["b", "c"]
+    tail.close()
