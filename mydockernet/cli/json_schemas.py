@@ -13,6 +13,7 @@ from typing import Any
 
 from mydockernet.packets.hops import PASSES, STOPS, UNSURE
 from mydockernet.record import history
+from mydockernet.reports import topology
 from mydockernet.reports.doctor import NOTICE, PROBLEM
 from mydockernet.validation import DRIVERS, FIREWALLS, GATEWAY_MODES, ISOLATED
 
@@ -293,6 +294,60 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
     "doctor": (
         "A line of mydockernet doctor --format json",
         _record({"Kind": _one_of(PROBLEM, NOTICE), "What": TEXT, "Evidence": TEXT, "Fix": TEXT}),
+    ),
+    "stats": (
+        "A line of mydockernet stats --format json: a network, or a container on it",
+        _record(
+            {
+                "Name": TEXT,
+                "Network": TEXT,
+                "Container": MAYBE_TEXT,
+                "Interface": MAYBE_TEXT,
+                "ReceivedBytes": MAYBE_NUMBER,
+                "ReceivedPackets": MAYBE_NUMBER,
+                "ReceivedDropped": MAYBE_NUMBER,
+                "SentBytes": MAYBE_NUMBER,
+                "SentPackets": MAYBE_NUMBER,
+                "SentDropped": MAYBE_NUMBER,
+                "ReceiveRate": MAYBE_NUMBER,
+                "SendRate": MAYBE_NUMBER,
+                "Note": MAYBE_TEXT,
+            }
+        ),
+    ),
+    "events": (
+        "A line of mydockernet events --format json",
+        _record({"When": WHEN, "Networks": TEXTS, "Who": MAYBE_TEXT, "What": TEXT}),
+    ),
+    "topology": (
+        "The line of mydockernet topology --format json: a graph",
+        _record(
+            {
+                "Nodes": _list(
+                    _record(
+                        {
+                            "Id": TEXT,
+                            "Kind": _one_of(topology.OUTSIDE, topology.NETWORK, topology.CONTAINER, topology.PORT),
+                            "Text": TEXTS,
+                            "Marks": _list(_one_of(topology.DETACHED, topology.INTERNAL, topology.LOOPBACK)),
+                        }
+                    )
+                ),
+                "Edges": _list(
+                    _record(
+                        {
+                            "From": TEXT,
+                            "To": TEXT,
+                            "Kind": _one_of(
+                                *(topology.ATTACHED, topology.LEAVES, topology.LAN),
+                                *(topology.PUBLISHED, topology.REACHES, topology.SAME),
+                            ),
+                            "Text": TEXT,
+                        }
+                    )
+                ),
+            }
+        ),
     ),
     "dry-run": (
         "The output of a verb with --dry-run --format json",
