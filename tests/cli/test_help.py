@@ -42,6 +42,7 @@ CONTRACT = {
     "user-rules": "--dry-run --save-plan --lock-timeout",
     "stats": "--no-stream --interval --format",
     "topology": "--format",
+    "capture": "--host --dry-run",
     "metrics": "--check --output --lock-timeout",
     "events": "--since --format",
     "rules": "--format",
