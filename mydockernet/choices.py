@@ -139,8 +139,8 @@ def subnets(
     return tuple(sorted(chosen, key=lambda subnet: subnet.family))
 
 
-def mtu(seen: Observed, parent: str = "", ipv6: bool = False) -> int | None:
-    """Return the MTU of the interface that the host's default route leads through; None if it is the usual 1500.
+def mtu(seen: Observed, parent: str = "", ipv6: bool = False, usual: int | None = None) -> int | None:
+    """Return the `usual` MTU, or else that of the interface of the host's default route; None if that is 1500.
 
     Of several default routes, the one that the kernel prefers counts, IPv4 first. An interface on a parent has the MTU
     of the parent: it matters only if it is too small for IPv6. With `ipv6`, it is at least large enough for that.
@@ -148,6 +148,8 @@ def mtu(seen: Observed, parent: str = "", ipv6: bool = False) -> int | None:
     if parent:
         found = seen.links[parent].mtu
         return found if found < MTU_IPV6 else None
+    if usual is not None:
+        return max(usual, MTU_IPV6) if ipv6 else usual
     defaults = (route for route in seen.routes if route.default and route.table == "main" and route.dev in seen.links)
     best = min(defaults, key=lambda route: (route.destination.version, route.metric), default=None)
     found = seen.links[best.dev].mtu if best else 0

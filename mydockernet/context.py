@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from mydockernet import defaults
 from mydockernet.kernel.door import Kernel
-from mydockernet.record import DEFAULT_FOLDER
 from mydockernet.record.store import JsonStore
 from mydockernet.value import Value
 
@@ -22,6 +22,9 @@ class Context(Value):
 
 
 def from_environment(environ: Mapping[str, str], lock_timeout: float = 30.0, words: Iterable[str] = ()) -> Context:
-    """Return the record that MYDOCKERNET_STATE_DIR names, or the default one, and the kernel."""
-    folder = environ.get("MYDOCKERNET_STATE_DIR") or DEFAULT_FOLDER
+    """Return the record in the state directory that the environment or the file of defaults names, and the kernel.
+
+    Raises Invalid and Failed for what is wrong with that file.
+    """
+    folder = defaults.state_dir(environ)
     return Context(JsonStore(Path(folder)), Kernel(), lock_timeout, tuple(words))

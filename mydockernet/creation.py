@@ -15,7 +15,8 @@ class Wish(Value):
 
     With `ipv6`, the network has a subnet of each family, whether it is given or not. Without `has_subnet` it is a
     network of layer 2 only; without `has_gateway` the host has no address on it. `sizes` are subnets to choose, beside
-    those that are given. If no `firewall` is given, and there is no other network, it is the usual one.
+    those that are given. If no `firewall` is given, and there is no other network, it is the usual one; if no `mtu` is,
+    it is the usual one of networks that are on no parent interface.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Wish(Value):
     sizes: tuple[Size, ...] = ()
     firewall: str | None = None
     usual_firewall: str = ""
+    usual_mtu: int | None = None
 
     @property
     def open_families(self) -> tuple[int, ...]:
@@ -88,6 +90,9 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             parent, mode = choices.parent(wish.parent, seen), wish.mode or modes[0]
             families = tuple(size.family for size in wish.open_sizes)
             choices.fit(wish.driver, parent, mode, wish.subnets, families, wish.host_addresses, wish.mtu, seen)
+        mtu = wish.mtu
+        if mtu is None:
+            mtu = choices.mtu(seen, parent, wish.has_ipv6, wish.usual_mtu)
         host_interface = choices.bridge_name(wish.name, intent, seen, "host-") if wish.host_addresses else ""
         on_lan = mode in drivers.load(wish.driver).LAN_MODES
         network = Network(
@@ -104,7 +109,7 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             masquerade6=wish.masquerade6,
             gateway_mode=wish.gateway_mode,
             gateway_mode6=wish.gateway_mode6,
-            mtu=choices.mtu(seen, parent, wish.has_ipv6) if wish.mtu is None else wish.mtu,
+            mtu=mtu,
             labels=wish.labels,
             realm=wish.realm,
             port_security=wish.port_security,

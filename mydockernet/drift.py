@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from mydockernet import model, plan
+from mydockernet.dialects import etc
 from mydockernet.dialects.fact import SHARED, Fact, Observed
 from mydockernet.dialects.ip import StrayLink
 from mydockernet.dialects.iptables import Order, OwnRule, StrayRule
@@ -43,8 +44,8 @@ def find(
     """
     return (
         *(Drift(name, "unfinished", "interrupted change") for name in unfinished),
-        *_gone(intent, target),
-        *_missing(target, want, seen),
+        *(gone := tuple(_gone(intent, target))),
+        *_missing(target, want, seen, {drift.owner for drift in gone}),
         *_left_over(intent, had, want, seen),
     )
 
@@ -62,12 +63,15 @@ def _gone(intent: Intent, target: Intent) -> Iterator[Drift]:
         yield Drift(network.name, "detached", what, endpoint.name)
 
 
-def _missing(target: Intent, want: Collection[Fact], seen: Observed) -> Iterator[Drift]:
+def _missing(target: Intent, want: Collection[Fact], seen: Observed, known: Collection[str]) -> Iterator[Drift]:
+    """`known` are the networks of which it is told already that a container is gone, and so its name."""
     owners = {fact: place for place, group in plan.facts_by_owner(target).items() for fact in group}
     for fact in want:
         if plan.told(fact, seen) and not fact.holds(seen):
             state = "left over" if isinstance(fact, Absent) else "misplaced" if isinstance(fact, Order) else "missing"
             owner, container = (fact.owner, "") if isinstance(fact, Absent) else owners.get(fact, (SHARED, ""))
+            if fact.files() and owner in known:
+                continue
             if why := fact.beyond(seen):
                 yield Drift(owner, "blocked", f"{why}: {fact.way_out()}", container)
             else:
@@ -79,5 +83,9 @@ def _left_over(intent: Intent, had: Collection[Fact], want: Collection[Fact], se
     known = {*want, *plan.facts(intent, plan.concern_of(intent.values()))}
     for fact in dict.fromkeys(had):
         if fact not in known and plan.told(fact, seen) and fact.remains(seen) and fact.undo(seen):
-            owner = fact.owner if isinstance(fact, StrayLink | StrayRule | OwnRule | Element | StrayElement) else SHARED
+            owner = (
+                fact.owner
+                if isinstance(fact, StrayLink | StrayRule | OwnRule | Element | StrayElement | etc.Stray)
+                else SHARED
+            )
             yield Drift(owner, "left over", f"leftover {fact.what}")

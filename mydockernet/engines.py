@@ -138,7 +138,7 @@ def _changed(found: Iterable[tuple[Place, str]], root: str) -> list[str]:
 
 def _program(module: str) -> str:
     """Return the text of a program that runs a front end with this Python and these modules."""
-    return _started(sys.executable, [path for path in sys.path if path], module)
+    return _started(sys.executable, [str(Path(path).absolute()) for path in sys.path if path], module)
 
 
 def _started(python: str, folders: Sequence[str], module: str) -> str:

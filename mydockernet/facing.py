@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from mydockernet import cables, model, plan, rulesets, variants
-from mydockernet.dialects import ebtables, iptables, nft_frames
+from mydockernet import cables, model, plan, rulesets, strangers, variants
+from mydockernet.dialects import ebtables, etc, iptables, nft_frames
 from mydockernet.dialects.fact import Fact, Observed
 from mydockernet.dialects.iptables import OwnRule, read_spec
 from mydockernet.errors import LeftOut
 from mydockernet.kernel import namespaces
 from mydockernet.kernel.door import Kernel
+from mydockernet.kernel.proc import list_files, read_files
 from mydockernet.model import Intent
 from mydockernet.plan import Concern, Scope
 from mydockernet.transitions import scoped
@@ -96,25 +97,25 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
         seen = kernel.observe_all_rules(seen, lenient)
     else:
         seen = kernel.observe_rules(seen, plan.programs(known), lenient)
-    strangers = plan.strangers(known, seen, leaving=goal.mends)
+    others = strangers.find(known, seen, leaving=goal.mends)
     # A network that the host does not forward packets for shares nothing.
     had_shared = any(any(plan.shared_rules(intent)) for intent in goal.begun)
-    last = not strangers and had_shared and not any(plan.shared_rules(goal.target))
+    last = not others and had_shared and not any(plan.shared_rules(goal.target))
     joins = plan.programs(goal.target.values()) != plan.programs(goal.begun[0].values())
-    if strangers and joins and goal.mends is None and len(goal.begun) == 1:
+    if others and joins and goal.mends is None and len(goal.begun) == 1:
         seen = kernel.observe_all_rules(seen, lenient)
-        plan.require_same_firewall(plan.strangers(known, seen), goal.target)
+        strangers.require_same_firewall(strangers.find(known, seen), goal.target)
     if goal.mends is not None:
         if kernel.has(ebtables.READ_FRAMES[0]):
             seen = kernel.observe_frames(seen, lenient)
-        seen = kernel.observe_zones(seen)
-        had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not strangers))
+        seen = replace(kernel.observe_zones(seen), files=read_files(list_files(etc.places())))
+        had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not others))
     elif last and kernel.forwards6() and iptables.PROGRAMS[4] in seen.read:
         seen = kernel.observe_rules(seen, (iptables.PROGRAMS[6],), lenient)
     if last:
         # The last network of all state directories deletes what they shared.
         had = (*had, *plan.every_shared(seen))
-    want = tuple(dict.fromkeys((*want, *plan.kept_for(strangers, goal.begun))))
+    want = tuple(dict.fromkeys((*want, *strangers.kept_for(others, goal.begun))))
     want = (*want, *_in_other_variant(goal, had, want, seen))
     had, want, seen = _bridged(goal, last, had, want, seen, kernel)
     had, want = _without_those_beside(goal, had, want)
@@ -129,7 +130,9 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
         seen = kernel.observe_frames(seen, lenient)
     if sights.zones and goal.mends is None:
         seen = kernel.observe_zones(seen)
-    seen = kernel.observe_sysctls(seen, sights.sysctls, lenient)
+    seen = kernel.observe_sysctls(
+        replace(seen, files={**seen.files, **read_files(sights.files)}), sights.sysctls, lenient
+    )
     if goal.mends is not None:  # Otherwise it is enough to know that there is one.
         seen = kernel.observe_rates(seen, sights.shaped, lenient)
     if goal.mends is None:

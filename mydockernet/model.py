@@ -221,8 +221,8 @@ class Endpoint(Value):
     `interface` is the name of its interface inside the container, `veth` that of the host's end. If there is no such
     end, `veth` is empty and `index` identifies the interface. `mac` is empty if it shares that of the parent. `order`
     numbers the networks of a container from 1. Of those that may provide its default route, the one with the highest
-    `gw_priority` does; among equals, the first. `aliases`, `dns` and `hostname` are only on record: other names of the
-    container, its name servers and its host name. `engine` is what asked for it, such as podman, and `id` what that
+    `gw_priority` does; among equals, the first. `aliases` and `hostname` are other names of the container,
+    `dns` its name servers. `engine` is what asked for it, such as podman, and `id` what that
     calls the container; both are empty if an admin did. `ingress` limits what it receives, `egress` what it sends.
     Raises Invalid with every problem.
     """
@@ -290,7 +290,7 @@ class Network(Value):
     distinguishes networks of different state directories; it is empty for the default one. `mac` is the MAC address of
     the bridge or of the host's interface; None if an older version left it to the kernel, which changes it when ports
     come and go. `routes` are added to every container, and `metric` is that of its default route; None leaves it to the
-    kernel. Without `default_route` they have none. `dns`, the name servers of its containers, is only on record. If an
+    kernel. Without `default_route` they have none. `dns` are the name servers of its containers. If an
     `engine` created it, for its first container, it is removed with the last one. `firewall`, iptables or nftables, is
     what its rules are in. `user_rules` are rules of the admin about forwarded packets, in the words of that firewall;
     with iptables, each begins with -4 or -6. Raises Invalid with every problem.

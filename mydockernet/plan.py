@@ -6,9 +6,9 @@ that differ, and the facts that all networks share.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from mydockernet import drivers, inside, rulesets, sweep
-from mydockernet.dialects import conntrack, ebtables, firewalld, ip, ip_route, iptables, nft_frames, nftables
-from mydockernet.dialects.fact import FORWARDING, PROTOCOL, SHARED, TAG, Fact, Observed, Step
+from mydockernet import drivers, inside, names, rulesets, sweep
+from mydockernet.dialects import conntrack, ebtables, etc, firewalld, ip, ip_route, iptables, nft_frames, nftables
+from mydockernet.dialects.fact import FORWARDING, SHARED, Fact, File, Observed, Step
 from mydockernet.dialects.sysctl import RouterAdvertisements, Sysctl
 from mydockernet.errors import Conflict, quoted
 from mydockernet.model import Endpoint, Intent, Network, attached, endpoints
@@ -140,6 +140,7 @@ def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
         *(fact for place in cables for fact in _driver(place[0]).cable_start(*place)),
         *(fact for places in reachable for fact in _inside(places)),
         *(fact for place in cables for fact in inside.rate_facts(*place)),
+        *names.name_facts(intent.values(), concern.networks, concern.containers),
     )
 
 
@@ -199,6 +200,8 @@ def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
                 *driver.container_facts(network, endpoint, places),
                 *inside.rate_facts(network, endpoint),
             )
+    for place, fact in names.owned(intent.values(), intent, containers):
+        owned[place] = (*owned[place], fact)
     return owned
 
 
@@ -224,6 +227,7 @@ def left_over(
             if scope.covers(stray.owner) or (stray.owner == SHARED and (alone or stray.has))
         ),
         *(stray for stray in nftables.strays(seen, (*had, *want)) if scope.covers(stray.owner)),
+        *(stray for stray in etc.strays(seen, (*had, *want)) if scope.covers(stray.owner)),
         *(ebtables.strays(seen, (*had, *want), {link.name for link in loose}) if alone and not scope.names else ()),
         *(ip_route.strays(seen, (*had, *want)) if alone and not scope.names else ()),
         *(firewalld.strays(seen, (*had, *want)) if alone and not scope.names else ()),
@@ -248,7 +252,7 @@ def shared_facts(intent: Intent) -> Iterator[Fact]:
 def shared_rules(intent: Intent) -> Iterator[Fact]:
     """Yield the rules that all networks share, or all of one firewall."""
     for name in rulesets.MODULES:
-        networks = [network for network in _forwarded(intent) if network.firewall == name]
+        networks = [network for network in forwarded(intent) if network.firewall == name]
         publishing = {family for network in networks for family in (4, 6) if network.publishes(family)}
         if networks:
             loopback = any(network.on_loopback for network in networks)
@@ -277,7 +281,7 @@ def every_shared(seen: Observed) -> tuple[Fact, ...]:
 def shared_switches(intent: Intent) -> Iterator[Fact]:
     """Yield the sysctls that all networks share."""
     stays = "It stays enabled when the last network is removed, as other programs may rely on it."
-    families = {family for network in _forwarded(intent) if network.has_gateway for family in network.families}
+    families = {family for network in forwarded(intent) if network.has_gateway for family in network.families}
     if 4 in families:
         why = f"Enable IP forwarding between the interfaces of the host. {stays}"
         yield Sysctl(FORWARDING[4], "1", why)
@@ -294,7 +298,7 @@ def _families(networks: Collection[Network]) -> list[int]:
     return [4, *((6,) if any(6 in network.families for network in networks) else ())]
 
 
-def _forwarded(intent: Intent) -> list[Network]:
+def forwarded(intent: Intent) -> list[Network]:
     """Return the networks whose packets the host forwards."""
     return [network for network in intent.values() if _driver(network).FORWARDS]
 
@@ -348,9 +352,18 @@ def _flows_last(steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def back(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> tuple[Step, ...]:
-    """Return the steps that delete again what a plan from `had` to `want` creates and what does not exist yet."""
-    coming = _going(tuple(want), tuple(had))
-    return tuple(step for fact in reversed(coming) if not fact.holds(seen) for step in fact.undo(seen))
+    """Return the steps that delete again what a plan from `had` to `want` creates and what does not exist yet, and
+    those that rewrite the files which it changes as they were.
+    """
+    had, want = tuple(had), tuple(want)
+    coming, kept = _going(want, had), set(want)
+    rewritten = [fact for fact in had if fact.files() and fact not in kept and fact.holds(seen)]
+    changed = {path: File("text") for fact in rewritten for path in fact.files() if path in seen.files}
+    then = replace(seen, files={**seen.files, **changed})
+    return (
+        *(step for fact in reversed(coming) if not fact.holds(seen) for step in fact.undo(seen)),
+        *(step for fact in rewritten for step in fact.do(then)),
+    )
 
 
 class Sights(Value):
@@ -358,7 +371,7 @@ class Sights(Value):
 
     `namespaces` by path, those of them with routing rules for IPv6 (`lookups6`), `sysctls` as (namespace, key), the
     `programs` whose rules are needed, and whether those of ebtables (`frames`) and the zones of firewalld are. `shaped`
-    are the namespaces, and the host as an empty path, whose interfaces have rates.
+    are the namespaces, and the host as an empty path, whose interfaces have rates. `files` are paths.
     """
 
     namespaces: frozenset[str]
@@ -368,6 +381,7 @@ class Sights(Value):
     frames: bool
     shaped: frozenset[str]
     zones: bool
+    files: frozenset[str]
 
 
 def to_look_at(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> Sights:
@@ -386,98 +400,24 @@ def to_look_at(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> Sig
         any(fact.frames() for fact in every),
         frozenset(fact.netns for fact in every if fact.shaped()),
         any(fact.zoned() for fact in every),
+        frozenset(path for fact in every for path in fact.files()),
     )
-
-
-class Stranger(Value):
-    """A network of another state directory: whether it has a bridge, and IPv6, and which firewall has its rules."""
-
-    bridged: bool
-    ipv6: bool
-    firewall: str
-
-
-def strangers(networks: Collection[Network], seen: Observed, leaving: Scope | None = None) -> tuple[Stranger, ...]:
-    """Return the networks of other state directories: marked by mydockernet, but not among these `networks`.
-
-    What `leaving` covers are leftovers to delete.
-    """
-    known = {network.bridge for network in networks}
-    # As long as the table of nftables was not read, those with iptables.
-    marks = {comment for _, comment in seen.table.elements.values()} if seen.table else set()
-    bridges = (link for link in seen.links.values() if link.kind == "bridge" and link.name not in known)
-    found = (b for b in bridges if ip.is_ours(b) and not (leaving and leaving.covers(ip.owner(b))))
-    return (
-        *(
-            Stranger(
-                True,
-                any(":" in a and not a.startswith("fe80:") for a in link.addresses),
-                "nftables" if link.alias in marks else "iptables",
-            )
-            for link in found
-        ),
-        *_routed_strangers(networks, seen, leaving),
-    )
-
-
-def _routed_strangers(networks: Collection[Network], seen: Observed, leaving: Scope | None) -> Iterator[Stranger]:
-    """Yield the networks without a bridge: those with a route that no known network needs.
-
-    The owner of the subnet is in the comment of its rules. If it has none, only a repair takes it for a leftover.
-    """
-    known = {subnet.network for network in networks for subnet in network.subnets}
-    realms = {*(network.realm for network in networks), *((leaving.realm,) if leaving else ())}
-    for route in seen.routes:
-        if route.kind != "unreachable" or route.protocol != PROTOCOL or route.destination in known:
-            continue
-        of = (False, "-s", str(route.destination))
-        every = (rule for rules in seen.chains.values() for rule in rules if of in rule.spec and iptables.is_ours(rule))
-        in_table = {*nftables.marks_of(route.destination, seen)}
-        marks = {*(rule.comment for rule in every), *in_table}
-        owners = {mark.removeprefix(TAG).partition("@")[2] for mark in marks}
-        if owners - realms or not (owners or leaving):
-            yield Stranger(False, route.destination.version == 6, "nftables" if in_table else "iptables")
 
 
 def of_one_firewall(before: Intent, after: Intent, seen: Observed) -> Intent:
     """Return an intent whose rules are all in one firewall, which is installed. Raises Conflict for another."""
-    forwarded = _forwarded(after)
-    used = {network.firewall for network in forwarded}
+    of_host = forwarded(after)
+    used = {network.firewall for network in of_host}
     if missing := sorted(used - {*seen.firewalls}) if seen.firewalls else ():
         raise Conflict(f"the firewall {missing[0]} is not installed")
     if len(used) < 2:
         return after
-    stays = [n for n in forwarded if n.name in before and before[n.name].firewall == n.firewall]
-    other = next((network for network in forwarded if stays and network.firewall != stays[0].firewall), forwarded[0])
+    stays = [n for n in of_host if n.name in before and before[n.name].firewall == n.firewall]
+    other = next((network for network in of_host if stays and network.firewall != stays[0].firewall), of_host[0])
     raise Conflict(
         f"network {quoted(other.name)} would use {other.firewall}, but others use another firewall",
         hint=f"mydockernet migrate --firewall {other.firewall} moves all networks",
     )
-
-
-def require_same_firewall(strangers: Collection[Stranger], target: Intent) -> None:
-    """Raise Conflict if networks of other state directories have their rules in another firewall than these.
-
-    Each firewall would drop what only the other one knows of.
-    """
-    own = {network.firewall for network in _forwarded(target)}
-    if other := sorted({stranger.firewall for stranger in strangers} - own) if own else ():
-        raise Conflict(
-            f"networks of another state directory use {other[0]}: all networks of one host must use the same firewall",
-            hint=f"create networks with --firewall {other[0]}; to migrate, first remove the networks of one directory",
-        )
-
-
-def kept_for(strangers: Collection[Stranger], begun: Iterable[Intent]) -> Iterator[Fact]:
-    """Yield the shared facts of some intents that networks of other state directories need, too, and which stay."""
-    ipv6 = any(stranger.ipv6 for stranger in strangers)
-    for fact in (fact for intent in begun for fact in shared_facts(intent) if strangers):
-        if fact.bridged():
-            needed = any(stranger.bridged and not stranger.ipv6 for stranger in strangers)
-        else:
-            needed = ipv6 or family(fact) != 6
-        if needed:
-            yield fact
 
 
 def _going(had: tuple[Fact, ...], want: tuple[Fact, ...]) -> tuple[Fact, ...]:

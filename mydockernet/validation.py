@@ -50,11 +50,11 @@ def mac_problems(mac: str) -> list[str]:
     return [f"--mac: invalid MAC address {quoted(mac)}: use a unicast address, such as 02:42:0a:01:00:02"]
 
 
-def mtu_problems(mtu: int | None) -> list[str]:
+def mtu_problems(mtu: int | None, option: str = "--mtu") -> list[str]:
     """Return the problems of an MTU in bytes; None leaves it to the kernel."""
     if mtu is None or MTU_MIN <= mtu <= MTU_MAX:
         return []
-    return [f"--mtu: {mtu} is out of range: use {MTU_MIN} to {MTU_MAX}"]
+    return [f"{option}: {mtu} is out of range: use {MTU_MIN} to {MTU_MAX}"]
 
 
 def gateway_mode_problems(mode: str) -> list[str]:

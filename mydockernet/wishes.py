@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mydockernet import addressing, creation, model, option_keys, ports, rates, static_routes, validation
+from mydockernet import addressing, creation, defaults, model, option_keys, ports, rates, static_routes, validation
 from mydockernet.creation import Wish
 from mydockernet.errors import Invalid
 from mydockernet.transitions import Connection
@@ -111,8 +111,10 @@ def read_create(words: CreateWords, realm: str) -> Wish:
     mode6 = words.gateway_mode6 or mode
     problems += dict.fromkeys((*validation.gateway_mode_problems(mode), *validation.gateway_mode_problems(mode6)))
     problems += [*validation.mtu_problems(mtu), *static_routes.metric_problems(metric)]
-    usual = os.environ.get("MYDOCKERNET_FIREWALL", "")
-    problems += validation.firewall_problems(usual, "MYDOCKERNET_FIREWALL") if usual else []
+    usual = defaults.of(defaults.FIREWALL, os.environ)
+    if usual.text and (wrong := validation.firewall_problems(usual.text, usual.key)):
+        problems += usual.named(Invalid(*wrong)).messages
+    usual_mtu = read_usual_mtu(problems)
     problems += validation.firewall_problems(words.firewall) if words.firewall is not None else []
     labels = read_labels(words.label, problems)
     host_addresses = []
@@ -174,7 +176,8 @@ def read_create(words: CreateWords, realm: str) -> Wish:
         has_gateway=not words.no_gateway,
         sizes=tuple(sizes[word] for word in words.subnet if word in sizes),
         firewall=words.firewall,
-        usual_firewall=usual,
+        usual_firewall=usual.text,
+        usual_mtu=usual_mtu,
     )
     if not validation.driver_problems(words.driver):
         problems += creation.refused(wish)
@@ -312,18 +315,32 @@ def read_dns(words: Iterable[str], problems: list[str]) -> tuple[model.Address, 
 
 
 def read_pools(problems: list[str], ipv6: bool) -> tuple[Pool, ...]:
-    """Read MYDOCKERNET_POOLS; add what is wrong with it to `problems`. With `ipv6`, there is a pool of that family."""
+    """Read the default of the pools; add what is wrong with it to `problems`.
+
+    With `ipv6`, there is a pool of that family.
+    """
     from mydockernet import addressing
 
     pools = addressing.DEFAULT_POOLS
-    if named := os.environ.get("MYDOCKERNET_POOLS"):
+    usual = defaults.of(defaults.POOLS, os.environ)
+    if usual.text:
         try:
-            pools = addressing.read_pools(named)
+            pools = addressing.read_pools(usual.text)
         except Invalid as error:
-            problems += error.messages
+            problems += usual.named(error).messages
     if ipv6 and all(pool.block.version == 4 for pool in pools):
         return (*pools, addressing.local_pool(_this_host()))
     return pools
+
+
+def read_usual_mtu(problems: list[str]) -> int | None:
+    """Read the default of the MTU, in bytes; add what is wrong with it to `problems`."""
+    usual = defaults.of(defaults.MTU, os.environ)
+    wrong: list[str] = []
+    mtu = read_number(usual.key, usual.text or None, wrong)
+    wrong += validation.mtu_problems(mtu, usual.key)
+    problems += usual.named(Invalid(*wrong)).messages
+    return None if wrong else mtu
 
 
 def _this_host() -> str:

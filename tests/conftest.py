@@ -14,12 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from tests import json_output
 from tests.loaded import Program
 
 # Started in the background of a script, as CI may, or by nohup, all would be deaf to them.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+# The machine's own /etc/mydockernet.conf is not for tests.
+os.environ["MYDOCKERNET_CONFIG"] = os.devnull
 
 ROOT = Path(__file__).parent.parent
 STATE = Path("/var/lib/mydockernet")
@@ -123,6 +127,7 @@ class Host:
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("MYDOCKERNET_")}
         self.firewall = firewall or os.environ.get("MYDOCKERNET_TEST_FIREWALL", "iptables")
         self.env["MYDOCKERNET_FIREWALL"] = self.firewall
+        self.env["MYDOCKERNET_CONFIG"] = os.environ["MYDOCKERNET_CONFIG"]
         self.env["PATH"] = f"{Path(sys.executable).parent}:{self.env['PATH']}:/usr/sbin:/sbin"
 
     def close(self):
@@ -154,7 +159,9 @@ class Host:
     def mydockernet(self, words="", env=None, check=True):
         argv = shlex.split(words) if isinstance(words, str) else [*words]
         env = {**self.env, **(env or {})}
-        return _well(_program().call(argv, self.holder.pid, self.namespaces, env), check)
+        done = _well(_program().call(argv, self.holder.pid, self.namespaces, env), check)
+        json_output.validate(argv, done.stdout)
+        return done
 
     def at_once(self, verbs, many):
         """Run these verbs, so many at once that each waits for others; returns what each printed."""
@@ -183,7 +190,15 @@ class Host:
             "rules6": _rules(rules6),
             "table": _table(table),
             "frames": sorted(line for line in frames.splitlines() if line.startswith(("-A", ":MY", "\t"))),
+            "names": self.names(),
         }
+
+    def names(self):
+        """The files with the names of containers as text, and the links to their folders."""
+        files = [path for path in (self.root / "run/mydockernet-etc").rglob("*") if path.is_file()]
+        links = [*(self.root / "etc/netns").glob("*")]
+        found = {path: path.read_text() for path in files} | {path: str(path.readlink()) for path in links}
+        return {f"/{path.relative_to(self.root)}": text for path, text in found.items()}
 
     def rules(self):
         """iptables-save less comments and counters, and less the empty built-in tables that it makes itself."""

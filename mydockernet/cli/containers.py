@@ -75,9 +75,11 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", metavar="NAME", help="Name of the container in mydockernet (default: from its namespace)"
     )
-    parser.add_argument("--alias", metavar="NAME", **many, help="Another name of the container (only on record)")
-    parser.add_argument("--dns", metavar="IP", **many, help="Name server of the container (only on record)")
-    parser.add_argument("--hostname", metavar="NAME", help="Host name of the container (only on record)")
+    parser.add_argument(
+        "--alias", metavar="NAME", **many, help="Another name of the container, for those on the same network"
+    )
+    parser.add_argument("--dns", metavar="IP", **many, help="Name server in the resolv.conf of the container")
+    parser.add_argument("--hostname", metavar="NAME", help="Host name of the container: another name for it")
     parser.add_argument(
         "--ingress-rate",
         "--rate-in",

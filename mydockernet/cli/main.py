@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from mydockernet import __version__
+from mydockernet import __version__, defaults
 from mydockernet.cli.options import changing_options, common_options, help_option
 from mydockernet.errors import Invalid, MydockernetError
 from mydockernet.messages import report
@@ -21,16 +21,32 @@ if TYPE_CHECKING:
 # Never suggested: a hint may be pasted without a second look.
 DESTRUCTIVE = {"remove", "rm", "prune", "disconnect", "unpublish"}
 
-EXIT_CODES = """\
-exit codes:
-  0 done · 1 failed and rolled back · 2 wrong usage or invalid value · 3 no such network or container
-  4 conflict · 5 check found drift, explain or doctor found a problem, or --dry-run --exit-code found changes pending
-  6 the lock is held
-environment:
-  MYDOCKERNET_STATE_DIR  default of --state-dir
-  MYDOCKERNET_FIREWALL   firewall of the first network: iptables or nftables (default: iptables, if installed)
-  MYDOCKERNET_POOLS      pools that subnets are chosen from: CIDR[/PREFIXLEN],… (default: 10.208.0.0/12)
-"""
+VERSION = f"mydockernet {__version__}"
+STATUSES = {
+    0: "done",
+    1: "failed and rolled back",
+    2: "wrong usage or invalid value",
+    3: "no such network or container",
+    4: "conflict",
+    5: "check found drift, explain or doctor found a problem, or --dry-run --exit-code found changes pending",
+    6: "the lock is held",
+}
+VARIABLES = {
+    "MYDOCKERNET_STATE_DIR": "default of --state-dir",
+    "MYDOCKERNET_FIREWALL": "firewall of the first network: iptables or nftables (default: iptables, if installed)",
+    "MYDOCKERNET_POOLS": "pools that subnets are chosen from: CIDR[/PREFIXLEN],… (default: 10.208.0.0/12)",
+    "MYDOCKERNET_MTU": "default of --mtu",
+    "MYDOCKERNET_CONFIG": f"file that has defaults of the others, as lines KEY=VALUE (default: {defaults.FILE})",
+}
+EXIT_CODES = "\n".join(
+    (
+        "exit codes:",
+        *("  " + " · ".join(f"{n} {STATUSES[n]}" for n in line) for line in ((0, 1, 2, 3), (4, 5), (6,))),
+        "environment:",
+        *(f"  {name:<23}{text}" for name, text in VARIABLES.items()),
+        "",
+    )
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -100,16 +116,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    top = _Parser(
-        prog="mydockernet",
-        usage="mydockernet [network] VERB [options] …",
-        description="Container networks for one Linux host, without a daemon.\n\nverbs:\n"
+    top = _top(
+        "\n\nverbs:\n"
         + "\n".join(f"  {name:<12}{verb.help}" for name, verb in VERBS.items() if name not in ALIASES)
-        + "\n\n'mydockernet VERB --help' has the options of a verb, and an example.",
+        + "\n\n'mydockernet VERB --help' has the options of a verb, and an example."
     )
-    version = f"mydockernet {__version__}"
-    top.add_argument("-V", "--version", action="version", version=version, help="Print the version and exit")
-    common_options(top)
     for name, nargs in (("verb", None), ("rest", argparse.REMAINDER)):
         top.add_argument(name, nargs=nargs, help=argparse.SUPPRESS).required = False
     if not words:
@@ -124,7 +135,7 @@ def _run(words: list[str]) -> int:
     if given.verb is None:
         raise Invalid("no verb is given", hint="mydockernet --help")
     if given.verb == "version":
-        print(version)
+        print(VERSION)
         return 0
     if given.verb == "help":
         given.verb, given.rest = given.rest[0] if given.rest else "help", ["--help"]
@@ -138,10 +149,7 @@ def _run(words: list[str]) -> int:
         near = difflib.get_close_matches(given.verb, {*VERBS} - DESTRUCTIVE, n=1)
         raise Invalid(f"there is no verb {given.verb!r}", hint=f"mydockernet {near[0] if near else '--help'}")
     parser = _Parser(prog=f"mydockernet {given.verb}", description=verb.help)
-    common_options(parser, default=argparse.SUPPRESS)
-    if verb.changes:
-        changing_options(parser, verb.saves)
-    run = _declare(given.verb, parser)
+    run = _declare_all(given.verb, parser)
     name = given.verb
     rest, given.command = given.rest, []
     if verb.takes_command and not verb.optional and not {"--", "-h", "--help"} & {*rest}:
@@ -160,6 +168,36 @@ def _run(words: list[str]) -> int:
     if verb.takes_lines:
         given.read_line = _line_reader(given)
     return run(given)
+
+
+def whole() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line, from which completion and manual pages are generated."""
+    top = _top()
+    verbs = top.add_subparsers(metavar="VERB", dest="verb", parser_class=_Parser)
+    for name, verb in VERBS.items():
+        _declare_all(name, verbs.add_parser(name, prog=f"mydockernet {name}", description=verb.help, help=verb.help))
+    return top
+
+
+def _top(more: str = "") -> _Parser:
+    """Return the parser of what stands before the verb."""
+    top = _Parser(
+        prog="mydockernet",
+        usage="mydockernet [network] VERB [options] …",
+        description=f"Container networks for one Linux host, without a daemon.{more}",
+    )
+    top.add_argument("-V", "--version", action="version", version=VERSION, help="Print the version and exit")
+    common_options(top)
+    return top
+
+
+def _declare_all(word: str, parser: _Parser) -> Callable[[argparse.Namespace], int]:
+    """Declare the arguments of a verb and those of every verb, and return the function that runs it."""
+    common_options(parser, default=argparse.SUPPRESS)
+    verb = VERBS[word]
+    if verb.changes:
+        changing_options(parser, verb.saves)
+    return _declare(word, parser)
 
 
 def _declare(word: str, parser: _Parser) -> Callable[[argparse.Namespace], int]:

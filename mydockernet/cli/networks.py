@@ -76,8 +76,8 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mtu",
         metavar="N",
-        help=f"MTU in bytes, {validation.MTU_MIN} to {validation.MTU_MAX} (default: that of the interface of the "
-        "host's default route now, or 1500)",
+        help=f"MTU in bytes, {validation.MTU_MIN} to {validation.MTU_MAX} (default: MYDOCKERNET_MTU, or that of the "
+        "interface of the host's default route now, or 1500)",
     )
     parser.add_argument(
         "--bridge-name", metavar="IF", help="Name of the bridge (default: the network's name, if valid)"
@@ -110,7 +110,7 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"Firewall: {' or '.join(validation.FIREWALLS)} (default: that of the other networks, or iptables)",
     )
     parser.add_argument("--metric", metavar="N", help="Metric of the default route in containers (default: none)")
-    parser.add_argument("--dns", metavar="IP", **many, help="Name server of its containers (only on record)")
+    parser.add_argument("--dns", metavar="IP", **many, help="Name server in the resolv.conf of its containers")
     parser.add_argument("--label", metavar="K[=V]", **many, help="Label, which --filter can select")
     parser.add_argument("--ignore", action="store_true", help="Succeed if an identical network exists")
     docker_options.create_arguments(parser)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from mydockernet.record import DEFAULT_FOLDER
 
@@ -24,9 +23,9 @@ def example(parser: argparse.ArgumentParser, *lines: str) -> None:
 
 def common_options(parser: argparse.ArgumentParser, default: Any = None) -> None:
     """Declare the options that every verb has."""
-    folder = default or os.environ.get("MYDOCKERNET_STATE_DIR") or DEFAULT_FOLDER
+    # Without a default: whether the file that has it can be read does not matter to --help.
     parser.add_argument(
-        "--state-dir", metavar="DIR", default=folder, help=f"State directory (default: {DEFAULT_FOLDER})"
+        "--state-dir", metavar="DIR", default=default, help=f"State directory (default: {DEFAULT_FOLDER})"
     )
     parser.add_argument(
         "-v", "--verbose", action="store_true", default=default or False, help="Print each command as it runs"

@@ -127,9 +127,10 @@ def name_of(name: str) -> str:
 
 def store_of(args: argparse.Namespace) -> JsonStore:
     """The record in --state-dir."""
+    from mydockernet import defaults
     from mydockernet.record.store import JsonStore
 
-    return JsonStore(Path(args.state_dir))
+    return JsonStore(Path(defaults.state_dir(os.environ) if args.state_dir is None else args.state_dir))
 
 
 def context_of(args: argparse.Namespace) -> Context:

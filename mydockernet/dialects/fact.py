@@ -202,6 +202,13 @@ class Zones(Value):
     lasting: Mapping[str, str] = EMPTY
 
 
+class File(Value):
+    """A file: text, a link with its target as `text`, or something else, as a folder has no text."""
+
+    kind: str
+    text: str = ""
+
+
 class Observed(Value):
     """What the kernel shows now, parsed once. `unread` lists what could not be read and is assumed absent.
 
@@ -213,6 +220,7 @@ class Observed(Value):
     with a token bucket filter, in bytes per second; None if they were not observed. `table` is that of mydockernet in
     nftables, if it exists. `firewalls` are those whose program is installed, and `read` the programs whose rules were
     read. `zones` are those of firewalld; None if they were not observed, or if it does not run on this host.
+    `files` are those that exist, by path.
     """
 
     links: Mapping[str, Link] = EMPTY
@@ -238,6 +246,7 @@ class Observed(Value):
     firewalls: tuple[str, ...] = ()
     read: frozenset[str] = frozenset()
     zones: Zones | None = None
+    files: Mapping[str, File] = EMPTY
 
     @property
     def addresses(self) -> frozenset[Address]:
@@ -406,6 +415,10 @@ class Fact(Value, ABC):
     def frames(self) -> bool:
         """Whether `holds` must observe the rules of ebtables."""
         return False
+
+    def files(self) -> tuple[str, ...]:
+        """Return the paths of the files that `holds` must observe."""
+        return ()
 
 
 class Attribute(Fact):

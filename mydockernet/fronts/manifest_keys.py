@@ -92,7 +92,7 @@ NETWORK = (
     _option("routes", TEXTS, "Static routes in every container: DST,GW[,METRIC]", "--route"),
     _option("firewall", TEXT, "Firewall of all networks", "--firewall", validation.FIREWALLS),
     _option("metric", NUMBER, "Metric of the default route in containers", "--metric"),
-    _option("dns", TEXTS, "Name servers of its containers (only on record)", "--dns"),
+    _option("dns", TEXTS, "Name servers in the resolv.conf of its containers", "--dns"),
 )
 PORT = (
     Key("target", TEXT, "Port of the container, or FIRST-LAST", "--publish"),
@@ -107,15 +107,15 @@ PORT = (
 # What a container may say once for all of its networks.
 SHARED = (
     _option("labels", PAIRS, "Labels of the container", "--label"),
-    _option("dns", TEXTS, "Name servers of the container (only on record)", "--dns"),
-    _option("hostname", TEXT, "Host name of the container (only on record)", "--hostname"),
+    _option("dns", TEXTS, "Name servers in the resolv.conf of the container", "--dns"),
+    _option("hostname", TEXT, "Host name of the container: another name for it", "--hostname"),
 )
 CONNECTION = (
     Key("ipv4_address", TEXT, "IPv4 address", "--ip", "ip"),
     Key("ipv6_address", TEXT, "IPv6 address", "--ip6", "ip6"),
     Key("mac_address", TEXT, "MAC address", "--mac", "mac"),
     Key("interface_name", TEXT, "Name of the interface inside the container", "--ifname", "ifname"),
-    Key("aliases", TEXTS, "Other names of the container (only on record)", "--alias", "alias"),
+    Key("aliases", TEXTS, "Other names of the container, for those on the same network", "--alias", "alias"),
     _option("gw_priority", NUMBER, "The network with the highest gives the default route", "--gw-priority"),
     Key("priority", NUMBER, "The networks with the highest are connected first"),
     Key("ports", PORTS, "Ports that this network publishes", "--publish", "publish", keys=PORT),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mydockernet.dialects import net_dev
+from mydockernet.dialects.fact import File
 from mydockernet.dialects.net_dev import Traffic
 from mydockernet.errors import Failed
 
@@ -20,6 +21,35 @@ def read_sysctls(keys: Iterable[str]) -> dict[str, str]:
         with contextlib.suppress(OSError):
             values[key] = (SYSCTLS / key).read_text().strip()
     return values
+
+
+def read_files(paths: Iterable[str]) -> dict[str, File]:
+    """Read files; one that does not exist is omitted, unless its file system is read-only."""
+    found = {}
+    for path in paths:
+        there = Path(path)
+        try:
+            if there.is_symlink():
+                found[path] = File("link", str(there.readlink()))
+            else:
+                found[path] = File("text", there.read_bytes().decode(errors="replace"))
+        except FileNotFoundError:
+            if _read_only(path):
+                found[path] = File("read-only")
+        except OSError:
+            found[path] = File("other")
+    return found
+
+
+def list_files(places: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the paths of what is in some folders, each given with a pattern."""
+    return [str(path) for folder, pattern in places for path in Path(folder).glob(pattern)]
+
+
+def _read_only(path: str) -> bool:
+    """Whether nothing can be created at a path, whoever tries."""
+    folder = next(parent for parent in Path(path).parents if parent.is_dir())
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
 def read_traffic() -> dict[str, Traffic]:

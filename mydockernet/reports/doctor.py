@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
-from mydockernet import drivers, model, plan, rulesets
+from mydockernet import drivers, model, plan, rulesets, strangers
 from mydockernet.context import Context
 from mydockernet.dialects import iptables, nftables, sysctl
 from mydockernet.dialects.fact import BRIDGE_CALLS, FORWARDING, Chain, Fact, Observed, Route, Rule
@@ -170,7 +170,7 @@ def _own_rules(intent: Intent, seen: Observed) -> Iterator[Finding]:
             f"mydockernet check: {len(missing)} differences, such as {missing[0].difference}",
             "mydockernet repair",
         )
-    if plan.strangers(tuple(intent.values()), seen):
+    if strangers.find(tuple(intent.values()), seen):
         return
     for firewall, left in _left_over(intent, shared, seen):
         yield Finding(

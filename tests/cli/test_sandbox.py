@@ -83,3 +83,16 @@ def test_the_prompt_says_that_it_is_a_sandbox():
 def test_commands_on_stdin_are_run():
     done = subprocess.run([ROOT / "scripts/sandbox"], input="ip -brief link\n", capture_output=True, text=True)
     assert done.stdout.split()[0] == "lo"
+
+
+def test_the_defaults_of_the_machine_do_not_reach_into_the_sandbox(host, tmp_path):
+    """A state directory named there would be one of the machine."""
+    script = f"""
+mount -t tmpfs over {tmp_path}; cd {tmp_path}; mkdir upper work
+mount -t overlay -o lowerdir=/etc,upperdir=upper,workdir=work over /etc
+echo MYDOCKERNET_STATE_DIR={tmp_path}/state > /etc/mydockernet.conf
+unset MYDOCKERNET_CONFIG
+{ROOT}/scripts/sandbox sh -c 'mydockernet create web; ls /var/lib/mydockernet/networks'
+test ! -e state
+"""
+    assert host.sh(script).stdout == "web\nweb.json\n"

@@ -91,6 +91,7 @@ class EngineHost(Host):
     def __init__(self):
         flags = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("MYDOCKERNET_")}
+        self.env["MYDOCKERNET_CONFIG"] = os.environ["MYDOCKERNET_CONFIG"]
         self.env["PATH"] = os.pathsep.join((f"{ROOT / '.venv/bin'}", self.env["PATH"], *PATHS))
         self.env["LD_LIBRARY_PATH"] = LIBRARIES
         # podman warns at each start where the machine has the first version of cgroups.

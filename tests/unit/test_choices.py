@@ -71,3 +71,9 @@ def test_a_bridge_is_named_like_its_network_if_that_is_free():
     for seen in (Observed(links={"web": Link("web")}),):
         assert choices.bridge_name("web", {}, seen).startswith("br-")
     assert choices.bridge_name("all", {}, Observed()).startswith("br-")
+
+
+def test_the_usual_mtu_wins_over_that_of_the_host_but_not_over_that_of_a_parent():
+    seen = host({"eth0": 1400}, ("eth0", 0, V4))
+    assert [choices.mtu(seen, usual=1450), choices.mtu(seen, usual=1000, ipv6=True)] == [1450, 1280]
+    assert choices.mtu(host({"eth0": 1500}), "eth0", usual=9000) is None

@@ -3,7 +3,7 @@
 import ipaddress
 
 from mydockernet.dialects import ebtables, iptables, nft_frames, nftables
-from mydockernet.dialects.fact import Chain, Link, Lookup, Observed, OwnTable, Route, Rule
+from mydockernet.dialects.fact import Chain, File, Link, Lookup, Observed, OwnTable, Route, Rule
 from mydockernet.model import Endpoint, Namespace, Network, PortMapping, PortRange, Subnet
 from mydockernet.value import replace
 
@@ -47,6 +47,9 @@ def intent(*networks):
     return {net.name: net for net in networks}
 
 
+ON_FILES = ("install", "dd", "rm", "ln", "mkdir")
+
+
 class Machine:
     """What a kernel shows after the commands of a plan; only of what mydockernet says, and only what it reads."""
 
@@ -55,8 +58,24 @@ class Machine:
 
     def run(self, steps):
         for step in steps:
-            self.one(step.do)
+            if step.do[0] in ON_FILES:
+                self.file(*step.do, text=step.stdin)
+            else:
+                self.one(step.do)
         return self.seen
+
+    def file(self, program, *words, text):
+        path, files = words[-1] if program != "dd" else words[0].removeprefix("of="), dict(self.seen.files)
+        if program in ("install", "dd"):
+            assert (path in files) == (program == "dd"), path
+            files[path] = File("text", text)
+        elif program == "ln":
+            files[path] = File("link", words[-2])
+        elif program == "mkdir":
+            files[path] = File("other")
+        else:
+            files = {name: file for name, file in files.items() if name != path and not name.startswith(f"{path}/")}
+        self.seen = replace(self.seen, files=files)
 
     def one(self, argv):
         netns = ""
