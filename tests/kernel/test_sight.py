@@ -157,8 +157,9 @@ def test_metrics_are_written_for_the_collector_and_tell_drift(host):
 def test_whoever_only_looks_waits_for_no_lock(host):
     host.set_up(WEB)
     locked = "flock /var/lib/mydockernet/lock"
-    for words in ("stats --no-stream", "topology", "metrics"):
+    for words in ("stats --no-stream", "topology", "metrics", "capture web --dry-run"):
         assert "web" in host.sh(f"{locked} mydockernet {words}").stdout
+    assert "create web" in host.sh(f"{locked} mydockernet events --since 1h | head -n 1").stdout
 
 
 def wait_for_tcpdump(running):
