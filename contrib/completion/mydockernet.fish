@@ -89,8 +89,8 @@ function _shtab_mydockernet_using
   test "$_shtab_mydockernet_cmdpath" = "$argv"
 end
 
-set -g _shtab_mydockernet_commands create list ps inspect remove prune connect disconnect publish unpublish port run migrate set apply confirm down export import check repair history undo apply-plan batch user-rules stats events topology metrics rules who explain doctor engines cni netavark oci-hook ls rm
-set -g _shtab_mydockernet_opts_with_value --alias --bridge-name --confirm --container --dns --driver --egress-rate --filter --firewall --format --from --gateway --gateway-mode --gateway-mode6 --gw-priority --host-ip --hostname --ifname --ingress-rate --interval --ip --ip-range --ip6 --label --lock-timeout --mac --metric --mode --mtu --name --network --opt --output --parent --project-name --publish --reserve --root --route --save-plan --since --state-dir --subnet --wait -d -f -o -p
+set -g _shtab_mydockernet_commands create list ps inspect remove prune connect disconnect publish unpublish port run migrate set apply confirm down export import check repair history undo apply-plan batch user-rules stats events capture topology metrics rules who explain doctor engines cni netavark oci-hook ls rm
+set -g _shtab_mydockernet_opts_with_value --alias --bridge-name --confirm --container --dns --driver --egress-rate --filter --firewall --format --from --gateway --gateway-mode --gateway-mode6 --gw-priority --host-ip --hostname --ifname --ingress-rate --interval --ip --ip-range --ip6 --label --lock-timeout --mac --metric --mode --mtu --name --network --opt --output --parent --project-name --publish --rate-in --rate-out --reserve --root --route --save-plan --since --state-dir --subnet --wait -d -f -o -p
 
 complete -c mydockernet -e
 complete -c mydockernet -f
@@ -133,7 +133,7 @@ complete -c mydockernet -n '_shtab_mydockernet_using create' -l host-ip -x -d 'G
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l route -x -d 'Static route in every container; instead of GW, blackhole or unreachable or prohibit refuses packets'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l firewall -xka "iptables nftables" -d 'Firewall: iptables or nftables (default: that of the other networks, or iptables)'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l metric -x -d 'Metric of the default route in containers (default: none)'
-complete -c mydockernet -n '_shtab_mydockernet_using create' -l dns -x -d 'Name server in the resolv.conf of its containers'
+complete -c mydockernet -n '_shtab_mydockernet_using create' -l dns -x -d 'Name server of its containers. dnsmasq: start one that knows their names, and asks the others that are given, or else those of the host, for all other names'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l label -x -d 'Label, which --filter can select'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l ignore -d 'Succeed if an identical network exists'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -s o -l opt -x -d 'Option by its key in docker or podman, such as com.docker.network.driver.mtu=1400 for --mtu 1400'
@@ -205,8 +205,8 @@ complete -c mydockernet -n '_shtab_mydockernet_using connect' -l name -x -d 'Nam
 complete -c mydockernet -n '_shtab_mydockernet_using connect' -l alias -x -d 'Another name of the container, for those on the same network'
 complete -c mydockernet -n '_shtab_mydockernet_using connect' -l dns -x -d 'Name server in the resolv.conf of the container'
 complete -c mydockernet -n '_shtab_mydockernet_using connect' -l hostname -x -d 'Host name of the container: another name for it'
-complete -c mydockernet -n '_shtab_mydockernet_using connect' -l ingress-rate -x -d 'Limit what the container receives, in bits per second: 10mbit'
-complete -c mydockernet -n '_shtab_mydockernet_using connect' -l egress-rate -x -d 'Limit what the container sends'
+complete -c mydockernet -n '_shtab_mydockernet_using connect' -l ingress-rate -l rate-in -x -d 'Limit what the container receives, in bits per second: 10mbit'
+complete -c mydockernet -n '_shtab_mydockernet_using connect' -l egress-rate -l rate-out -x -d 'Limit what the container sends'
 complete -c mydockernet -n '_shtab_mydockernet_using connect; and test $_shtab_mydockernet_npos -eq 0' -ka "(_mydockernet_names networks)" -d 'Name of the network, or several names'
 complete -c mydockernet -n '_shtab_mydockernet_using connect; and test $_shtab_mydockernet_npos -eq 1' -ka "(_mydockernet_names namespaces)" -d 'Name of a network namespace (ip netns), pid, or path of a namespace file'
 complete -c mydockernet -n '_shtab_mydockernet_using; and test $_shtab_mydockernet_npos -eq 0' -a disconnect -d 'Disconnect a container from networks'
@@ -271,8 +271,8 @@ complete -c mydockernet -n '_shtab_mydockernet_using run' -l name -x -d 'Name of
 complete -c mydockernet -n '_shtab_mydockernet_using run' -l alias -x -d 'Another name of the container, for those on the same network'
 complete -c mydockernet -n '_shtab_mydockernet_using run' -l dns -x -d 'Name server in the resolv.conf of the container'
 complete -c mydockernet -n '_shtab_mydockernet_using run' -l hostname -x -d 'Host name of the container: another name for it'
-complete -c mydockernet -n '_shtab_mydockernet_using run' -l ingress-rate -x -d 'Limit what the container receives, in bits per second: 10mbit'
-complete -c mydockernet -n '_shtab_mydockernet_using run' -l egress-rate -x -d 'Limit what the container sends'
+complete -c mydockernet -n '_shtab_mydockernet_using run' -l ingress-rate -l rate-in -x -d 'Limit what the container receives, in bits per second: 10mbit'
+complete -c mydockernet -n '_shtab_mydockernet_using run' -l egress-rate -l rate-out -x -d 'Limit what the container sends'
 complete -c mydockernet -n '_shtab_mydockernet_using run; and test $_shtab_mydockernet_npos -eq 0' -ka "(_mydockernet_names networks)" -d 'Name of the network, or several names'
 complete -c mydockernet -n '_shtab_mydockernet_using; and test $_shtab_mydockernet_npos -eq 0' -a migrate -d 'Move the rules of all networks to another firewall'
 complete -c mydockernet -n '_shtab_mydockernet_using migrate' -s h -l help -d 'Print this help and exit'
@@ -427,6 +427,13 @@ complete -c mydockernet -n '_shtab_mydockernet_using events' -s v -l verbose -d 
 complete -c mydockernet -n '_shtab_mydockernet_using events' -l since -x -d 'Begin with the changes on record since then: 2026-11-26, 2026-11-26T10:00 (local time; with Z: UTC), or 10m, 2h, 3d ago'
 complete -c mydockernet -n '_shtab_mydockernet_using events' -l format -xka "table json" -d 'Output format: table, json, a Go template such as '"'"'{{.When}}\t{{.What}}'"'"', or '"'"'table TEMPLATE'"'"', which adds headers (default: table)'
 complete -c mydockernet -n '_shtab_mydockernet_using events; and test $_shtab_mydockernet_npos -ge 0' -ka "(_mydockernet_names networks)" -d 'Network (default: all, and what they share)'
+complete -c mydockernet -n '_shtab_mydockernet_using; and test $_shtab_mydockernet_npos -eq 0' -a capture -d 'Run tcpdump where the packets of a network or a container pass'
+complete -c mydockernet -n '_shtab_mydockernet_using capture' -s h -l help -d 'Print this help and exit'
+complete -c mydockernet -n '_shtab_mydockernet_using capture' -l state-dir -xka "(__fish_complete_directories)" -d 'State directory (default: /var/lib/mydockernet)'
+complete -c mydockernet -n '_shtab_mydockernet_using capture' -s v -l verbose -d 'Print each command as it runs'
+complete -c mydockernet -n '_shtab_mydockernet_using capture' -l host -d 'Capture at the container'"'"'s end on the host, not inside the container'
+complete -c mydockernet -n '_shtab_mydockernet_using capture' -l dry-run -d 'Print the command and do not run it'
+complete -c mydockernet -n '_shtab_mydockernet_using capture; and test $_shtab_mydockernet_npos -eq 0' -ka "(_mydockernet_names targets)" -d 'Network, or one container on it'
 complete -c mydockernet -n '_shtab_mydockernet_using; and test $_shtab_mydockernet_npos -eq 0' -a topology -d 'Draw networks, containers and published ports, and who reaches whom'
 complete -c mydockernet -n '_shtab_mydockernet_using topology' -s h -l help -d 'Print this help and exit'
 complete -c mydockernet -n '_shtab_mydockernet_using topology' -l state-dir -xka "(__fish_complete_directories)" -d 'State directory (default: /var/lib/mydockernet)'

@@ -81,9 +81,12 @@ def _endpoint_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dns", metavar="IP", **many, help="Name server in the resolv.conf of the container")
     parser.add_argument("--hostname", metavar="NAME", help="Host name of the container: another name for it")
     parser.add_argument(
-        "--ingress-rate", metavar="RATE[,BURST]", help="Limit what the container receives, in bits per second: 10mbit"
+        "--ingress-rate",
+        "--rate-in",
+        metavar="RATE[,BURST]",
+        help="Limit what the container receives, in bits per second: 10mbit",
     )
-    parser.add_argument("--egress-rate", metavar="RATE[,BURST]", help="Limit what the container sends")
+    parser.add_argument("--egress-rate", "--rate-out", metavar="RATE[,BURST]", help="Limit what the container sends")
     docker_options.connect_arguments(parser)
 
 

@@ -61,6 +61,10 @@ DIGEST: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 DRIVER, FIREWALL = _one_of(*DRIVERS), _one_of(*FIREWALLS, None)
 STATE = _one_of("up", "down", "missing", "drifted")
+COUNTED = ("Bytes", "Packets", "Dropped")
+NODE = _one_of(topology.OUTSIDE, topology.NETWORK, topology.CONTAINER, topology.PORT)
+MARK = _one_of(topology.DETACHED, topology.INTERNAL, topology.LOOPBACK)
+EDGE = _one_of(topology.ATTACHED, topology.LEAVES, topology.LAN, topology.PUBLISHED, topology.REACHES, topology.SAME)
 PROTOCOL = _one_of("tcp", "udp", "sctp")
 
 LINK = _record(
@@ -287,30 +291,17 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
             }
         ),
     ),
-    "explain": (
-        "A line of mydockernet explain --format json: a hop of the packet",
-        _record({"State": _one_of(PASSES, STOPS, UNSURE), "What": TEXT, "Why": TEXT, "Fix": TEXT}),
-    ),
-    "doctor": (
-        "A line of mydockernet doctor --format json",
-        _record({"Kind": _one_of(PROBLEM, NOTICE), "What": TEXT, "Evidence": TEXT, "Fix": TEXT}),
-    ),
     "stats": (
-        "A line of mydockernet stats --format json: a network, or a container on it",
+        "A line of mydockernet stats --format json: a container or, without one, a network; rates in bits per second",
         _record(
             {
                 "Name": TEXT,
                 "Network": TEXT,
                 "Container": MAYBE_TEXT,
                 "Interface": MAYBE_TEXT,
-                "ReceivedBytes": MAYBE_NUMBER,
-                "ReceivedPackets": MAYBE_NUMBER,
-                "ReceivedDropped": MAYBE_NUMBER,
-                "SentBytes": MAYBE_NUMBER,
-                "SentPackets": MAYBE_NUMBER,
-                "SentDropped": MAYBE_NUMBER,
-                "ReceiveRate": MAYBE_NUMBER,
-                "SendRate": MAYBE_NUMBER,
+                **{f"{side}{what}": _or_null(COUNT) for side in ("Received", "Sent") for what in COUNTED},
+                "ReceiveRate": _or_null(COUNT),
+                "SendRate": _or_null(COUNT),
                 "Note": MAYBE_TEXT,
             }
         ),
@@ -320,34 +311,21 @@ SCHEMAS: dict[str, tuple[str, Schema]] = {
         _record({"When": WHEN, "Networks": TEXTS, "Who": MAYBE_TEXT, "What": TEXT}),
     ),
     "topology": (
-        "The line of mydockernet topology --format json: a graph",
+        "The line of mydockernet topology --format json: nodes, and edges between their IDs",
         _record(
             {
-                "Nodes": _list(
-                    _record(
-                        {
-                            "Id": TEXT,
-                            "Kind": _one_of(topology.OUTSIDE, topology.NETWORK, topology.CONTAINER, topology.PORT),
-                            "Text": TEXTS,
-                            "Marks": _list(_one_of(topology.DETACHED, topology.INTERNAL, topology.LOOPBACK)),
-                        }
-                    )
-                ),
-                "Edges": _list(
-                    _record(
-                        {
-                            "From": TEXT,
-                            "To": TEXT,
-                            "Kind": _one_of(
-                                *(topology.ATTACHED, topology.LEAVES, topology.LAN),
-                                *(topology.PUBLISHED, topology.REACHES, topology.SAME),
-                            ),
-                            "Text": TEXT,
-                        }
-                    )
-                ),
+                "Nodes": _list(_record({"Id": TEXT, "Kind": NODE, "Text": TEXTS, "Marks": _list(MARK)})),
+                "Edges": _list(_record({"From": TEXT, "To": TEXT, "Kind": EDGE, "Text": TEXT})),
             }
         ),
+    ),
+    "explain": (
+        "A line of mydockernet explain --format json: a hop of the packet",
+        _record({"State": _one_of(PASSES, STOPS, UNSURE), "What": TEXT, "Why": TEXT, "Fix": TEXT}),
+    ),
+    "doctor": (
+        "A line of mydockernet doctor --format json",
+        _record({"Kind": _one_of(PROBLEM, NOTICE), "What": TEXT, "Evidence": TEXT, "Fix": TEXT}),
     ),
     "dry-run": (
         "The output of a verb with --dry-run --format json",

@@ -68,6 +68,7 @@ class _Parser(argparse.ArgumentParser):
 class Verb(Value):
     """A verb: the module that declares its arguments and runs it, which is loaded on use, and its help.
 
+    One that `takes_command` takes words of another program behind --, which it needs unless they are `optional`.
     The words of one that `takes_rule` are not options after the first two, an action and a name.
 
     Those that make changes have --dry-run, and --save-plan if it `saves` them. One that `takes_lines` reads more verbs.
@@ -77,6 +78,7 @@ class Verb(Value):
     help: str
     changes: bool = True
     takes_command: bool = False
+    optional: bool = False
     takes_rule: bool = False
     saves: bool = True
     takes_lines: bool = False
@@ -150,7 +152,7 @@ def _run(words: list[str]) -> int:
     run = _declare_all(given.verb, parser)
     name = given.verb
     rest, given.command = given.rest, []
-    if verb.takes_command and not {"--", "-h", "--help"} & {*rest}:
+    if verb.takes_command and not verb.optional and not {"--", "-h", "--help"} & {*rest}:
         raise Invalid(
             "-- is missing: the command must follow --", hint=f"mydockernet {name} NETWORK [options] -- COMMAND…"
         )
@@ -265,6 +267,13 @@ VERBS = {
     "user-rules": Verb("user_rules", "Add, remove or list rules of the admin that are kept on record", takes_rule=True),
     "stats": Verb("watching", "Show how much networks and containers receive and send, live", changes=False),
     "events": Verb("watching", "Print what changes, as it changes, and who changed it", changes=False),
+    "capture": Verb(
+        "watching",
+        "Run tcpdump where the packets of a network or a container pass",
+        False,
+        takes_command=True,
+        optional=True,
+    ),
     "topology": Verb("drawing", "Draw networks, containers and published ports, and who reaches whom", changes=False),
     "metrics": Verb("drawing", "Print metrics of networks and containers for Prometheus", changes=False),
     "rules": Verb("listing", "List iptables rules with their owner, counters and reason", changes=False),

@@ -1,4 +1,4 @@
-"""The verbs that go on showing what happens: stats, events."""
+"""The verbs that go on showing what happens: stats, events, capture."""
 
 from __future__ import annotations
 
@@ -167,6 +167,50 @@ def _print_events(args: argparse.Namespace, render: Any, found: Iterable[Event])
         text = views.json_lines(records) if render is None else render(records, terminal_width())
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def capture_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `capture`."""
+    parser.usage = "mydockernet capture [options] NETWORK[/CONTAINER] [-- OPTION… FILTER]"
+    parser.add_argument("name", metavar="NETWORK[/CONTAINER]", help="Network, or one container on it")
+    parser.add_argument(
+        "--host", action="store_true", help="Capture at the container's end on the host, not inside the container"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="Print the command and do not run it")
+    connected = ("ip netns add c1", "mydockernet create web", "mydockernet connect web c1")
+    example(parser, *connected, "mydockernet capture web/c1 --dry-run -- -n icmp")
+
+
+def run_capture(args: argparse.Namespace) -> int:
+    """Run `capture` and return the exit code, which is that of tcpdump."""
+    from mydockernet.dialects.fact import inside
+    from mydockernet.errors import Failed, command_line
+    from mydockernet.kernel.become import become
+    from mydockernet.kernel.spawn import where
+    from mydockernet.process import may_drop_root
+    from mydockernet.reports import selection, taps
+
+    intent, errors = store_of(args).load_each()
+    known = {name: [endpoint.name for endpoint in network.endpoints] for name, network in intent.items()}
+    wanted, unknown = selection.choose(known, [args.name])
+    if unknown:
+        return report_all([*errors, *unknown])
+    ((name, names),) = wanted.items()
+    network = intent[name]
+    chosen = [endpoint for endpoint in network.endpoints if names is not None and endpoint.name in names]
+    if args.host and not chosen:
+        raise Invalid("--host: name a container, as in NETWORK/CONTAINER")
+    tap = taps.of_container(network, chosen[0], args.host) if chosen else taps.of_network(network)
+    command = tap.command(args.command)
+    tell([tap.note] if tap.note else [])
+    if args.dry_run:
+        print(command_line(inside(tap.namespace.path, command) if tap.namespace else command))
+        return 0
+    if not where(taps.PROGRAM):
+        raise Failed(f"{taps.PROGRAM} is not installed", hint=f"apt-get install {taps.PROGRAM}")
+    if not may_drop_root():
+        tell([f"{taps.PROGRAM} may fail in this user namespace: it cannot become another user"])
+    return become(command, tap.namespace)
 
 
 def end_by_signal() -> None:

@@ -123,6 +123,8 @@ CONNECTION = (
     *SHARED,
     _option("ingress_rate", TEXT, "Limit of what the container receives: RATE[,BURST]", "--ingress-rate"),
     _option("egress_rate", TEXT, "Limit of what the container sends: RATE[,BURST]", "--egress-rate"),
+    Key("rate_in", TEXT, "The same as ingress_rate", "--rate-in", "ingress_rate"),
+    Key("rate_out", TEXT, "The same as egress_rate", "--rate-out", "egress_rate"),
     Key("driver_opts", PAIRS, "Only com.docker.network.endpoint.ifname, for interface_name"),
     Key("link_local_ips", TEXTS, "", refused="mydockernet adds no addresses outside the subnet of a network"),
 )

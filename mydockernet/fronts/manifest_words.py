@@ -220,6 +220,9 @@ def connection(section: Section, name: str, container: Section, shared: Iterable
         else:
             section.say(word.at, word.path, f"only {IFNAME} is known here")
     section.number("priority")
+    for key, other in (("rate_in", "ingress_rate"), ("rate_out", "egress_rate")):
+        if key in section and other in section:
+            section.refuse(key, f"it is the same as {other}: use one of them")
     published = publish(section, "ports")
     try:
         wish = wishes.read_connect(ConnectWords(**found.words), name, model.Namespace(""))

@@ -23,6 +23,7 @@ from pathlib import Path
 from mydockernet.digests import sha256
 from mydockernet.errors import Failed, MydockernetError, NoSpace, NotPermitted, printable, quoted
 from mydockernet.model import Network
+from mydockernet.process import in_user_namespace
 from mydockernet.record import DEFAULT_FOLDER, locks
 from mydockernet.record.network_json import network_from_json, network_to_json
 from mydockernet.record.outline import Outline, outline_from_json
@@ -333,7 +334,7 @@ def _require_safe_parent(folder: Path) -> None:
         status = folder.lstat()
     except OSError:
         return  # Then its contents are missing or unreadable, which is reported elsewhere.
-    if status.st_uid not in (0, os.geteuid()) and not (status.st_uid == OVERFLOW_UID and _in_user_namespace()):
+    if status.st_uid not in (0, os.geteuid()) and not (status.st_uid == OVERFLOW_UID and in_user_namespace()):
         raise Failed(f"{folder}, above the state directory, is owned by another user (uid {status.st_uid})")
     open_to = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if stat.S_ISDIR(status.st_mode) and open_to and not status.st_mode & stat.S_ISVTX:
@@ -342,11 +343,6 @@ def _require_safe_parent(folder: Path) -> None:
             f"{folder}, above the state directory, is writable by other users (mode {mode:04o})",
             hint=f"chmod go-w {folder}, or choose another --state-dir",
         )
-
-
-def _in_user_namespace() -> bool:
-    """Whether some users are not mapped into this user namespace; the host's root may be among them."""
-    return Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]
 
 
 def _sides(path: Path, raw: dict[str, Any]) -> tuple[Values, Values]:

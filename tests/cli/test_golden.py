@@ -49,7 +49,7 @@ GOLDEN = {
         TWO + "mydockernet create web --subnet 10.1.0.0/24 --subnet fd00:1::/64",
         "connect web c1 --publish 8080:80 --from 192.0.2.0/24",
     ),
-    "connect-rates": (WEB, "connect web c1 --ingress-rate 10mbit --egress-rate 1.5mbit"),
+    "connect-rates": (WEB, "connect web c1 --rate-in 10mbit --rate-out 1.5mbit"),
     "connect-no-icc": (TWO + "mydockernet create web --subnet 10.1.0.0/24 --no-icc", "connect web c1"),
     "connect-internal": (TWO + "mydockernet create web --subnet 10.1.0.0/24 --internal", "connect web c1"),
     "connect-a-second": (WEB + "mydockernet create b --subnet 10.2.0.0/24; mydockernet connect b c1", "connect web c1"),

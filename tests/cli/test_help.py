@@ -21,13 +21,13 @@ CONTRACT = {
     "remove": "--force --ignore --dry-run --save-plan",
     "prune": "--filter --dry-run --save-plan",
     "connect": "--ip --ip6 --mac --ifname --publish --from --label --no-default-route --gw-priority --name "
-    "--alias --dns --hostname --ingress-rate --egress-rate --dry-run",
+    "--alias --dns --hostname --ingress-rate --rate-in --egress-rate --rate-out --dry-run",
     "disconnect": "--force --dry-run --save-plan",
     "publish": "--from --dry-run --save-plan",
     "unpublish": "--dry-run --save-plan",
     "port": "",
     "run": "--ip --ip6 --mac --ifname --publish --from --label --no-default-route --gw-priority --name "
-    "--alias --dns --hostname --ingress-rate --egress-rate --dry-run",
+    "--alias --dns --hostname --ingress-rate --rate-in --egress-rate --rate-out --dry-run",
     "set": "--dry-run --save-plan",
     "migrate": "--firewall --dry-run --save-plan",
     "apply": "--prune --wait --confirm --schema --project-name --project-prefix --container --dry-run --save-plan",
@@ -42,6 +42,7 @@ CONTRACT = {
     "user-rules": "--dry-run --save-plan --lock-timeout",
     "stats": "--no-stream --interval --format",
     "topology": "--format",
+    "capture": "--host --dry-run",
     "metrics": "--check --output --lock-timeout",
     "events": "--since --format",
     "rules": "--format",

@@ -19,11 +19,11 @@ COMMANDS = {
     "check": "check --format json",
     "history": "history --format json",
     "history-show": "history show 4 --format json",
-    "explain": "explain c1 c2:81 --format json",
-    "doctor": "doctor --format json",
     "stats": "stats --no-stream --interval 0.01 --format json",
     "events": "events --since 1h --format json",
     "topology": "topology --format json",
+    "explain": "explain c1 c2:81 --format json",
+    "doctor": "doctor --format json",
     "dry-run": "remove --force web --dry-run --format json",
     "plan": "remove --force web --save-plan -",
 }
@@ -48,9 +48,9 @@ def printed():
     host = Host()
     try:
         host.set_up(NETWORKS)
-        # events goes on until nobody reads it.
-        done = {"events": host.sh(f"mydockernet {COMMANDS['events']} | head -n 3").stdout}
-        return done | {name: host.mydockernet(COMMANDS[name], check=False).stdout for name in {*COMMANDS} - {*done}}
+        ends = {name: words for name, words in COMMANDS.items() if name != "events"}
+        found = {name: host.mydockernet(words, check=False).stdout for name, words in ends.items()}
+        return {**found, "events": host.sh(f"mydockernet {COMMANDS['events']} | head -n 3").stdout}
     finally:
         host.close()
 

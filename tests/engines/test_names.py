@@ -19,7 +19,8 @@ def host(engine_host):
     """A host that asks another one for all names that it does not know."""
     engine_host.sh(
         "ip netns add far; ip link add uplink type veth peer name eth0 netns far; "
-        "ip address add 192.0.2.1/24 dev uplink; ip link set dev uplink up; ip -n far address add 192.0.2.2/24 dev eth0; ip -n far link set dev eth0 up; "
+        "ip address add 192.0.2.1/24 dev uplink; ip link set dev uplink up; "
+        "ip -n far address add 192.0.2.2/24 dev eth0; ip -n far link set dev eth0 up; "
         "echo nameserver 192.0.2.2 > /etc/resolv.conf; "
         "ip netns exec far dnsmasq --conf-file=/dev/null --no-hosts "
         "--no-resolv --pid-file=/run/far.pid --address=/example.org/203.0.113.5"

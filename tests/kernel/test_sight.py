@@ -3,8 +3,12 @@
 import contextlib
 import json
 import os
+import signal
+import subprocess
 import time
 from pathlib import Path
+
+import pytest
 
 WEB = """
 for n in c1 c2; do ip netns add $n; done
@@ -153,5 +157,68 @@ def test_metrics_are_written_for_the_collector_and_tell_drift(host):
 def test_whoever_only_looks_waits_for_no_lock(host):
     host.set_up(WEB)
     locked = "flock /var/lib/mydockernet/lock"
-    for words in ("stats --no-stream", "topology", "metrics"):
+    for words in ("stats --no-stream", "topology", "metrics", "capture web --dry-run"):
         assert "web" in host.sh(f"{locked} mydockernet {words}").stdout
+    assert "create web" in host.sh(f"{locked} mydockernet events --since 1h | head -n 1").stdout
+
+
+def wait_for_tcpdump(running):
+    said = ""
+    while "listening" not in said:
+        line = running.stderr.readline()
+        assert line, said
+        said += line
+
+
+def capture(host, *words):
+    """Run it as the root of the machine: tcpdump wants to become another user, which the root of a sandbox may not."""
+    enter = [word for word in host.enter if word not in ("-U", "--preserve-credentials")]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*enter, "mydockernet", "capture", *words], env=host.env, **pipes)
+
+
+def captured(host, words, ping):
+    """What tcpdump prints of the first packet of a ping."""
+    running = capture(host, *words.split(), "--", "-n", "-l", "-c", "1", "--immediate-mode", "icmp")
+    wait_for_tcpdump(running)
+    host.sh(ping, check=False)
+    printed, _ = running.communicate()
+    assert running.returncode == 0
+    return printed
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="tcpdump works only for the root of the machine")
+
+
+@as_root
+def test_capture_shows_a_ping_in_the_right_place(host):
+    host.set_up(WEB + LAN)
+    ping = "ip netns exec c1 ping -q -c 1 -W 1 10.1.0.3"
+    for place in ("web", "web/c1", "web/c2", "web/c2 --host"):
+        assert "10.1.0.2 > 10.1.0.3: ICMP echo request" in captured(host, place, ping)
+    out = "ip netns exec c3 ping -q -c 1 -W 1 192.0.2.2"
+    for place in ("lan", "lan/c3"):
+        assert "> 192.0.2.2: ICMP echo request" in captured(host, place, out)
+    host.set_up("for c in p1 p2; do ip netns add $c; done; mydockernet create p2p --driver ptp --subnet 10.3.0.0/24")
+    host.set_up("mydockernet connect p2p p1; mydockernet connect p2p p2")
+    printed = captured(host, "p2p", "ip netns exec p1 ping -q -c 1 -W 1 10.3.0.3")
+    assert "10.3.0.2 > 10.3.0.3: ICMP echo request" in printed
+
+
+@as_root
+def test_capture_becomes_tcpdump(host):
+    host.set_up(WEB)
+    dry = host.mydockernet("capture web/c1 --dry-run -- -n 'icmp or arp'").stdout
+    assert dry == "nsenter --net=/run/netns/c1 tcpdump -i eth0 -n 'icmp or arp'\n"
+    running = capture(host, "web/c1")
+    wait_for_tcpdump(running)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate()
+    assert running.returncode == 0
+    assert "packets captured" in errors
+    assert capture(host, "web", "--", "-y", "NOPE").wait() == 1
+    host.fails("capture web/nope", 3, 'no container "nope" on network "web"')
+    host.fails("capture web --host", 2, "--host: name a container")
+    # /dev/null cannot be executed.
+    host.sh("mount --bind /dev/null $(realpath $(command -v tcpdump))")
+    host.fails("capture web", 1, "tcpdump is not installed", "hint: apt-get install tcpdump")

@@ -78,6 +78,7 @@ ORDER = [
     "kernel.fan",
     "kernel.counters",
     "kernel.monitor",
+    "kernel.become",
     "kernel.folding",
     "kernel.door",
     "kernel.trial",
@@ -138,6 +139,7 @@ ORDER = [
     "reports.stats",
     "reports.events",
     "reports.metrics",
+    "reports.taps",
     "reports.topology",
     "reports.topology_text",
     "reports.topology_svg",
@@ -198,6 +200,7 @@ RUNNERS = {
     "os.posix_spawnp": "kernel.door kernel.monitor",
     **dict.fromkeys(("os.posix_spawn", "os.system", "os.popen", "os.forkpty", "pty.spawn"), ""),
     **{f"os.{kind}{suffix}": "" for kind in ("exec", "spawn") for suffix in ("l", "le", "lp", "lpe", "v", "ve", "vp")},
+    "os.execvpe": "kernel.become",
 }
 UNWANTED = {"subprocess", "pty", "multiprocessing", "asyncio", "threading", "ctypes", "importlib"}
 

@@ -74,6 +74,11 @@ def test_a_routed_port_is_at_the_address_of_the_container():
     assert graph.edges[0].text == "IPv4: masquerade, IPv6: routed"
 
 
+def test_a_port_that_leads_nowhere_is_not_drawn():
+    for closed in (replace(WEB, internal=True), replace(WEB, endpoints=(AWAY,))):
+        assert not [node for node in topology.draw([closed]).nodes if node.kind == topology.PORT]
+
+
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [

@@ -184,6 +184,7 @@ def test_the_keys_of_a_network_mean_what_the_options_of_create_do(text, words):
             "{ingress_rate: 10mbit, egress_rate: '1gbit,4mbit'}",
             {"ingress_rate": "10mbit", "egress_rate": "1gbit,4mbit"},
         ),
+        ("{rate_in: 10mbit, rate_out: 1gbit}", {"ingress_rate": "10mbit", "egress_rate": "1gbit"}),
         ("{ports: ['8080:80']}", {"publish": ["8080:80"]}),
         (
             "{ports: [{target: 80, from: [10.0.0.0/8, 'fd00::/8']}]}",
@@ -470,6 +471,14 @@ BROKEN = [
     (
         f"{ON}        ingress_rate: fast\n",
         "a.yml:6:23: containers.web.networks.front.ingress_rate: 'fast' is not a rate",
+    ),
+    (
+        f"{ON}        {{ingress_rate: 1mbit, rate_in: 1mbit}}\n",
+        "a.yml:6:40: containers.web.networks.front.rate_in: it is the same as ingress_rate: use one of them",
+    ),
+    (
+        f"{ON}        rate_out: fast\n",
+        "a.yml:6:19: containers.web.networks.front.rate_out: 'fast' is not a rate",
     ),
     (
         f"{ON}        link_local_ips: [169.254.1.1]\n",
