@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from mydockernet import addressing, drivers, ports
 from mydockernet.addressing import Pool, Size
-from mydockernet.dialects.fact import Observed
+from mydockernet.dialects import dnsmasq
+from mydockernet.dialects.fact import Observed, Socket
 from mydockernet.digests import sha256
 from mydockernet.errors import Conflict, Invalid, quoted
 from mydockernet.model import (
@@ -233,9 +234,16 @@ def port_mappings(
             if any(wish.concerns(mapping) for wish in wishes)
             and any(net.translates(other, mapping, family) for family in other.families)
         ),
-        *map(ports.listened, seen.sockets),
+        *(ports.listened(socket) for socket in seen.sockets if not _gives_way(socket, intent, wishes)),
     ]
     return ports.choose(wishes, taken, seen.addresses, endpoint.families)
+
+
+def _gives_way(socket: Socket, intent: Intent, wishes: Iterable[ports.PortWish]) -> bool:
+    """Whether a socket is that of a name server of ours, which keeps its port if all other addresses publish it."""
+    own = {subnet.gateway for network in intent.values() if network.resolver for subnet in network.subnets}
+    asked = {wish.host_ip for wish in wishes}
+    return socket.port == dnsmasq.PORT and socket.address in own and socket.address not in asked
 
 
 def endpoint_mac(network: Network, endpoint: str, own: tuple[Address, ...]) -> str:

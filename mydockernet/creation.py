@@ -1,7 +1,8 @@
 """The verb create, None → N: what a new network can be asked to be, and the transition that chooses the rest."""
 
-from mydockernet import choices, drivers
+from mydockernet import choices, drivers, ports
 from mydockernet.addressing import DEFAULT_POOLS, Pool, Size
+from mydockernet.dialects import dnsmasq
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, quoted
 from mydockernet.model import Address, Intent, Network, Subnet
@@ -41,6 +42,7 @@ class Wish(Value):
     routes: tuple[StaticRoute, ...] = ()
     metric: int | None = None
     dns: tuple[Address, ...] = ()
+    resolver: str = ""
     default_route: bool = True
     has_subnet: bool = True
     has_gateway: bool = True
@@ -85,6 +87,8 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
                 raise Conflict(f"network {quoted(wish.name)} already exists, with other settings", hint=shows)
             other = "choose another name, or use --ignore to accept an identical network"
             raise Conflict(f"network {quoted(wish.name)} already exists", hint=other)
+        if wish.resolver and (other := _on_port(dnsmasq.PORT, seen)):
+            raise Conflict(f"--dns {wish.resolver}: port {dnsmasq.PORT} is already in use by {other}")
         parent, mode = "", ""
         if modes := drivers.load(wish.driver).MODES:
             parent, mode = choices.parent(wish.parent, seen), wish.mode or modes[0]
@@ -120,6 +124,7 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             routes=wish.routes,
             metric=wish.metric,
             dns=wish.dns,
+            resolver=wish.resolver,
             default_route=wish.default_route,
             firewall=choices.firewall(wish.firewall, wish.usual_firewall, intent, seen),
         )
@@ -132,7 +137,7 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             raise Conflict(f"--bridge-name: {network.bridge} is already the bridge of network {quoted(holder)}")
         return {**intent, network.name: network}
 
-    return Transition(move)
+    return Transition(move, sockets=bool(wish.resolver), ports=frozenset({dnsmasq.PORT}))
 
 
 def refused(wish: Wish) -> list[str]:
@@ -152,6 +157,7 @@ def refused(wish: Wish) -> list[str]:
         "--no-subnet": not wish.has_subnet,
         "--route": any(route.gateway for route in wish.routes),
         "--firewall": wish.firewall is not None,
+        f"--dns {wish.resolver}": bool(wish.resolver),
     }
     problems = choices.refused(wish.driver, given)
     if driver.MODES and wish.mode not in (None, *driver.MODES):
@@ -159,6 +165,12 @@ def refused(wish: Wish) -> list[str]:
     if wish.mode == "passthru" and wish.host_addresses and "--host-ip" not in driver.REFUSED:
         problems.append("--host-ip: in the mode passthru, the parent has room for one container only")
     return problems
+
+
+def _on_port(port: int, seen: Observed) -> str:
+    """Return what listens on a port at all addresses, or an empty string."""
+    sockets = (socket for socket in seen.sockets if socket.port == port and socket.address is None)
+    return next((ports.listened(socket).holder for socket in sockets), "")
 
 
 def _has_bridge(driver: str) -> bool:
@@ -172,7 +184,7 @@ def _as_wished(subnets: tuple[Subnet, ...], wish: Wish) -> tuple[Subnet, ...]:
 def _satisfies(network: Network, wish: Wish) -> bool:
     """Whether a network is what a wish asks for; what the wish leaves open matches any value."""
     modes = "masquerade masquerade6 gateway_mode gateway_mode6"
-    keys = f"driver internal icc {modes} port_security metric dns default_route"
+    keys = f"driver internal icc {modes} port_security metric dns resolver default_route"
     same = all(getattr(network, key) == getattr(wish, key) for key in keys.split())
     given = {*_as_wished(wish.subnets, wish)}
     found = {replace(subnet, last=None) for subnet in network.subnets if subnet.family not in wish.open_families}

@@ -9,7 +9,7 @@ from mydockernet.dialects.iptables import OwnRule, read_spec
 from mydockernet.errors import LeftOut
 from mydockernet.kernel import namespaces
 from mydockernet.kernel.door import Kernel
-from mydockernet.kernel.proc import list_files, read_files
+from mydockernet.kernel.proc import list_files, read_files, read_servers
 from mydockernet.model import Intent
 from mydockernet.plan import Concern, Scope
 from mydockernet.transitions import scoped
@@ -130,9 +130,8 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
         seen = kernel.observe_frames(seen, lenient)
     if sights.zones and goal.mends is None:
         seen = kernel.observe_zones(seen)
-    seen = kernel.observe_sysctls(
-        replace(seen, files={**seen.files, **read_files(sights.files)}), sights.sysctls, lenient
-    )
+    seen = replace(seen, files={**seen.files, **read_files(sights.files)}, servers=read_servers(sights.servers))
+    seen = kernel.observe_sysctls(seen, sights.sysctls, lenient)
     if goal.mends is not None:  # Otherwise it is enough to know that there is one.
         seen = kernel.observe_rates(seen, sights.shaped, lenient)
     if goal.mends is None:

@@ -42,6 +42,13 @@ def translation_facts(network: Network, home: rulesets.Home) -> Iterator[Fact]:
         yield from rules.hairpin(network.owner, home)
 
 
+def name_server_facts(network: Network, home: rulesets.Home) -> Iterator[Fact]:
+    """Yield the rules about the name server of a network, at its gateway in a subnet."""
+    gateway = next(subnet.gateway for subnet in network.subnets if subnet.network == home.subnet)
+    if network.resolver and gateway:
+        yield from rulesets.load(network.firewall).name_server(network.owner, home, gateway)
+
+
 def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:
     """Yield the rules that publish ports of a container."""
     rules = rulesets.load(network.firewall)

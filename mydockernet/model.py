@@ -293,7 +293,8 @@ class Network(Value):
     kernel. Without `default_route` they have none. `dns` are the name servers of its containers. If an
     `engine` created it, for its first container, it is removed with the last one. `firewall`, iptables or nftables, is
     what its rules are in. `user_rules` are rules of the admin about forwarded packets, in the words of that firewall;
-    with iptables, each begins with -4 or -6. Raises Invalid with every problem.
+    with iptables, each begins with -4 or -6. `resolver` is the program that answers questions for names at its gateway,
+    dnsmasq; empty if there is none. Raises Invalid with every problem.
     """
 
     name: str
@@ -323,6 +324,7 @@ class Network(Value):
     engine: str = ""
     firewall: str = "iptables"
     user_rules: tuple[tuple[str, ...], ...] = ()
+    resolver: str = ""
 
     @property
     def has_gateway(self) -> bool:
@@ -356,6 +358,10 @@ class Network(Value):
     def on_loopback(self) -> bool:
         """Whether a container publishes a port on 127.0.0.0/8."""
         return any(m.on_loopback and self.translates(e, m, 4) for _, e in attached([self]) for m in e.ports)
+
+    def keeps_ports(self, family: int) -> bool:
+        """Whether packets of a family to the host must be looked at: it publishes a port, or has a name server."""
+        return self.publishes(family) or (bool(self.resolver) and family in self.families)
 
     def publishes(self, family: int) -> bool:
         """Whether a container publishes a port of an address family that is translated."""
@@ -396,6 +402,8 @@ class Network(Value):
         ]
         if 6 in self.families and not self.carries_ipv6:
             problems.append(f"--mtu: {self.mtu} is too small for IPv6: use {MTU_IPV6} or more")
+        if self.resolver and not self.has_gateway:
+            problems.append("--dns: without a gateway, the host has no address at which a name server could listen")
         if not self.icc and not self.has_gateway:
             problems.append("--no-icc: without a gateway, its containers would reach nothing at all")
         if self.port_security and not self.subnets:

@@ -7,7 +7,8 @@ a change rewrites one file, however many containers there are.
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from mydockernet import drivers
-from mydockernet.dialects.etc import Etc, EtcNetns, folder_of
+from mydockernet.dialects.dnsmasq import Server
+from mydockernet.dialects.etc import HOSTS, Etc, EtcNetns, folder_of
 from mydockernet.dialects.fact import Fact, tag
 from mydockernet.model import Address, Endpoint, Network, attached, way_out
 
@@ -34,7 +35,11 @@ def owned(
     containers = _containers(networks)
     # A container that joins another network leaves the folder that it shared with others, on networks that stay as is.
     concerned = {*concerned, *(network.name for key in {*keys} & {*containers} for network, _ in containers[key])}
-    yield from (((network.name, ""), _etc((network,))) for network in networks if network.name in concerned)
+    for network in networks:
+        if network.name in concerned:
+            yield (network.name, ""), _etc((network,))
+            if network.resolver:
+                yield (network.name, ""), _server(network)
     known = {folder_of(network.owner) for network in networks}
     links = []
     for key, places in containers.items():
@@ -50,8 +55,38 @@ def owned(
 
 def _etc(networks: Sequence[Network], path: str = "", servers: Sequence[Address] = ()) -> Etc:
     # Those of one network only: a resolver takes the answer of the first server as final.
-    servers = servers or next((network.dns for network in networks if network.dns), ())
-    return Etc(path or folder_of(networks[0].owner), hosts(networks), resolv(servers))
+    servers = servers or next(filter(None, map(servers_of, networks)), ())
+    served_for = networks[0].owner if networks[0].resolver and not path else ""
+    return Etc(path or folder_of(networks[0].owner), hosts(networks), resolv(servers), served_for)
+
+
+def servers_of(network: Network) -> tuple[Address, ...]:
+    """Return the name servers of the containers of a network: its own one, or those that it was given."""
+    gateways = tuple(subnet.gateway for subnet in network.subnets if subnet.gateway)
+    return gateways if network.resolver else network.dns
+
+
+def _server(network: Network) -> Server:
+    """Return the server that answers for the names of a network, and asks others for all other names.
+
+    On an internal network it asks nobody: that would be a way out.
+    """
+    why = f"Start a name server for {network.name}, on the addresses of the host there, and nowhere else."
+    alone = not network.leads_out or bool(network.dns)
+    upstream = [f"--server={address}" for address in network.dns if network.leads_out]
+    return Server(
+        network.owner,
+        (
+            "--bind-dynamic",
+            *(f"--listen-address={gateway}" for gateway in servers_of(network)),
+            f"--addn-hosts={folder_of(network.owner)}/{HOSTS}",
+            f"--local=/{network.name}/",
+            "--domain-needed",
+            "--bogus-priv",
+            *(["--no-resolv", *upstream] if alone else []),
+        ),
+        why,
+    )
 
 
 def _own_servers(places: Places) -> tuple[Address, ...]:

@@ -253,7 +253,7 @@ def shared_rules(intent: Intent) -> Iterator[Fact]:
     """Yield the rules that all networks share, or all of one firewall."""
     for name in rulesets.MODULES:
         networks = [network for network in forwarded(intent) if network.firewall == name]
-        publishing = {family for network in networks for family in (4, 6) if network.publishes(family)}
+        publishing = {family for network in networks for family in (4, 6) if network.keeps_ports(family)}
         if networks:
             loopback = any(network.on_loopback for network in networks)
             yield from rulesets.load(name).shared(_families(networks), publishing, loopback)
@@ -371,7 +371,8 @@ class Sights(Value):
 
     `namespaces` by path, those of them with routing rules for IPv6 (`lookups6`), `sysctls` as (namespace, key), the
     `programs` whose rules are needed, and whether those of ebtables (`frames`) and the zones of firewalld are. `shaped`
-    are the namespaces, and the host as an empty path, whose interfaces have rates. `files` are paths.
+    are the namespaces, and the host as an empty path, whose interfaces have rates. `files` are paths, and
+    `servers` are pid files.
     """
 
     namespaces: frozenset[str]
@@ -382,6 +383,7 @@ class Sights(Value):
     shaped: frozenset[str]
     zones: bool
     files: frozenset[str]
+    servers: frozenset[str]
 
 
 def to_look_at(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> Sights:
@@ -401,6 +403,7 @@ def to_look_at(had: Iterable[Fact], want: Iterable[Fact], seen: Observed) -> Sig
         frozenset(fact.netns for fact in every if fact.shaped()),
         any(fact.zoned() for fact in every),
         frozenset(path for fact in every for path in fact.files()),
+        frozenset(path for fact in every for path in fact.servers()),
     )
 
 

@@ -15,6 +15,9 @@ from mydockernet.creation import Wish
 from mydockernet.errors import Invalid
 from mydockernet.transitions import Connection
 
+# The value of `create --dns` that asks for a name server of our own: the program that it is.
+RESOLVER = "dnsmasq"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Self
@@ -123,7 +126,8 @@ def read_create(words: CreateWords, realm: str) -> Wish:
             host_addresses.append(addressing.read_address(word))
         except ValueError as error:
             problems.append(f"--host-ip: {error}")
-    dns = read_dns(words.dns, problems)
+    resolver = RESOLVER if RESOLVER in words.dns else ""
+    dns = read_dns((word for word in words.dns if word != RESOLVER), problems)
     sizes = {word: size for word in words.subnet if (size := addressing.read_size(word))}
     subnets: tuple[model.Subnet, ...] = ()
     try:
@@ -171,6 +175,7 @@ def read_create(words: CreateWords, realm: str) -> Wish:
         routes=tuple(routes),
         metric=metric,
         dns=dns,
+        resolver=resolver,
         default_route=not words.no_default_route,
         has_subnet=not words.no_subnet,
         has_gateway=not words.no_gateway,

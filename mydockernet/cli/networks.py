@@ -110,7 +110,13 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"Firewall: {' or '.join(validation.FIREWALLS)} (default: that of the other networks, or iptables)",
     )
     parser.add_argument("--metric", metavar="N", help="Metric of the default route in containers (default: none)")
-    parser.add_argument("--dns", metavar="IP", **many, help="Name server in the resolv.conf of its containers")
+    parser.add_argument(
+        "--dns",
+        metavar="IP|dnsmasq",
+        **many,
+        help="Name server of its containers. dnsmasq: start one that knows their names, and asks the others that are "
+        "given, or else those of the host, for all other names",
+    )
     parser.add_argument("--label", metavar="K[=V]", **many, help="Label, which --filter can select")
     parser.add_argument("--ignore", action="store_true", help="Succeed if an identical network exists")
     docker_options.create_arguments(parser)

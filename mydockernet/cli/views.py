@@ -84,7 +84,7 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "MTU": network.mtu,
         "Routes": [str(route) for route in network.routes],
         "Metric": network.metric,
-        "DNS": [str(address) for address in network.dns],
+        "DNS": [*filter(None, [network.resolver]), *map(str, network.dns)],
         "UserRules": [list(rule) for rule in network.user_rules],
         "Engine": network.engine,
         "Labels": dict(network.labels),

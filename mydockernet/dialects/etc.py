@@ -6,6 +6,7 @@ is rewritten in place, because a container that has it mounted keeps its inode.
 
 from collections.abc import Iterable, Iterator
 
+from mydockernet.dialects import dnsmasq
 from mydockernet.dialects.fact import Fact, File, Observed, Step
 
 FOLDER = "/run/mydockernet-etc"
@@ -21,11 +22,15 @@ _ETC_NETNS = "/etc/netns"
 
 
 class Etc(Fact):
-    """A folder with `hosts` and, if it is not empty, `resolv` as the text of resolv.conf."""
+    """A folder with `hosts` and, if it is not empty, `resolv` as the text of resolv.conf.
+
+    `served_for` is the owner of the network whose name server reads the hosts file; empty if there is none.
+    """
 
     folder: str
     hosts: str
     resolv: str = ""
+    served_for: str = ""
 
     @property
     def what(self) -> str:
@@ -55,6 +60,7 @@ class Etc(Fact):
             elif found != File("text", text):
                 why = f"{_WHY[name]} It is rewritten in place, as containers may have it mounted."
                 steps.append(Step(why, ("dd", f"of={path}", "status=none"), stdin=text))
+                steps += [dnsmasq.reload(self.served_for)] if self.served_for and name == HOSTS else []
         return tuple(steps)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:

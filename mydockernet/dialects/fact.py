@@ -220,7 +220,8 @@ class Observed(Value):
     with a token bucket filter, in bytes per second; None if they were not observed. `table` is that of mydockernet in
     nftables, if it exists. `firewalls` are those whose program is installed, and `read` the programs whose rules were
     read. `zones` are those of firewalld; None if they were not observed, or if it does not run on this host.
-    `files` are those that exist, by path.
+    `files` are those that exist, by path. `servers` are the commands of servers by their pid file,
+    empty if it does not run any more.
     """
 
     links: Mapping[str, Link] = EMPTY
@@ -247,6 +248,7 @@ class Observed(Value):
     read: frozenset[str] = frozenset()
     zones: Zones | None = None
     files: Mapping[str, File] = EMPTY
+    servers: Mapping[str, Argv] = EMPTY
 
     @property
     def addresses(self) -> frozenset[Address]:
@@ -418,6 +420,10 @@ class Fact(Value, ABC):
 
     def files(self) -> tuple[str, ...]:
         """Return the paths of the files that `holds` must observe."""
+        return ()
+
+    def servers(self) -> tuple[str, ...]:
+        """Return the pid files of the servers that `holds` must observe."""
         return ()
 
 

@@ -63,6 +63,7 @@ def rule_facts(network: Network) -> Iterator[Fact]:
         yield from rules.source_guard(network.owner, home)
     for home in homes:
         yield from inside.translation_facts(network, home)
+        yield from inside.name_server_facts(network, home)
     if network.on_loopback:
         yield from rules.from_loopback(network.owner, homes[0])
 

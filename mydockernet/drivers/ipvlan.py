@@ -16,6 +16,7 @@ MODES = ("l2", "l3", "l3s")
 LAN_MODES = ("l2",)
 # The options that it does not support, each with the reason.
 REFUSED = {
+    "--dns dnsmasq": "the host is not the gateway of its containers",
     "--no-gateway": "its gateway is a router of the LAN: use --no-default-route",
     "--no-subnet": "its containers have addresses of the LAN",
     "--bridge-name": parent.NO_BRIDGE,

@@ -51,6 +51,7 @@ def rule_facts(network: Network) -> Iterator[Fact]:
         if network.icc:
             yield from rules.icc(network.owner, home)
         yield from inside.translation_facts(network, home)
+        yield from inside.name_server_facts(network, home)
         if subnet.family == 4 and network.on_loopback:
             yield from rules.from_loopback(network.owner, home)
 

@@ -116,7 +116,7 @@ def _network(network: Network, project: str) -> dict[str, Tree]:
         ("firewall", network.firewall, "iptables"),
         ("metric", network.metric or 0, 0),
         ("default_route", network.default_route, True),
-        ("dns", [str(address) for address in network.dns], []),
+        ("dns", [*filter(None, [network.resolver]), *map(str, network.dns)], []),
         ("labels", _labels(network.labels, project), {}),
     )
     return _given(keys)

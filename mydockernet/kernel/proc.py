@@ -46,6 +46,22 @@ def list_files(places: Iterable[tuple[str, str]]) -> list[str]:
     return [str(path) for folder, pattern in places for path in Path(folder).glob(pattern)]
 
 
+def read_servers(pid_files: Iterable[str], proc: Path = Path("/proc")) -> dict[str, tuple[str, ...]]:
+    """Return the commands of the servers of this network namespace by the file that has their pid, if there is one.
+
+    That of a server that does not run is empty.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for path in pid_files:
+        with contextlib.suppress(OSError, ValueError):
+            text = Path(path).read_text()
+            found[path] = ()
+            if is_here(int(text), proc):
+                words = (proc / text.strip() / "cmdline").read_bytes().split(b"\0")[:-1]
+                found[path] = tuple(map(os.fsdecode, words))
+    return found
+
+
 def _read_only(path: str) -> bool:
     """Whether nothing can be created at a path, whoever tries."""
     folder = next(parent for parent in Path(path).parents if parent.is_dir())

@@ -68,6 +68,7 @@ def network_to_json(network: Network) -> dict[str, Any]:
                 "no_default_route": not network.default_route,
                 "engine": network.engine,
                 "user_rules": [list(rule) for rule in network.user_rules],
+                "resolver": network.resolver,
                 "firewall": "" if network.firewall == "iptables" else network.firewall,
             }
         ),
@@ -177,6 +178,7 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         default_route=not _switch(raw.get("no_default_route", False)),
         engine=string(raw.get("engine", "")),
         firewall=string(raw.get("firewall", "iptables")),
+        resolver=string(raw.get("resolver", "")),
         user_rules=tuple(tuple(map(string, rule)) for rule in raw.get("user_rules", ())),
     )
 

@@ -321,6 +321,22 @@ def hairpin(owner: str, home: Home) -> Iterator[Fact]:
     )
 
 
+def name_server(owner: str, home: Home, gateway: Address) -> Iterator[Fact]:
+    """Yield the rules that let containers ask the name server of their network, which no published port takes over."""
+    family = gateway.version
+    arrives: Argv = ("-i", home.bridge) if home.bridge else _group("src", home.group)
+    accept = f"Let containers of {owner} ask its name server, whatever else the host lets in."
+    keep = f"Keep the name server of {owner}, even if port 53 of all addresses is published."
+    for protocol in ("udp", "tcp"):
+        question: Argv = ("-d", str(gateway), "-p", protocol, "--dport", "53")
+        for rule in (
+            OwnRule(Chain(family, "filter", "INPUT"), owner, (*arrives, *question), ("ACCEPT",), accept, first=True),
+            OwnRule(Chain(family, "nat", PORTS), owner, question, ("RETURN",), keep, first=True),
+        ):
+            yield rule
+            yield Order((rule,))
+
+
 def from_loopback(owner: str, home: Home) -> Iterator[Fact]:
     """Yield the rule that lets the host reach a container through a port published on 127.0.0.1."""
     yield OwnRule(

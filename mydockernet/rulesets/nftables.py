@@ -67,6 +67,7 @@ def _sets() -> Iterator[Elements]:
                 f"{address} . {port} : {address} . inet_service",
                 "Create a map for ports that only some may use, for the host itself.",
             ),
+            Elements(f"names{n}", address, "Create a set for the addresses of name servers."),
             Elements(f"own_ranges{n}", f"{address} . {port} : {address}", "Create the same for ranges of ports."),
         )
 
@@ -156,6 +157,9 @@ def _chains() -> Iterator[Chain]:
 def _publish() -> Iterator[Line]:
     yield Line("ip6 daddr { ::1, fe80::/10 } return", "leave ::1 and link-local addresses alone")
     for n, ip, _, _ in FAMILIES:
+        question = f"{ip} daddr @names{n} meta l4proto {{ tcp, udp }} th dport 53"
+        yield Line(f"{question} return", f"leave questions to the name servers of networks over IPv{n} alone")
+    for n, ip, _, _ in FAMILIES:
         anyone, own = f"{ip} saddr . {ip} daddr . {PORT}", f"{ip} daddr . {PORT}"
         for name, key, whom, who in (
             ("ports", anyone, "", "for those who may use it"),
@@ -240,6 +244,12 @@ def bridged(owner: str, bridge: str) -> Iterator[Fact]:
     dev = quoted_name(bridge)
     why = f"Allow traffic between containers of {owner}: br_netfilter sends it through the forward chain, too."
     yield Element("same", f"{dev} . {dev}", owner, why)
+
+
+def name_server(owner: str, home: Home, gateway: Address) -> Iterator[Fact]:
+    """Yield what keeps a published port from taking over the name server of a network."""
+    why = f"Keep the name server of {owner}, even if port 53 of all addresses is published."
+    yield Element(f"names{gateway.version}", str(gateway), owner, why)
 
 
 def layer2(owner: str, bridge: str, family: int) -> Iterator[Fact]:

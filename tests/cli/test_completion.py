@@ -80,7 +80,7 @@ def test_names_on_record_are_completed(offered, host):
     assert offered("mydockernet disconnect web c") == {"c1"}
     assert offered("mydockernet history show ") == {"1", "2", "3"}
     assert offered("mydockernet user-rules add ") == {"web", "blog"}
-    assert offered("mydockernet set w") == {"web", "web/c1"}
+    assert offered("mydockernet set w") == offered("mydockernet stats w") == {"web", "web/c1"}
     assert {name.removeprefix("web,") for name in offered("mydockernet connect web,b")} == {"blog"}
     assert offered("mydockernet rm --state-dir /run/none ") == set()
 

@@ -88,8 +88,8 @@ def test_commands_on_stdin_are_run():
 def test_the_defaults_of_the_machine_do_not_reach_into_the_sandbox(host, tmp_path):
     """A state directory named there would be one of the machine."""
     script = f"""
-mount -t tmpfs over {tmp_path}; cd {tmp_path}; mkdir upper work
-mount -t overlay -o lowerdir=/etc,upperdir=upper,workdir=work over /etc
+cd {tmp_path}; cp -r /etc etc 2>/dev/null || :  # Not all of it can be read by everybody.
+mount --bind etc /etc
 echo MYDOCKERNET_STATE_DIR={tmp_path}/state > /etc/mydockernet.conf
 unset MYDOCKERNET_CONFIG
 {ROOT}/scripts/sandbox sh -c 'mydockernet create web; ls /var/lib/mydockernet/networks'

@@ -34,6 +34,7 @@ ORDER = [
     "addressing",
     "dialects.fact",
     "ports",
+    "dialects.dnsmasq",
     "choices",
     "dialects.ip",
     "dialects.ip_route",
