@@ -19,6 +19,8 @@ TRAFFIC = tuple(f"{side}_{what}" for side in ("received", "sent") for what in ("
 STATS_HEADERS = ("NAME", "RECEIVED/S", "SENT/S", "RECEIVED", "SENT", "PACKETS", "DROPPED")
 # The width of the columns of events, as far as their content allows.
 NETWORK_WIDTH, WHO_WIDTH = 12, 24
+# How many networks a line names.
+NAMED = 3
 
 
 def stats_record(row: Row) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def event_record(event: Event) -> dict[str, Any]:
 
 def event_line(event: Event) -> str:
     """The same as a line: when, the networks, who, what."""
-    networks = ",".join(event.networks) or "-"
+    more = [f"{len(event.networks) - NAMED} more"] if len(event.networks) > NAMED else []
+    networks = ",".join([*event.networks[:NAMED], *more]) or "-"
     line = f"{event.when}  {networks.ljust(NETWORK_WIDTH)}  {(event.who or '-').ljust(WHO_WIDTH)}  {event.what}"
     return printable(line) + "\n"

@@ -4,7 +4,7 @@ While a verb makes a change, the kernel tells each part of it. The record tells 
 kernel tells is kept for that moment.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from mydockernet.dialects import ip_monitor, nft_monitor
 from mydockernet.dialects.fact import SHARED, Link
@@ -123,6 +123,35 @@ def _named(places: list[str]) -> str:
     return ", ".join([*places[:PLACES], *more])
 
 
+class Index:
+    """What belongs to which network: interfaces of the host, marks of owners, subnets."""
+
+    def __init__(self, intent: Intent) -> None:
+        self._devices: dict[str, str] = {}
+        for name, network in intent.items():
+            ends = (endpoint.veth for endpoint in network.endpoints)
+            own = {*doors(network), *ends, network.host_interface, network.parent} - {""}
+            self._devices.update(dict.fromkeys(own, name))
+        self._owners = {network.owner: name for name, network in intent.items()}
+        self._owners |= {SHARED: SHARED} if intent else {}
+        self._subnets = [(subnet.network, name) for name, network in intent.items() for subnet in network.subnets]
+
+    def concerned(self, told: Told) -> str:
+        """Return the name of the network that something concerns, SHARED for what all networks share, or nothing."""
+        if told.owner:
+            return self._owners.get(told.owner, "")
+        found = (self._devices[device] for device in sorted(told.devices) if device in self._devices)
+        return next(found, "") or self._by_destination(told.destination)
+
+    def _by_destination(self, destination: IPNetwork | None) -> str:
+        if destination is None or not destination.prefixlen:
+            return ""
+        meets = (
+            n for block, n in self._subnets if block.version == destination.version and block.overlaps(destination)
+        )
+        return next(meets, "")
+
+
 def recorded(entry: Entry, who: str) -> Event:
     """Return the event of a change on record: what was typed, and how it ended if it failed."""
     ended = "" if entry.result == DONE else f" ({entry.result})"
@@ -133,7 +162,7 @@ class Sorter:
     """What the kernel tells and what the record tells → events, in time: neither misses one, nor do both tell it."""
 
     def __init__(self, intent: Intent) -> None:
-        self.intent = intent
+        self._intent, self._index = intent, Index(intent)
         self._kept: list[tuple[float, str, Told]] = []
 
     def keep(self, now: float, when: str, told: Iterable[Told]) -> None:
@@ -142,11 +171,12 @@ class Sorter:
 
     def recorded(self, now: float, entry: Entry, who: str, intent: Intent) -> Event:
         """Return the event of a change on record, and drop what the kernel told of it. `intent` is the new record."""
-        own = frozenset(entry.networks)
         began = now - entry.seconds - KEPT
-        both = {**self.intent, **intent}
-        self._kept = [each for each in self._kept if each[0] < began or not _is_of(each[2], own, both)]
-        self.intent = intent
+        both = Index({**self._intent, **intent})
+        # What concerns nothing on record any more was a part of this change as well.
+        own = {*entry.networks, SHARED, ""}
+        self._kept = [each for each in self._kept if each[0] < began or both.concerned(each[2]) not in own]
+        self._intent, self._index = intent, Index(intent)
         return recorded(entry, who)
 
     def due(self, now: float, changing: bool) -> list[Event]:
@@ -157,28 +187,5 @@ class Sorter:
         return [
             Event(when, (network,), told.who, told.what)
             for _, when, told in due
-            if (network := concerned(told, self.intent))
+            if (network := self._index.concerned(told))
         ]
-
-
-def _is_of(told: Told, networks: Collection[str], intent: Intent) -> bool:
-    """Whether something concerns one of these networks, or what all share."""
-    return concerned(told, intent) in ("", SHARED, *networks)
-
-
-def concerned(told: Told, intent: Intent) -> str:
-    """Return the name of the network that something concerns, SHARED for what all networks share, or nothing."""
-    if told.owner == SHARED:
-        return SHARED if intent else ""
-    for network in intent.values():
-        devices = {*doors(network), *(e.veth for e in network.endpoints), network.host_interface, network.parent} - {""}
-        if told.owner == network.owner or (not told.owner and told.devices & devices):
-            return network.name
-        for subnet in network.subnets if told.destination else ():
-            if told.destination and told.destination.prefixlen and _meet(told.destination, subnet.network):
-                return network.name
-    return ""
-
-
-def _meet(one: IPNetwork, other: IPNetwork) -> bool:
-    return one.version == other.version and one.overlaps(other)

@@ -84,7 +84,7 @@ def test_a_transaction_is_told_once_it_is_complete_with_its_process():
     ],
 )
 def test_what_concerns_a_network_is_known_by_its_interfaces_destination_or_mark(told, network):
-    assert events.concerned(told, intent(WEB, DB)) == network
+    assert events.Index(intent(WEB, DB)).concerned(told) == network
 
 
 FLUSH = Told("10 rules deleted in ip filter FORWARD", "iptables (7)", owner="@shared")
