@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.cli.test_readme import session, shown
 from tests.engines.podman import NEEDS as PODMAN
 from tests.engines.podman import PodmanHost
 
@@ -121,6 +122,10 @@ def test_the_dry_run_does_what_the_verb_does(host):
     assert host.mydockernet("check").stdout == ""
     assert dig(host, "c1") == ["10.208.0.2"]
     assert dig(host, "example.org") == ["203.0.113.5"]
+
+
+def test_the_session_of_the_page_is_what_happens(engine_host):
+    shown(engine_host, session("docs/names.md", " dnsmasq"))
 
 
 @pytest.mark.engine(*PODMAN)

@@ -229,7 +229,6 @@ def test_setup_attaches_a_container_and_teardown_leaves_nothing(plugin):
     given = network(
         subnets=[{"subnet": "10.5.0.0/24", "gateway": "10.5.0.1"}, {"subnet": "fd00:5::/64", "gateway": "fd00:5::1"}],
         ipv6_enabled=True,
-        dns_enabled=True,
         network_dns_servers=["192.0.2.53"],
         network_interface="webbr",
         routes=[{"destination": "10.9.0.0/16", "gateway": "10.5.0.7", "metric": 50}],

@@ -197,3 +197,91 @@ def test_a_file_that_was_changed_is_drift(lost):
         if not fact.holds(replace(seen, files=files))
     ]
     assert differ == [(("web", ""), "missing or changed names: /run/mydockernet-etc/web")]
+
+
+SERVER = (
+    "dnsmasq --conf-file=/dev/null --no-hosts --pid-file=/run/mydockernet/dnsmasq-web.pid --bind-dynamic "
+    "--listen-address=10.1.0.1 --listen-address=fd00:1::1 --addn-hosts=/run/mydockernet-etc/web/hosts --local=/web/ "
+    "--domain-needed --bogus-priv"
+)
+STOP = "pkill --pidfile /run/mydockernet/dnsmasq-web.pid --exact dnsmasq"
+SERVED = network("web", "10.1.0.0/24 fd00:1::/64", resolver="dnsmasq")
+
+
+def about_server(before, after, seen):
+    found = [" ".join(step.do) for step in steps(before, after, seen)]
+    return [command for command in found if "dnsmasq" in command]
+
+
+def test_a_name_server_starts_last_and_stops_first():
+    assert about_server({}, intent(SERVED), Machine().seen) == [SERVER]
+    there = standing(SERVED)
+    assert there.servers == {"/run/mydockernet/dnsmasq-web.pid": tuple(SERVER.split())}
+    first, *_ = steps(intent(SERVED), {}, there)
+    assert " ".join(first.do) == STOP
+
+
+@pytest.mark.parametrize(
+    ("changes", "end"),
+    [
+        ({"internal": True}, " --no-resolv"),
+        ({"dns": (ip_address("9.9.9.9"),)}, " --no-resolv --server=9.9.9.9"),
+        ({"internal": True, "dns": (ip_address("9.9.9.9"),)}, " --no-resolv"),
+    ],
+)
+def test_other_names_are_asked_for_where_the_network_leads(changes, end):
+    assert about_server({}, intent(replace(SERVED, **changes)), Machine().seen) == [SERVER + end]
+
+
+def test_a_change_of_its_options_starts_it_again():
+    wait = STOP.replace("pkill", "pidwait")
+    other = replace(SERVED, dns=(ip_address("9.9.9.9"),))
+    started = f"{SERVER} --no-resolv --server=9.9.9.9"
+    assert about_server(intent(SERVED), intent(other), standing(SERVED)) == [STOP, wait, started]
+
+
+def test_it_reads_the_names_again_when_they_change():
+    joined = replace(SERVED, endpoints=(endpoint("c1", "10.1.0.2 fd00:1::2"),))
+    reload = "pkill --signal HUP --pidfile /run/mydockernet/dnsmasq-web.pid --exact dnsmasq"
+    assert about_server(intent(SERVED), intent(joined), standing(SERVED)) == [reload]
+
+
+def test_where_systemd_runs_it_has_a_scope():
+    systemd = replace(Machine().seen, systemd=True)
+    scope = "systemd-run --quiet --collect --scope --unit=dnsmasq-mydockernet-web-0123ab -- "
+    (command,) = about_server({}, intent(replace(SERVED, realm="0123ab")), systemd)
+    assert command.startswith(f"{scope}dnsmasq ")
+
+
+def test_it_holds_if_it_was_started_by_its_path_and_not_if_it_is_another_program():
+    fact = next(fact for fact in plan.facts(intent(SERVED), concern_of([SERVED])) if fact.servers())
+    for path, holds in (("/usr/sbin/dnsmasq", True), ("/usr/sbin/other", False)):
+        seen = replace(Machine().seen, servers={fact.pid_file: (path, *fact.argv[1:])})
+        assert fact.holds(seen) == holds
+    gone = replace(Machine().seen, servers={fact.pid_file: ()})
+    assert (fact.holds(gone), fact.remains(gone)) == (False, True)
+
+
+@pytest.mark.parametrize("bridge", [True, False])
+def test_no_port_takes_its_place_and_the_host_lets_questions_in(bridge):
+    served = SERVED if bridge else replace(SERVED, driver="ptp", bridge="", mac=None)
+    found = [" ".join(step.do) for step in steps({}, intent(served), Machine().seen)]
+    tagged = "-m comment --comment mydockernet:web"
+    at = "-i web" if bridge else "-m devgroup --src-group 28004"
+    for program, gateway in (("iptables", "10.1.0.1"), ("ip6tables", "fd00:1::1")):
+        question = [f"-d {gateway} -p {protocol} --dport 53 {tagged}" for protocol in ("udp", "tcp")]
+        assert [command for command in found if command.startswith(f"{program} ") and "--dport 53" in command] == [
+            f"{program} -t {where} {rule} --wait"
+            for words in question
+            for where, rule in (
+                ("filter -I INPUT", f"{at} {words} -j ACCEPT"),
+                ("nat -I MYDOCKERNET-PORTS", f"{words} -j RETURN"),
+            )
+        ]
+
+
+def test_in_nftables_its_address_is_an_element():
+    found = [" ".join(step.do) for step in steps({}, intent(replace(SERVED, firewall="nftables")), Machine().seen)]
+    assert [command.partition("inet mydockernet ")[2] for command in found if " names" in command and "add" in command][
+        -2:
+    ] == ['names4 { 10.1.0.1 comment "mydockernet:web" }', 'names6 { fd00:1::1 comment "mydockernet:web" }']

@@ -300,6 +300,11 @@ def routes(number):
     return [through_host, StaticRoute(to, None, "blackhole", 77)]
 
 
+def served(net):
+    """The same network with a name server."""
+    return replace(net, resolver="dnsmasq")
+
+
 @st.composite
 def intents(draw, firewalls=("iptables", "nftables")):
     networks = []
@@ -336,7 +341,7 @@ def intents(draw, firewalls=("iptables", "nftables")):
                 routes=tuple(draw(st.lists(st.sampled_from(routes(number)), unique=True))),
             )
         )
-        networks[-1] = draw(st.sampled_from([lambda net: net, lambda net: net, no_gateway, no_subnet]))(networks[-1])
+        networks[-1] = draw(st.sampled_from([lambda net: net, served, no_gateway, no_subnet]))(networks[-1])
     return intent(*networks)
 
 

@@ -74,7 +74,11 @@ class Machine:
         elif program == "mkdir":
             files[path] = File("other")
         else:
-            files = {name: file for name, file in files.items() if name != path and not name.startswith(f"{path}/")}
+            files = {
+                name: file for name, file in files.items() if name not in words and not name.startswith(f"{path}/")
+            }
+            servers = {name: argv for name, argv in self.seen.servers.items() if name not in words}
+            self.seen = replace(self.seen, servers=servers)
         self.seen = replace(self.seen, files=files)
 
     def one(self, argv):
@@ -82,7 +86,14 @@ class Machine:
         if argv[0] == "nsenter":
             netns, argv = argv[1].removeprefix("--net="), argv[2:]
         here = self.seen.at(netns)
-        if argv[0] == "sysctl":
+        if argv[0] in ("dnsmasq", "systemd-run"):
+            argv = argv[argv.index("dnsmasq") :]
+            pid_file = next(word.partition("=")[2] for word in argv if word.startswith("--pid-file="))
+            here = replace(here, servers={**here.servers, pid_file: tuple(argv)})
+        elif argv[0] in ("pkill", "pidwait"):
+            pid_file = argv[argv.index("--pidfile") + 1]
+            here = replace(here, servers={**here.servers, pid_file: ()} if "HUP" not in argv else here.servers)
+        elif argv[0] == "sysctl":
             key, _, value = argv[2].partition("=")
             here = here.with_sysctls({key.translate(str.maketrans("/.", "./")): value})
         elif argv[0] == "ip":
