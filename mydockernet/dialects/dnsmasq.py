@@ -44,7 +44,7 @@ class Server(Fact):
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
         why = "Create the folder of its pid file. Only root can write there."
-        start = (Step(why, ("mkdir", "-p", "-m", "0700", FOLDER)), Step(self.why, self.argv))
+        start = (Step(why, ("mkdir", "-p", "-m", "0700", FOLDER)), self._start(seen))
         if not self.remains(seen):
             return start
         why = "Wait until it has ended: its addresses must be free."
@@ -57,6 +57,14 @@ class Server(Fact):
 
     def slot(self) -> str:
         return self.pid_file
+
+    def _start(self, seen: Observed) -> Step:
+        if not seen.systemd:
+            return Step(self.why, self.argv)
+        # Otherwise it would end with the session, or the service, that this process belongs to.
+        unit = f"--unit={PROGRAM}-mydockernet-{self.owner.replace('@', '-')}"
+        why = f"{self.why} It has a scope of systemd: it must not end with the session that it is started in."
+        return Step(why, ("systemd-run", "--quiet", "--collect", "--scope", unit, "--", *self.argv))
 
     def _stop(self) -> Step:
         why = f"Stop the name server of {self.owner}."

@@ -221,7 +221,7 @@ class Observed(Value):
     nftables, if it exists. `firewalls` are those whose program is installed, and `read` the programs whose rules were
     read. `zones` are those of firewalld; None if they were not observed, or if it does not run on this host.
     `files` are those that exist, by path. `servers` are the commands of servers by their pid file,
-    empty if it does not run any more.
+    empty if it does not run any more. With `systemd`, that is what starts the services of this host.
     """
 
     links: Mapping[str, Link] = EMPTY
@@ -249,6 +249,7 @@ class Observed(Value):
     zones: Zones | None = None
     files: Mapping[str, File] = EMPTY
     servers: Mapping[str, Argv] = EMPTY
+    systemd: bool = False
 
     @property
     def addresses(self) -> frozenset[Address]:

@@ -29,7 +29,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mydockernet import __version__, actions, attachments, context, documents, process, wishes
+from mydockernet import __version__, actions, attachments, context, documents, names, process, wishes
 from mydockernet.attachments import Attachment
 from mydockernet.context import Context
 from mydockernet.documents import Fields
@@ -137,7 +137,7 @@ def _add(call: Call) -> dict[str, Any]:
     endpoint = attachments.find(after, call.engine, call.container, request.network, call.interface)
     assert endpoint is not None
     network = after[request.network]
-    servers = [str(address) for address in endpoint.dns or network.dns]
+    servers = [str(address) for address in endpoint.dns or names.servers_of(network)]
     dns = {**({"nameservers": servers} if servers else {}), **request.dns}
     return cni_format.result(call.version, network, endpoint, call.netns, dns, previous.values)
 

@@ -15,12 +15,13 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from mydockernet import __version__, actions, attachments, creation, documents, drivers, model, process, wishes
+from mydockernet import __version__, actions, attachments, creation, documents, drivers, model, names, process, wishes
 from mydockernet.attachments import Attachment
 from mydockernet.context import Context, from_environment
 from mydockernet.documents import Fields
 from mydockernet.errors import Conflict, Invalid, MydockernetError, printable, quoted
 from mydockernet.kernel import namespaces
+from mydockernet.kernel.spawn import where
 from mydockernet.model import Endpoint, Network, Subnet
 from mydockernet.value import replace
 from mydockernet.wishes import ConnectWords, CreateWords
@@ -120,8 +121,7 @@ def _create(fields: Fields, place: Context, environ: Mapping[str, str]) -> dict[
         "subnets": [_subnet(subnet, ranges) for subnet in network.subnets],
         "ipv6_enabled": 6 in network.families,
         "internal": network.internal,
-        # It serves no names itself.
-        "dns_enabled": bool(network.dns),
+        "dns_enabled": bool(names.servers_of(network)),
     }
     if interface := network.bridge or network.parent:
         made["network_interface"] = interface
@@ -180,7 +180,7 @@ def create_words(network: Fields) -> CreateWords:
     words.ip_range = [_range(subnet) for subnet in subnets if "lease_range" in subnet]
     words.route = [_route(route) for route in network.objects("routes")]
     words.internal = network.switch("internal")
-    network.switch("dns_enabled")
+    asks = network.switch("dns_enabled")
     words.dns = network.texts("network_dns_servers")
     words.label = [f"{key}={value}" for key, value in network.pairs("labels")]
     words.opt = [f"{key}={value}" for key, value in options.items()]
@@ -189,6 +189,10 @@ def create_words(network: Fields) -> CreateWords:
     words.ipam_driver = ipam.text("driver")
     if words.ipam_driver not in IPAM:
         ipam.refuse("driver", f"{quoted(words.ipam_driver)} is not supported: use host-local or none")
+    on_host = driver in drivers.MODULES and drivers.load(driver).FORWARDS and words.ipam_driver != "none"
+    # podman asks for names unless it is told not to. Without the program, there are none.
+    if asks and on_host and where(wishes.RESOLVER):
+        words.dns = [wishes.RESOLVER, *words.dns]
     return words
 
 
@@ -260,7 +264,7 @@ def _status(network: Network, endpoint: Endpoint) -> dict[str, Any]:
     mac = endpoint.mac or Path(f"/sys/class/net/{network.parent}/address").read_text().strip()
     return {
         "dns_search_domains": [],
-        "dns_server_ips": list(map(str, network.dns)),
+        "dns_server_ips": list(map(str, names.servers_of(network))),
         "interfaces": {endpoint.interface: {"mac_address": mac, "subnets": subnets}},
     }
 

@@ -14,13 +14,17 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from mydockernet import actions, attachments, documents, messages, process, wishes
+from mydockernet import actions, attachments, documents, messages, names, process, wishes
 from mydockernet.attachments import Attachment
 from mydockernet.context import from_environment
+from mydockernet.dialects import etc
+from mydockernet.dialects.fact import Step
 from mydockernet.errors import Invalid, MydockernetError, quoted
 from mydockernet.kernel import namespaces
+from mydockernet.model import Intent, attached
 from mydockernet.transitions import Transition
 from mydockernet.wishes import ConnectWords
 
@@ -46,7 +50,9 @@ def main(state: bytes, environ: Mapping[str, str]) -> int:
         transition = _wanted(state)
         if transition:
             words = ("oci-hook", *_of(state))
-            actions.perform(from_environment(environ, attachments.LOCK_TIMEOUT, words), transition)
+            context = from_environment(environ, attachments.LOCK_TIMEOUT, words)
+            actions.perform(context, transition)
+            context.kernel.apply(tuple(_mounts(state, context.store.load())))
         return 0
     except MydockernetError as error:
         return messages.report(error)
@@ -86,6 +92,29 @@ def _wanted(raw: bytes) -> Transition | None:
     name = asked.get(f"{PREFIX}name", "")
     wanted = [_attachment(word, publish, name, pid) for word in map(str.strip, networks.split(","))]
     return attachments.attach(ENGINE, container, wanted, again=True, every_port=True)
+
+
+def _mounts(raw: bytes, intent: Intent) -> Iterator[Step]:
+    """Yield the steps that mount the names over those in the root file system of a container that is being created.
+
+    Its processes do not run yet, and its mount namespace still has the root of the host, where the path of the bundle
+    means something. What the image has is left alone unless it is a plain file.
+    """
+    state = documents.parse(raw)
+    container, pid, bundle = state.text("id"), state.number("pid"), state.text("bundle")
+    places = [(net, e) for net, e in attached(intent.values()) if (e.engine, e.id) == (ENGINE, container)]
+    if not (places and pid and bundle):
+        return
+    try:
+        root = documents.parse((Path(bundle) / "config.json").read_bytes()).fields("root").text("path")
+    except (OSError, MydockernetError):
+        return
+    for name in (etc.HOSTS, etc.RESOLV):
+        source, target = Path(names.folder(places)) / name, Path(bundle) / root / "etc" / name
+        if source.exists() and target.is_file() and not target.is_symlink():
+            enter = ("nsenter", f"--mount={namespaces.PROC / str(pid)}/ns/mnt")
+            why = f"Mount {name} into the container: it finds the others by name."
+            yield Step(why, (*enter, "mount", "--bind", str(source), str(target)), optional=True)
 
 
 def _attachment(word: str, publish: list[str], name: str, pid: int) -> Attachment:

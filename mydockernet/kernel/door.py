@@ -17,7 +17,7 @@ from mydockernet.errors import CommandFailed, Failed, NotPermitted
 from mydockernet.kernel import fan
 from mydockernet.kernel.folding import Batch, fold
 from mydockernet.kernel.handles import Handles
-from mydockernet.kernel.proc import has_bus, in_use, is_here, legacy_tables, read_sysctls
+from mydockernet.kernel.proc import has_bus, has_systemd, in_use, is_here, legacy_tables, read_sysctls
 from mydockernet.kernel.spawn import Command, Completed, Spawn, Together, spawn, together, where
 from mydockernet.model import Namespace
 from mydockernet.record import locks
@@ -165,7 +165,8 @@ class Kernel:
         Raises CommandFailed, or Failed for output that cannot be parsed.
         """
         installed = tuple(name for name, program in FIREWALLS.items() if self.has(program))
-        return replace(self._observe_links(""), conntrack=self.has(conntrack.CONNTRACK), firewalls=installed)
+        seen = replace(self._observe_links(""), conntrack=self.has(conntrack.CONNTRACK), firewalls=installed)
+        return replace(seen, systemd=has_systemd())
 
     def observe_rules(self, seen: Observed, wanted: Iterable[str], lenient: bool = False) -> Observed:
         """Add the rules of some programs, which are iptables, ip6tables and nft, unless they are there already.

@@ -113,6 +113,11 @@ def has_bus() -> bool:
     return BUS.exists() or "DBUS_SYSTEM_BUS_ADDRESS" in os.environ
 
 
+def has_systemd() -> bool:
+    """Return whether systemd runs the services of this host: sd_booted(3)."""
+    return Path("/run/systemd/system").is_dir()
+
+
 def is_here(pid: int | None, proc: Path = Path("/proc")) -> bool:
     """Return whether a process is in this network namespace; not if there is none, or if that cannot be read."""
     try:

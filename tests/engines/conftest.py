@@ -40,6 +40,7 @@ mkdir -p /etc/containers /run/rootfs/{bin,dev,etc,proc,sys,tmp}
 cp "$(command -v busybox)" /run/rootfs/bin/busybox
 chroot /run/rootfs /bin/busybox --install -s /bin
 echo hello >/run/rootfs/hello
+echo 127.0.0.1 localhost >/run/rootfs/etc/hosts
 cat >/etc/containers/containers.conf <<'END'
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]

@@ -4,6 +4,9 @@ import re
 
 import pytest
 
+from tests.engines.podman import NEEDS as PODMAN
+from tests.engines.podman import PodmanHost
+
 pytestmark = pytest.mark.engine("dnsmasq", "dig")
 
 WEB = """
@@ -118,3 +121,21 @@ def test_the_dry_run_does_what_the_verb_does(host):
     assert host.mydockernet("check").stdout == ""
     assert dig(host, "c1") == ["10.208.0.2"]
     assert dig(host, "example.org") == ["203.0.113.5"]
+
+
+@pytest.mark.engine(*PODMAN)
+def test_podman_asks_for_names_unless_it_is_told_not_to():
+    host = PodmanHost()
+    try:
+        host.podman("network create --driver mydockernet --subnet 10.5.0.0/24 web")
+        host.podman("network create --driver mydockernet --disable-dns mute")
+        host.podman(f"run -d --name c1 --network web --rootfs {host.rootfs} busybox httpd -f -h /")
+        busybox = f"--rootfs {host.rootfs} busybox"
+        fetch = "for n in 1 2 3 4 5 6 7 8 9; do wget -q -O - http://c1/hello && break || sleep 0.2; done"
+        assert host.podman(f'run --rm --network web {busybox} sh -c "{fetch}"') == "hello"
+        assert "nameserver 10.5.0.1" in host.podman(f"run --rm --network web {busybox} cat /etc/resolv.conf")
+        assert "10.5.0.1" not in host.podman(f"run --rm --network mute {busybox} cat /etc/resolv.conf")
+        host.podman("rm -f -t 0 c1")
+        assert [path.suffix for path in (host.root / "run/mydockernet").iterdir()] == [".lock"]
+    finally:
+        host.close()

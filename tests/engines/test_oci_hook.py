@@ -33,6 +33,8 @@ def test_podman_without_a_network_runs_the_hook_for_containers_that_ask(host):
     wget = "ip netns exec outside curl -s --retry 9 --retry-connrefused http://192.0.2.1:8080/hello"
     assert host.sh(wget).stdout == "hello\n"
     assert host.mydockernet("check").stdout == ""
+    called = host.podman("ps -q --filter name=c1")  # By the beginning of its identifier, as no annotation names it.
+    assert f"10.1.0.9 {called} " in host.podman("exec c1 busybox cat /etc/hosts")
     host.podman("stop -t 0 c1")
     assert ps(host) == []
     host.podman("start c1")
@@ -68,6 +70,9 @@ def test_containerd_runs_the_hook_that_is_in_the_configuration_of_a_container(ho
     assert ps(host) == ["web 10.1.0.2 8080:80/tcp"]
     wget = "ip netns exec outside curl -s --retry 9 --retry-connrefused http://192.0.2.1:8080/hello"
     assert host.sh(wget).stdout == "hello\n"
+    # It is called by its id, as no annotation gives it a name.
+    named = host.sh("ctr task exec --exec-id 1 c1 busybox wget -q -O - http://c1.web/hello").stdout
+    assert named == "hello\n"
     host.sh("ctr task kill -s KILL c1; ctr task wait c1 2>/dev/null || :; ctr task rm -f c1; ctr container rm c1")
     assert ps(host) == []
     host.stop("containerd")

@@ -86,7 +86,8 @@ def test_every_option_of_create_has_its_effect(host):
     assert "metric 77" in inside
     assert "10.9.0.0/16 via 10.5.0.7 dev eth0" in inside
     assert "fd00:5::" in host.sh("ip netns exec c1 ip -6 route show default").stdout
-    assert "192.0.2.53" in host.podman("exec c1 cat /etc/resolv.conf")
+    assert "nameserver 10.5.0.254" in host.podman("exec c1 cat /etc/resolv.conf")
+    assert made["DNS"] == ["dnsmasq", "192.0.2.53"]
     assert host.status("c1")["n1"]["Gateway"] == "10.5.0.254"
 
 

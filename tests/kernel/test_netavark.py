@@ -127,7 +127,7 @@ CREATED = {
             ]
         ),
     ),
-    "no names are served": (network(dns_enabled=True), network()),
+    "names are served": (network(dns_enabled=True), network(dns_enabled=True)),
     "but name servers are told": (
         network(dns_enabled=True, network_dns_servers=["192.0.2.53"]),
         network(dns_enabled=True, network_dns_servers=["192.0.2.53"]),
