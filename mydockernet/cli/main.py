@@ -49,12 +49,30 @@ EXIT_CODES = "\n".join(
 )
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Its base loads shutil for each parser, only to know how wide the terminal is: that takes 5 ms of every verb."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """Return the width of the terminal, as shutil.get_terminal_size does."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):
+        return 80
+
+
 class _Parser(argparse.ArgumentParser):
     def __init__(self, helps: bool = True, **settings: Any) -> None:
         super().__init__(
             add_help=False,
             allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Formatter,
             epilog=EXIT_CODES,
             **settings,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterable, Sequence
 from io import StringIO
 
@@ -131,6 +130,8 @@ def rules_table(records: Sequence[dict[str, Any]], width: int | None, _trunc: bo
 
 def _rule_block(record: dict[str, Any], width: int) -> str:
     """A rule for a terminal: its place, as `who` reads it, its owner and counter; the rule; its reason."""
+    import textwrap
+
     owner, packets = record["Owner"], record["Packets"]
     program, table = record["Program"], record["Table"]
     first = {"iptables": (table,), "nft": (program,)}.get(program, (program, table))

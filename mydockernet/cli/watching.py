@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
@@ -63,12 +62,12 @@ def run_stats(args: argparse.Namespace) -> int:
     code = report_all(errors)
     if not chosen and errors:
         return code
+    if args.no_stream and args.interval is None:
+        _print(args, render, stats.rows(chosen, now))
+        return code
     end_by_signal()
     try:
         before, since = None, time.monotonic()
-        if args.no_stream and args.interval is None:
-            _print(args, render, stats.rows(chosen, now))
-            return code
         while True:
             if not args.no_stream and before is None:
                 _print(args, render, stats.rows(chosen, now), clear=True)
@@ -215,6 +214,7 @@ def run_capture(args: argparse.Namespace) -> int:
 
 def end_by_signal() -> None:
     """Let SIGTERM end a verb that goes on as ^C does."""
+    import signal
 
     def end(*_: Any) -> None:
         raise KeyboardInterrupt
