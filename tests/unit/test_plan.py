@@ -501,7 +501,7 @@ def test_guards_stand_wherever_what_they_guard_does(made):
         machine.run([step])
         chains = machine.seen.chains
         for rule in chains.get(Chain(4, "nat", ruleset.PORTS), ()):
-            assert "-j DNAT" in rule.text
+            assert "-j DNAT" in rule.text or rule.text.endswith("-j RETURN")
             if "-d 127.0.0.1" in rule.text or "-d" not in rule.text.split():
                 assert chains.get(Chain(4, "raw", "PREROUTING"))
         own = sum(net.driver == "ptp" or not net.has_gateway for net in made.values())
