@@ -299,6 +299,7 @@ mydockernet connect front c3 --name other --ip6 fd00:1::99 -p 81
 """
 
 
+@pytest.mark.half(2)
 def test_an_export_makes_the_same_elsewhere(lab, new_host):
     lab.sh(VARIED)
     file = lab.mydockernet("export").stdout
@@ -314,6 +315,7 @@ def test_an_export_makes_the_same_elsewhere(lab, new_host):
     assert lab.run("mydockernet", "apply", "--dry-run", "-", stdin=file).stdout == "#!/bin/sh\nset -e\n"
 
 
+@pytest.mark.half(2)
 def test_of_two_at_once_one_comes_after_the_other_and_connects_lose_nothing(host):
     names = [f"c{n}" for n in range(50)]
     host.sh(f"for c in {' '.join(names)}; do ip netns add $c; done")
@@ -476,6 +478,7 @@ def many_containers(host, count=10):
 
 
 @pytest.mark.long
+@pytest.mark.half(1)
 def test_killed_at_any_instant_it_is_as_before_or_as_after(host):
     path = many_containers(host)
     dice = random.Random(13)
@@ -495,6 +498,7 @@ def test_killed_at_any_instant_it_is_as_before_or_as_after(host):
         assert host.snapshot() == ends[number % 2][0], number
 
 
+@pytest.mark.half(2)
 def test_wherever_the_disk_becomes_full_nothing_is_half_done(host):
     path = many_containers(host)
     host.sh("mkdir /run/small; mount -t tmpfs -o size=96k,mode=0700 none /run/small")
@@ -531,6 +535,7 @@ def test_wherever_the_disk_becomes_full_nothing_is_half_done(host):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(first=files(), second=files())
+@pytest.mark.half(1)
 def test_a_file_after_another_is_as_that_file_alone(lab, first, second):
     lab.sh("ip netns list", check=True)
     clean = lab.snapshot()

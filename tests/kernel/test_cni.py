@@ -510,6 +510,7 @@ def test_whichever_command_fails_all_is_as_before(runtime, command):
 
 
 @pytest.mark.long
+@pytest.mark.half(2)
 def test_fifty_at_once(runtime):
     cni = runtime(BRIDGE)
     host = cni.host

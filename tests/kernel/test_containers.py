@@ -707,6 +707,7 @@ AT_ONCE = 10 * int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1"))
 
 
 @pytest.mark.long
+@pytest.mark.half(1)
 def test_a_hundred_connects_and_disconnects_side_by_side(host):
     containers = [f"c{number}" for number in range(100)]
     host.sh(f"for c in {' '.join(containers)}; do ip netns add $c; ip -n $c link set lo up; done")

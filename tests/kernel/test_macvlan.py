@@ -116,6 +116,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.half(2)
 def test_what_is_lost_is_named_and_restored(host):
     host.set_up(SETUP)
     whole = ours(host)

@@ -60,6 +60,7 @@ LOSSES = {
 
 
 @pytest.mark.long
+@pytest.mark.half(1)
 def test_what_is_lost_is_named_and_restored(host):
     host.set_up(SETUP)
     whole = ours(host)
@@ -241,6 +242,7 @@ def well():
     host.close()
 
 
+@pytest.mark.half(2)
 def test_where_all_is_well_explain_finds_nothing(well):
     for words in WELL:
         done, hops = explain(well.host, words)

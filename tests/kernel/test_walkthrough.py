@@ -107,6 +107,7 @@ def test_prune_removes_what_no_container_is_on(host):
 
 
 @pytest.mark.long
+@pytest.mark.half(1)
 def test_fifty_creates_at_once(host):
     before = host.snapshot()
     host.at_once([f"create n{number} --lock-timeout 300" for number in range(50)], 50)
