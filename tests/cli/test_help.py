@@ -1,4 +1,4 @@
-"""What --help and README say of the verbs."""
+"""What --help and docs/verbs.md say of the verbs."""
 
 import contextlib
 import re
@@ -181,9 +181,9 @@ def test_a_verb_that_destroys_something_is_never_guessed(capsys, word):
     assert not {*hint.split()} & {"remove", "rm", "prune", "disconnect", "unpublish"}
 
 
-def test_readme_has_each_verb_and_no_option_that_there_is_not(capsys):
-    table = re.findall(r"^\| `(.+?) *\|", (ROOT / "README.md").read_text(), re.MULTILINE)
-    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `")]
+def test_the_page_of_verbs_has_each_and_no_option_that_there_is_not(capsys):
+    table = re.findall(r"^\| `(.+?) *\|", (ROOT / "docs/verbs.md").read_text(), re.MULTILINE)
+    rows = [line for line in (ROOT / "docs/verbs.md").read_text().splitlines() if line.startswith("| `")]
     verbs = {word for cell in table for word in re.findall(r"[a-z-]+", cell) if word in cli.VERBS}
     assert verbs == set(cli.VERBS)
     for row in rows:

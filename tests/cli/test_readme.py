@@ -8,7 +8,7 @@ import pytest
 from mydockernet.cli import main as cli
 from tests.conftest import ROOT
 
-PAGES = ["README.md", "docs/recipes.md", "docs/record.md", "docs/names.md"]
+PAGES = ["README.md", "docs/recipes.md", "docs/record.md", "docs/names.md", "docs/tutorial.md"]
 END = "@@"
 
 
@@ -57,6 +57,14 @@ def shown(host, commands):
 def test_the_picture_is_what_the_demo_draws(bare_host):
     drawn = bare_host.run(ROOT / "scripts/demo", "picture").stdout
     assert (ROOT / "docs/topology.svg").read_text() == drawn, "run scripts/demo --picture"
+
+
+def test_each_page_is_linked_from_the_readme_and_no_link_leads_nowhere():
+    linked = {*re.findall(r"\]\((docs/\w+\.md)\)", (ROOT / "README.md").read_text())}
+    assert linked == {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    for page in (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), (page.name, target)
 
 
 def test_a_page_ends_with_a_removal():
