@@ -244,10 +244,11 @@ def free_subnet(pools: Iterable[Pool], taken: Iterable[Taken], size: Size = Size
     raise Conflict(f"no free subnet is left in {blocks}", hint="choose one with --subnet, or set MYDOCKERNET_POOLS")
 
 
-def free_address(subnet: Subnet, used: Collection[Address]) -> Address | None:
+def free_address(subnet: Subnet, used: Collection[Address], leased: Collection[AddressRange] = ()) -> Address | None:
     """Return the next free address after the last one assigned, wrapping around at the end; None if all are in use.
 
-    The cost depends on the number of addresses in use, not on the size of the subnet.
+    Those that are `leased` are in use, too. The cost depends on the number of addresses in use, not on the size of the
+    subnet.
     """
     kept = {int(a) for a in (*_kept(subnet), *used)}
     whole = AddressRange(subnet.network.network_address, subnet.network.broadcast_address)
@@ -256,8 +257,9 @@ def free_address(subnet: Subnet, used: Collection[Address]) -> Address | None:
     later = [(max(first, last + 1), end) for first, end in spans if end > last]
     for first, end in (*sorted(later), *sorted(spans)):
         for number in range(first, end + 1):
-            if number not in kept:
-                return type(subnet.network.network_address)(number)
+            address = type(subnet.network.network_address)(number)
+            if number not in kept and not any(address in span for span in leased):
+                return address
     return None
 
 

@@ -197,14 +197,17 @@ def _address(
             raise Invalid(f"{option}: {asked} is not in {' or '.join(str(s.network) for s in candidates)}")
         if reason := addressing.unusable(subnet, asked):
             raise Conflict(f"{option}: {asked} is {reason}")
+        if any(asked in span for span in network.dhcp):
+            raise Conflict(f"{option}: {asked} is among those that are given by DHCP")
         if asked in used:
             raise Conflict(f"{option}: {asked} is already in use by {used[asked]}")
         return asked
     for subnet in candidates:
-        address = addressing.free_address(subnet, {*used, *avoid} if avoid else used)
+        address = addressing.free_address(subnet, {*used, *avoid} if avoid else used, network.dhcp)
         if address is not None:
             return address
     room = sum(addressing.capacity(subnet) for subnet in candidates)
+    room -= sum(int(span.last) - int(span.first) + 1 for span in network.dhcp if family == 4)
     where = " or ".join(str(span) for s in candidates for span in s.ranges or (s.network,))
     raise Conflict(f"network {quoted(network.name)} is full: all {room} addresses of {where} are in use")
 

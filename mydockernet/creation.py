@@ -5,7 +5,7 @@ from mydockernet.addressing import DEFAULT_POOLS, Pool, Size
 from mydockernet.dialects import dnsmasq
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, quoted
-from mydockernet.model import Address, Intent, Network, Subnet
+from mydockernet.model import Address, AddressRange, Intent, Network, Subnet
 from mydockernet.static_routes import StaticRoute
 from mydockernet.transitions import Transition
 from mydockernet.value import Value, replace
@@ -43,6 +43,7 @@ class Wish(Value):
     metric: int | None = None
     dns: tuple[Address, ...] = ()
     resolver: str = ""
+    dhcp: tuple[AddressRange, ...] = ()
     default_route: bool = True
     has_subnet: bool = True
     has_gateway: bool = True
@@ -125,6 +126,7 @@ def create(wish: Wish, ignore: bool = False) -> Transition:
             metric=wish.metric,
             dns=wish.dns,
             resolver=wish.resolver,
+            dhcp=wish.dhcp,
             default_route=wish.default_route,
             firewall=choices.firewall(wish.firewall, wish.usual_firewall, intent, seen),
         )
@@ -158,6 +160,7 @@ def refused(wish: Wish) -> list[str]:
         "--route": any(route.gateway for route in wish.routes),
         "--firewall": wish.firewall is not None,
         f"--dns {wish.resolver}": bool(wish.resolver),
+        "--dhcp": bool(wish.dhcp),
     }
     problems = choices.refused(wish.driver, given)
     if driver.MODES and wish.mode not in (None, *driver.MODES):
@@ -184,7 +187,7 @@ def _as_wished(subnets: tuple[Subnet, ...], wish: Wish) -> tuple[Subnet, ...]:
 def _satisfies(network: Network, wish: Wish) -> bool:
     """Whether a network is what a wish asks for; what the wish leaves open matches any value."""
     modes = "masquerade masquerade6 gateway_mode gateway_mode6"
-    keys = f"driver internal icc {modes} port_security metric dns resolver default_route"
+    keys = f"driver internal icc {modes} port_security metric dns resolver dhcp default_route"
     same = all(getattr(network, key) == getattr(wish, key) for key in keys.split())
     given = {*_as_wished(wish.subnets, wish)}
     found = {replace(subnet, last=None) for subnet in network.subnets if subnet.family not in wish.open_families}

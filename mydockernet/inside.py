@@ -46,7 +46,7 @@ def name_server_facts(network: Network, home: rulesets.Home) -> Iterator[Fact]:
     """Yield the rules about the name server of a network, at its gateway in a subnet."""
     gateway = next(subnet.gateway for subnet in network.subnets if subnet.network == home.subnet)
     if network.resolver and gateway:
-        yield from rulesets.load(network.firewall).name_server(network.owner, home, gateway)
+        yield from rulesets.load(network.firewall).name_server(network.owner, home, gateway, bool(network.dhcp))
 
 
 def port_facts(network: Network, endpoint: Endpoint) -> Iterator[Fact]:

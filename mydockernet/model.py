@@ -294,7 +294,8 @@ class Network(Value):
     `engine` created it, for its first container, it is removed with the last one. `firewall`, iptables or nftables, is
     what its rules are in. `user_rules` are rules of the admin about forwarded packets, in the words of that firewall;
     with iptables, each begins with -4 or -6. `resolver` is the program that answers questions for names at its gateway,
-    dnsmasq; empty if there is none. Raises Invalid with every problem.
+    dnsmasq; empty if there is none. It gives addresses from the ranges `dhcp` to whoever asks.
+    Raises Invalid with every problem.
     """
 
     name: str
@@ -325,6 +326,7 @@ class Network(Value):
     firewall: str = "iptables"
     user_rules: tuple[tuple[str, ...], ...] = ()
     resolver: str = ""
+    dhcp: tuple[AddressRange, ...] = ()
 
     @property
     def has_gateway(self) -> bool:
@@ -404,6 +406,9 @@ class Network(Value):
             problems.append(f"--mtu: {self.mtu} is too small for IPv6: use {MTU_IPV6} or more")
         if self.resolver and not self.has_gateway:
             problems.append("--dns: without a gateway, the host has no address at which a name server could listen")
+        for span in self.dhcp:
+            if not any(span.first in subnet.network and span.last in subnet.network for subnet in self.subnets):
+                problems.append(f"--dhcp: {span} is within no subnet of the network")
         if not self.icc and not self.has_gateway:
             problems.append("--no-icc: without a gateway, its containers would reach nothing at all")
         if self.port_security and not self.subnets:

@@ -7,7 +7,7 @@ a change rewrites one file, however many containers there are.
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from mydockernet import drivers
-from mydockernet.dialects.dnsmasq import Server
+from mydockernet.dialects.dnsmasq import Server, leases
 from mydockernet.dialects.etc import HOSTS, Etc, EtcNetns, folder_of
 from mydockernet.dialects.fact import Fact, tag
 from mydockernet.model import Address, Endpoint, Network, attached, way_out
@@ -84,6 +84,7 @@ def _server(network: Network) -> Server:
             "--domain-needed",
             "--bogus-priv",
             *(["--no-resolv", *upstream] if alone else []),
+            *_leases(network),
         ),
         why,
     )
@@ -91,6 +92,17 @@ def _server(network: Network) -> Server:
 
 def _own_servers(places: Places) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(server for _, endpoint in places for server in endpoint.dns))
+
+
+def _leases(network: Network) -> Iterator[str]:
+    """Yield the options by which a server gives addresses to those who ask for them: virtual machines, for example."""
+    for span in network.dhcp:
+        subnet = next(subnet for subnet in network.subnets if span.first in subnet.network)
+        yield f"--dhcp-range={span.first},{span.last},{subnet.network.netmask},1h"
+    if network.dhcp:
+        yield from ("--dhcp-authoritative", f"--dhcp-leasefile={leases(network.owner)}")
+    if network.dhcp and not network.leads_out:
+        yield "--dhcp-option=option:router"  # None.
 
 
 def _containers(networks: Iterable[Network]) -> dict[str, list[tuple[Network, Endpoint]]]:

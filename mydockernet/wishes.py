@@ -68,6 +68,7 @@ class CreateWords(_Words):
     route: Sequence[str] = ()
     metric: str | None = None
     dns: Sequence[str] = ()
+    dhcp: Sequence[str] = ()
     label: Sequence[str] = ()
     opt: Sequence[str] = ()
     ipam_driver: str | None = None
@@ -126,7 +127,8 @@ def read_create(words: CreateWords, realm: str) -> Wish:
             host_addresses.append(addressing.read_address(word))
         except ValueError as error:
             problems.append(f"--host-ip: {error}")
-    resolver = RESOLVER if RESOLVER in words.dns else ""
+    leased = read_leased(words.dhcp, problems)
+    resolver = RESOLVER if RESOLVER in words.dns or leased else ""
     dns = read_dns((word for word in words.dns if word != RESOLVER), problems)
     sizes = {word: size for word in words.subnet if (size := addressing.read_size(word))}
     subnets: tuple[model.Subnet, ...] = ()
@@ -176,6 +178,7 @@ def read_create(words: CreateWords, realm: str) -> Wish:
         metric=metric,
         dns=dns,
         resolver=resolver,
+        dhcp=leased,
         default_route=not words.no_default_route,
         has_subnet=not words.no_subnet,
         has_gateway=not words.no_gateway,
@@ -305,6 +308,20 @@ def read_number(option: str, word: str | None, problems: list[str]) -> int | Non
     except ValueError:
         problems.append(f"{option}: {word!r} is not a number")
         return None
+
+
+def read_leased(words: Iterable[str], problems: list[str]) -> tuple[model.AddressRange, ...]:
+    """Read the values of --dhcp; add what is wrong with them to `problems`."""
+    found = []
+    for word in words:
+        try:
+            found.append(addressing.read_range(word))
+        except ValueError as error:
+            problems.append(f"--dhcp: {error}")
+            continue
+        if found[-1].first.version != 4:
+            problems.append(f"--dhcp: {word}: only IPv4 addresses are given by DHCP")
+    return tuple(dict.fromkeys(found))
 
 
 def read_dns(words: Iterable[str], problems: list[str]) -> tuple[model.Address, ...]:

@@ -90,7 +90,7 @@ function _shtab_mydockernet_using
 end
 
 set -g _shtab_mydockernet_commands create list ps inspect remove prune connect disconnect publish unpublish port run migrate set apply confirm down export import check repair history undo apply-plan batch user-rules stats events capture topology metrics rules who explain doctor engines cni netavark oci-hook ls rm
-set -g _shtab_mydockernet_opts_with_value --alias --bridge-name --confirm --container --dns --driver --egress-rate --filter --firewall --format --from --gateway --gateway-mode --gateway-mode6 --gw-priority --host-ip --hostname --ifname --ingress-rate --interval --ip --ip-range --ip6 --label --lock-timeout --mac --metric --mode --mtu --name --network --opt --output --parent --project-name --publish --rate-in --rate-out --reserve --root --route --save-plan --since --state-dir --subnet --wait -d -f -o -p
+set -g _shtab_mydockernet_opts_with_value --alias --bridge-name --confirm --container --dhcp --dns --driver --egress-rate --filter --firewall --format --from --gateway --gateway-mode --gateway-mode6 --gw-priority --host-ip --hostname --ifname --ingress-rate --interval --ip --ip-range --ip6 --label --lock-timeout --mac --metric --mode --mtu --name --network --opt --output --parent --project-name --publish --rate-in --rate-out --reserve --root --route --save-plan --since --state-dir --subnet --wait -d -f -o -p
 
 complete -c mydockernet -e
 complete -c mydockernet -f
@@ -134,6 +134,7 @@ complete -c mydockernet -n '_shtab_mydockernet_using create' -l route -x -d 'Sta
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l firewall -xka "iptables nftables" -d 'Firewall: iptables or nftables (default: that of the other networks, or iptables)'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l metric -x -d 'Metric of the default route in containers (default: none)'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l dns -x -d 'Name server of its containers. dnsmasq: start one that knows their names, and asks the others that are given, or else those of the host, for all other names'
+complete -c mydockernet -n '_shtab_mydockernet_using create' -l dhcp -x -d 'Give addresses from this range to those that ask for one (FIRST-LAST or CIDR), by the dnsmasq of --dns'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l label -x -d 'Label, which --filter can select'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l ignore -d 'Succeed if an identical network exists'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -s o -l opt -x -d 'Option by its key in docker or podman, such as com.docker.network.driver.mtu=1400 for --mtu 1400'

@@ -135,6 +135,7 @@ NETWORK = _record(
         "Routes": TEXTS,
         "Metric": MAYBE_NUMBER,
         "DNS": TEXTS,
+        "DHCP": TEXTS,
         "UserRules": _list(TEXTS),
         "Engine": TEXT,
         "Labels": LABELS,
@@ -236,6 +237,8 @@ STORED = _record(
         "engine": TEXT,
         "user_rules": _list(TEXTS),
         "firewall": _one_of(*FIREWALLS),
+        "resolver": TEXT,
+        "dhcp": _list(_pair(TEXT)),
     },
 )
 SIDE = _map(_or_null(STORED))

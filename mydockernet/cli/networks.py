@@ -117,6 +117,12 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
         help="Name server of its containers. dnsmasq: start one that knows their names, and asks the others that are "
         "given, or else those of the host, for all other names",
     )
+    parser.add_argument(
+        "--dhcp",
+        metavar="RANGE",
+        **many,
+        help="Give addresses from this range to those that ask for one (FIRST-LAST or CIDR), by the dnsmasq of --dns",
+    )
     parser.add_argument("--label", metavar="K[=V]", **many, help="Label, which --filter can select")
     parser.add_argument("--ignore", action="store_true", help="Succeed if an identical network exists")
     docker_options.create_arguments(parser)

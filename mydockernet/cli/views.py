@@ -84,6 +84,7 @@ def inspect_record(shown: Shown) -> dict[str, Any]:
         "Routes": [str(route) for route in network.routes],
         "Metric": network.metric,
         "DNS": [*filter(None, [network.resolver]), *map(str, network.dns)],
+        "DHCP": [str(span) for span in network.dhcp],
         "UserRules": [list(rule) for rule in network.user_rules],
         "Engine": network.engine,
         "Labels": dict(network.labels),

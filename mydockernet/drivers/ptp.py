@@ -19,6 +19,7 @@ LAN_MODES = MODES
 # The options that it does not support, each with the reason.
 REFUSED = {
     "--bridge-name": "it has no bridge",
+    "--dhcp": "it has no bridge to which others could connect",
     "--port-security": "it has no bridge whose frames could be filtered; the host accepts a new connection only "
     "from an address of the container",
     "--no-gateway": "all packets of its containers go through the host",

@@ -117,6 +117,7 @@ def _network(network: Network, project: str) -> dict[str, Tree]:
         ("metric", network.metric or 0, 0),
         ("default_route", network.default_route, True),
         ("dns", [*filter(None, [network.resolver]), *map(str, network.dns)], []),
+        ("dhcp", [str(span) for span in network.dhcp], []),
         ("labels", _labels(network.labels, project), {}),
     )
     return _given(keys)

@@ -92,7 +92,8 @@ NETWORK = (
     _option("routes", TEXTS, "Static routes in every container: DST,GW[,METRIC]", "--route"),
     _option("firewall", TEXT, "Firewall of all networks", "--firewall", validation.FIREWALLS),
     _option("metric", NUMBER, "Metric of the default route in containers", "--metric"),
-    _option("dns", TEXTS, "Name servers in the resolv.conf of its containers", "--dns"),
+    _option("dns", TEXTS, "Name servers in the resolv.conf of its containers; dnsmasq starts one", "--dns"),
+    _option("dhcp", TEXTS, "Ranges of addresses that are given to those that ask by DHCP", "--dhcp"),
 )
 PORT = (
     Key("target", TEXT, "Port of the container, or FIRST-LAST", "--publish"),

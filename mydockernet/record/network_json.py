@@ -69,6 +69,7 @@ def network_to_json(network: Network) -> dict[str, Any]:
                 "engine": network.engine,
                 "user_rules": [list(rule) for rule in network.user_rules],
                 "resolver": network.resolver,
+                "dhcp": [[str(span.first), str(span.last)] for span in network.dhcp],
                 "firewall": "" if network.firewall == "iptables" else network.firewall,
             }
         ),
@@ -179,6 +180,7 @@ def network_from_json(raw: dict[str, Any]) -> Network:
         engine=string(raw.get("engine", "")),
         firewall=string(raw.get("firewall", "iptables")),
         resolver=string(raw.get("resolver", "")),
+        dhcp=tuple(AddressRange(*(ip_address(string(end)) for end in span)) for span in raw.get("dhcp", ())),
         user_rules=tuple(tuple(map(string, rule)) for rule in raw.get("user_rules", ())),
     )
 

@@ -321,8 +321,11 @@ def hairpin(owner: str, home: Home) -> Iterator[Fact]:
     )
 
 
-def name_server(owner: str, home: Home, gateway: Address) -> Iterator[Fact]:
-    """Yield the rules that let containers ask the name server of their network, which no published port takes over."""
+def name_server(owner: str, home: Home, gateway: Address, leases: bool) -> Iterator[Fact]:
+    """Yield the rules that let containers ask the name server of their network, which no published port takes over.
+
+    If it `leases` addresses, others may ask for one.
+    """
     family = gateway.version
     arrives: Argv = ("-i", home.bridge) if home.bridge else _group("src", home.group)
     accept = f"Let containers of {owner} ask its name server, whatever else the host lets in."
@@ -335,6 +338,12 @@ def name_server(owner: str, home: Home, gateway: Address) -> Iterator[Fact]:
         ):
             yield rule
             yield Order((rule,))
+    if leases and family == 4:
+        why = f"Let those on {owner} that have no address ask for one (DHCP)."
+        asks: Argv = (*arrives, "-p", "udp", "--dport", "67")
+        rule = OwnRule(Chain(4, "filter", "INPUT"), owner, asks, ("ACCEPT",), why, first=True)
+        yield rule
+        yield Order((rule,))
 
 
 def from_loopback(owner: str, home: Home) -> Iterator[Fact]:

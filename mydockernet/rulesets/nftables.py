@@ -246,7 +246,7 @@ def bridged(owner: str, bridge: str) -> Iterator[Fact]:
     yield Element("same", f"{dev} . {dev}", owner, why)
 
 
-def name_server(owner: str, home: Home, gateway: Address) -> Iterator[Fact]:
+def name_server(owner: str, home: Home, gateway: Address, leases: bool) -> Iterator[Fact]:
     """Yield what keeps a published port from taking over the name server of a network."""
     why = f"Keep the name server of {owner}, even if port 53 of all addresses is published."
     yield Element(f"names{gateway.version}", str(gateway), owner, why)

@@ -13,7 +13,7 @@ CONTRACT = {
     "create": "--driver --subnet --no-subnet --gateway --no-gateway --no-default-route "
     "--ip-range --reserve --ipv6 --internal --no-icc --no-masquerade "
     "--no-masquerade4 --no-masquerade6 --gateway-mode --gateway-mode6 --mtu --bridge-name --parent --mode --host-ip "
-    "--firewall --route --metric --dns --label --ignore --opt "
+    "--firewall --route --metric --dns --dhcp --label --ignore --opt "
     "--dry-run --format --exit-code --state-dir --verbose --lock-timeout --save-plan",
     "list": "--quiet --filter --format --no-trunc",
     "ps": "--quiet --all --filter --format --no-trunc",

@@ -45,10 +45,19 @@ def test_what_a_page_shows_is_what_happens(bare_host, page):
 
 def shown(host, commands):
     """Run the commands of a session; each must print what is shown."""
-    assert commands
+    agrees(commands, host.run("bash", "-c", script_of(commands), stdin="", check=False).stdout)
+
+
+def script_of(commands):
+    """A script of the commands of a session, which prints END after each."""
     lines = [f"{command}\necho {END}" for command, _ in commands]
-    script = "\n".join(["exec 2>&1", *lines, "kill $(jobs -p) 2>/dev/null; wait"])
-    said = host.run("bash", "-c", script, stdin="", check=False).stdout.split(f"{END}\n")
+    return "\n".join(["exec 2>&1", *lines, "kill $(jobs -p) 2>/dev/null; wait"])
+
+
+def agrees(commands, printed):
+    """What the script of a session printed is what the session shows."""
+    said = printed.split(f"{END}\n")
+    assert len(said) > len(commands) > 0, printed
     for (command, wanted), output in zip(commands, said, strict=False):
         assert matches(output, wanted), (command, output)
     assert len(said) == len(commands) + 1

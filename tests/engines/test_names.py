@@ -109,6 +109,42 @@ def test_what_has_its_port_is_named_and_nothing_is_left(host):
     assert host.everything() == before
 
 
+GUEST = """
+ip netns add guest
+ip link add tap0 type veth peer name eth0 netns guest
+ip link set dev tap0 up master web
+ip -n guest link set dev eth0 up
+ip netns exec guest busybox udhcpc -i eth0 -n -q -f -t 9 -T 1 -s /bin/true 2>&1
+"""
+
+
+@pytest.mark.parametrize("firewall", ["iptables", "nftables"])
+def test_a_guest_that_asks_is_given_an_address_that_no_container_has(host, firewall):
+    host.sh(f"mydockernet create web --subnet 10.1.0.0/24 --dhcp 10.1.0.2-10.1.0.9 --firewall {firewall}")
+    if firewall == "iptables":
+        host.sh("iptables -P INPUT DROP")
+    assert re.search(r"lease of 10\.1\.0\.[2-9] obtained from 10\.1\.0\.1", host.sh(GUEST).stdout)
+    host.sh("ip netns add c1")
+    host.fails("connect web c1 --ip 10.1.0.5", 4, "10.1.0.5 is among those that are given by DHCP")
+    assert host.sh("mydockernet connect web c1").stdout == "10.1.0.10\n"
+    assert host.mydockernet("check").stdout == ""
+    host.sh("ip link delete dev tap0; mydockernet rm -f web")
+    assert [path.suffix for path in (host.root / "run/mydockernet").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--subnet 10.1.0.0/24 --dhcp 10.2.0.2-10.2.0.9", "--dhcp: 10.2.0.2-10.2.0.9 is within no subnet"),
+        ("--subnet fd00:1::/64 --dhcp fd00:1::2-fd00:1::9", "only IPv4 addresses are given by DHCP"),
+        ("--driver ptp --dhcp 10.1.0.2-10.1.0.9", "--dhcp: the driver ptp does not support it"),
+        ("--no-gateway --subnet 10.1.0.0/24 --dns dnsmasq", "--dns: without a gateway"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(host, words, message):
+    host.fails(f"create web {words}", 2, message)
+
+
 def test_removal_leaves_nothing(host):
     host.sh(WEB.format("iptables") + "mydockernet rm -f web")
     assert [path.suffix for path in (host.root / "run/mydockernet").iterdir()] == [".lock"]

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.cli.test_readme import END, agrees, script_of, session
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.skipif(
@@ -114,6 +115,16 @@ def test_the_package_installs_works_and_is_purged(package, release):
         done = subprocess.run(words, stdin=file, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == EXPECTED, done.stderr
+
+
+@pytest.mark.parametrize("release", ["12", "13"])
+def test_the_tutorial_runs_with_the_package(package, release):
+    commands = session("docs/tutorial.md")
+    script = "\n".join(["cat >/tmp/it.deb", "dpkg -i /tmp/it.deb >&2", "exec 2>&1", f"echo {END}", script_of(commands)])
+    words = [ROOT / "scripts/debian", release, "env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "bash", "-c", script]
+    with package.open() as file:
+        done = subprocess.run(words, stdin=file, stdout=subprocess.PIPE, text=True)
+    agrees(commands, done.stdout.partition(f"{END}\n")[2])
 
 
 def test_the_package_is_the_same_each_time(package, tmp_path):
