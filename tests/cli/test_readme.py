@@ -8,7 +8,7 @@ import pytest
 from mydockernet.cli import main as cli
 from tests.conftest import ROOT
 
-PAGES = ["README.md", "docs/recipes.md", "docs/record.md", "docs/names.md", "docs/tutorial.md"]
+PAGES = ["README.md", "docs/recipes.md", "docs/record.md", "docs/names.md", "docs/tutorial.md", "docs/ci.md"]
 END = "@@"
 
 
