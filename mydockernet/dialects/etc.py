@@ -4,10 +4,10 @@ Formats: hosts(5), resolv.conf(5), ip-netns(8). Containers on the same networks 
 is rewritten in place, because a container that has it mounted keeps its inode.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from mydockernet.dialects import dnsmasq
-from mydockernet.dialects.fact import Fact, File, Observed, Step
+from mydockernet.dialects.fact import Argv, Fact, File, Observed, Step
 
 FOLDER = "/run/mydockernet-etc"
 HOSTS, RESOLV = "hosts", "resolv.conf"
@@ -150,6 +150,25 @@ def strays(seen: Observed, known: Iterable[Fact]) -> Iterator[Stray]:
 def places() -> tuple[tuple[str, str], ...]:
     """Return where to look for strays: folders, each with a pattern for what is in it."""
     return ((FOLDER, f"*/{HOSTS}"), (_ETC_NETNS, "*"))
+
+
+def kind(argv: Argv) -> Argv:
+    """Return what commands must have in common for `batch`: the program and its options."""
+    return tuple(word for word in argv if word[0] != "/")
+
+
+def foldable(argv: Argv) -> bool:
+    """Whether `batch` can combine a command with others of its kind: one that deletes, or one that links."""
+    return argv[0] in ("rm", "ln")
+
+
+def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
+    """Combine commands of one kind into one: its argv, its input, and no lines. xargs(1) starts an ln for each link."""
+    start = kind(commands[0])
+    words = [word for argv in commands for word in argv[len(start) :]]
+    if start[0] == "rm":
+        return (*start, *words), "", ()
+    return ("xargs", "-0", "-n", "2", *start), "\0".join(words), ()
 
 
 def folder_of(*owners: str) -> str:

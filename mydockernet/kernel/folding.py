@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from types import ModuleType
 
-from mydockernet.dialects import ebtables, firewalld, ip, iptables, nftables, sysctl
+from mydockernet.dialects import ebtables, etc, firewalld, ip, iptables, nftables, sysctl
 from mydockernet.dialects.fact import Argv, Step
 from mydockernet.value import Value
 
@@ -44,7 +44,9 @@ def _failed_line(stderr: str) -> int | None:
     return None
 
 
-FOLDERS: tuple[ModuleType, ...] = (ip, iptables, nftables, sysctl, ebtables, firewalld)
+FOLDERS: tuple[ModuleType, ...] = (ip, iptables, nftables, sysctl, ebtables, firewalld, etc)
+# Those whose commands must have more in common than the program.
+KINDS: dict[ModuleType, Callable[[Argv], Argv]] = {firewalld: firewalld.kind, etc: etc.kind}
 # iptables-restore sends all rules of a table as one message; root of a user namespace may send 200 kB.
 MOST_RULES = 300
 # The same goes for nft -f, and for a transaction with an element each.
@@ -58,7 +60,7 @@ def fold(steps: Iterable[Step]) -> Iterator[Batch]:
     def kind(step: Step) -> tuple[int, Argv, Argv]:
         prefix, argv = _split(step.do)
         index = next((i for i, folder in enumerate(FOLDERS) if folder.foldable(argv) and not step.optional), -1)
-        alike = firewalld.kind(argv) if index >= 0 and FOLDERS[index] is firewalld else argv[:1]
+        alike = KINDS[FOLDERS[index]](argv) if index >= 0 and FOLDERS[index] in KINDS else argv[:1]
         return index, alike if index >= 0 else (), prefix
 
     for (index, _, prefix), group in groupby(steps, kind):

@@ -7,6 +7,7 @@ import pytest
 from mydockernet import names, plan
 from mydockernet.dialects import etc
 from mydockernet.dialects.fact import File
+from mydockernet.kernel.folding import fold
 from mydockernet.model import DETACHED, Namespace
 from mydockernet.plan import concern_of
 from mydockernet.value import replace
@@ -285,3 +286,18 @@ def test_in_nftables_its_address_is_an_element():
     assert [command.partition("inet mydockernet ")[2] for command in found if " names" in command and "add" in command][
         -2:
     ] == ['names4 { 10.1.0.1 comment "mydockernet:web" }', 'names6 { fd00:1::1 comment "mydockernet:web" }']
+
+
+def test_many_links_and_deletions_are_one_command_each():
+    names_of_many = [f"c{number}" for number in range(1, 9)]
+    many = network("web", "10.1.0.0/24", *(endpoint(name, f"10.1.0.{n}") for n, name in enumerate(names_of_many, 2)))
+    there = standing(many)
+    links = [step for step in steps({}, intent(many), Machine(containers(*names_of_many)).seen) if step.do[0] == "ln"]
+    (batch,) = fold(links)
+    assert " ".join(batch.argv) == "xargs -0 -n 2 ln -s -f -n"
+    assert batch.stdin.split("\0")[:4] == [*links[0].do[-2:], *links[1].do[-2:]]
+    deletions = [step for step in steps(intent(many), {}, there) if step.do[0] == "rm"]
+    assert [" ".join(batch.argv) for batch in fold(deletions)] == [
+        f"rm -f {' '.join(f'/etc/netns/{name}' for name in reversed(names_of_many))}",
+        "rm -r -f /run/mydockernet-etc/web",
+    ]
