@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from mydockernet import drivers
 from mydockernet.dialects.dnsmasq import Server, leases
-from mydockernet.dialects.etc import HOSTS, Etc, EtcNetns, folder_of
+from mydockernet.dialects.etc import HOSTS, Etc, EtcNetns, NetnsFolder, folder_of
 from mydockernet.dialects.fact import Fact, tag
 from mydockernet.model import Address, Endpoint, Network, attached, way_out
 
@@ -41,7 +41,7 @@ def owned(
             if network.resolver:
                 yield (network.name, ""), _server(network)
     known = {folder_of(network.owner) for network in networks}
-    links = []
+    links: list[tuple[tuple[str, str], Fact]] = []
     for key, places in containers.items():
         together, path = in_order(places), folder(places)
         place = (together[0].name, places[0][1].name)
@@ -49,8 +49,9 @@ def owned(
             known.add(path)
             yield place, _etc(together, path, _own_servers(places))
         if key in keys and (name := _name_of(places)):
-            links.append((place, EtcNetns(name, path)))
-    yield from links
+            links += [(place, NetnsFolder()), (place, EtcNetns(name, path))]
+    # The folder once, and before all links.
+    yield from sorted(links, key=lambda link: isinstance(link[1], EtcNetns))
 
 
 def _etc(networks: Sequence[Network], path: str = "", servers: Sequence[Address] = ()) -> Etc:

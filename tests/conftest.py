@@ -31,7 +31,11 @@ STATE = Path("/var/lib/mydockernet")
 EBTABLES = ("ebtables", "ebtables-save", "ebtables-restore")
 FAKE = "run/fake"
 IPTABLES = tuple(f"{program}{part}" for program in ("iptables", "ip6tables") for part in ("", "-restore", "-save"))
-PROGRAMS = ("ip", *IPTABLES, "sysctl", "nsenter", "nft", "ss", "tc", "xargs", *EBTABLES, "firewall-cmd", "busctl")
+FILES = ("install", "dd", "ln", "rm", "mkdir")
+PROGRAMS = (
+    *("ip", *IPTABLES, "sysctl", "nsenter", "nft", "ss", "tc", "xargs", *EBTABLES, "firewall-cmd", "busctl"),
+    *FILES,
+)
 
 # All that is to be seen, in few processes, as this is done hundreds of times: @@ and @@@ stand between the parts.
 LOOK = """

@@ -73,6 +73,26 @@ class Etc(Fact):
         return tuple(zip(self.files(), (self.hosts, self.resolv), strict=True))
 
 
+class NetnsFolder(Fact):
+    """The folder in which ip-netns(8) looks. It stays: an admin may have files there, too."""
+
+    @property
+    def what(self) -> str:
+        return f"folder: {_ETC_NETNS}"
+
+    def files(self) -> tuple[str, ...]:
+        return (_ETC_NETNS,)
+
+    def holds(self, seen: Observed) -> bool:
+        return _ETC_NETNS in seen.files
+
+    def do(self, seen: Observed) -> tuple[Step, ...]:
+        return (Step("Create the folder in which `ip netns exec` looks.", ("mkdir", "-p", _ETC_NETNS)),)
+
+    def undo(self, seen: Observed) -> tuple[Step, ...]:
+        return ()
+
+
 class EtcNetns(Fact):
     """The link by which ip-netns(8) finds the folder of a namespace. A folder that the admin has there stays."""
 
@@ -84,7 +104,7 @@ class EtcNetns(Fact):
         return f"link: {self._path} to {self.folder}"
 
     def files(self) -> tuple[str, ...]:
-        return (_ETC_NETNS, self._path)
+        return (self._path,)
 
     def holds(self, seen: Observed) -> bool:
         found = seen.files.get(self._path)
@@ -95,10 +115,8 @@ class EtcNetns(Fact):
         return found is not None and self._ours(found)
 
     def do(self, seen: Observed) -> tuple[Step, ...]:
-        make = Step("Create the folder in which `ip netns exec` looks.", ("mkdir", "-p", _ETC_NETNS))
         why = f"Let `ip netns exec {self.name}` mount the files of this folder over those in /etc."
-        link = Step(why, ("ln", "-s", "-f", "-n", self.folder, self._path))
-        return (link,) if seen.files.get(_ETC_NETNS) else (make, link)
+        return (Step(why, ("ln", "-s", "-f", "-n", self.folder, self._path)),)
 
     def undo(self, seen: Observed) -> tuple[Step, ...]:
         return (Step(f"Delete the link for `ip netns exec {self.name}`.", ("rm", "-f", self._path)),)

@@ -11,7 +11,7 @@ import shlex
 
 import pytest
 
-from tests.conftest import PROGRAMS, ROOT
+from tests.conftest import PROGRAMS, ROOT, STATE
 
 SWITCHES = " ".join(f"net.bridge.bridge-nf-call-{program}=0" for program in ("iptables", "ip6tables"))
 TWO = "ip netns add c1; ip netns add c2; "
@@ -181,7 +181,8 @@ def plan(host, first, words, run=True):
     """The commands of a verb as its dry run prints them, and the rules of the network that are there then."""
     host.mydockernet(first)
     steps = json.loads(host.mydockernet(f"{words} --dry-run --format json").stdout)
-    lines = [shlex.join(step["argv"]) for step in steps if step["argv"][0] in PROGRAMS]
+    commands = [step["argv"] for step in steps if not step["argv"][-1].startswith(str(STATE))]
+    lines = [shlex.join(argv) for argv in commands if argv[0] in PROGRAMS]
     if run:
         host.mydockernet(words)
         for program in ("iptables-save", "ip6tables-save"):

@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 
-from tests.conftest import firewalls_of
+from tests.conftest import PROGRAMS, firewalls_of
 
 ROUNDS = int(os.environ.get("MYDOCKERNET_TEST_ROUNDS", "1"))
 # Of all calls that a verb makes, those that fail, and those at which it is killed: with more rounds, every one.
-FAILING, KILLED = (2, 6) if ROUNDS == 1 else (1, 1)
+FAILING, KILLED = (3, 7) if ROUNDS == 1 else (1, 1)
 
 CONTAINERS = "for c in c1 c2; do ip netns add $c; ip -n $c link set lo up; done; mydockernet create web; "
 LAN = "ip link add up1 type veth peer name up2; ip link set up1 up"
@@ -204,9 +204,7 @@ def test_a_command_that_fails_is_named_and_nothing_is_changed(host, verb):
         else:
             assert done.returncode == 1, (at, done)
             assert "failed with status 9: no such luck" in done.stderr
-            assert done.stderr.startswith(
-                tuple(f"mydockernet: error: {p}" for p in ("ip", "sysctl", "nsenter", "nft", "ss", "tc", "ebtables"))
-            )
+            assert done.stderr.startswith(tuple(f"mydockernet: error: {program}" for program in PROGRAMS))
             assert host.everything() == before, at
 
 

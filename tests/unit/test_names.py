@@ -119,13 +119,14 @@ def test_a_folder_stays_as_long_as_a_container_is_on_these_networks_alone():
 
 @pytest.mark.parametrize("found", [File("other"), File("link", "/srv/etc"), File("read-only")])
 def test_a_folder_of_the_admin_stays(found):
-    seen = replace(Machine().seen, files={"/etc/netns/c1": found})
+    seen = replace(Machine().seen, files={"/etc/netns": File("other"), "/etc/netns/c1": found})
     assert "/etc/netns" not in str(on_files({}, intent(WEB), seen))
     assert "/etc/netns" not in str(on_files(intent(WEB), {}, replace(standing(WEB), files=seen.files)))
 
 
 def test_a_link_of_another_state_directory_stays():
-    seen = replace(Machine().seen, files={"/etc/netns/c1": File("link", "/run/mydockernet-etc/web@0123ab")})
+    theirs = {"/etc/netns": File("other"), "/etc/netns/c1": File("link", "/run/mydockernet-etc/web@0123ab")}
+    seen = replace(Machine().seen, files=theirs)
     assert "/etc/netns" not in str(on_files({}, intent(WEB), seen))
 
 
