@@ -12,10 +12,10 @@ PAGES = ["README.md", "docs/recipes.md", "docs/record.md", "docs/names.md", "doc
 END = "@@"
 
 
-def session(page, words="[ a-z0-9]*"):
+def session(page, words=""):
     """The commands of a page's console blocks, each with its output; `> ` goes on with a command.
 
-    Those with these words behind `console`, that is, or with any.
+    Those with these words behind `console`, which name what the block needs, or without any.
     """
     found = []
     for block in re.findall(rf"```console{words}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):

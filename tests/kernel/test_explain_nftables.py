@@ -70,7 +70,7 @@ def test_where_all_is_well_nothing_is_found(well):
 
 def test_a_trace_names_the_rule_and_the_element_with_its_owner(well):
     hops = {hop["What"]: hop["Why"] for hop in explain(well.host, "b1 host:8080")[1]}
-    publish = f"the host's rule 2 of nftables chain {TABLE} publish: meta l4proto {{ tcp, udp, sctp }} dnat to "
+    publish = f"the host's rule 4 of nftables chain {TABLE} publish: meta l4proto {{ tcp, udp, sctp }} dnat to "
     assert hops[f"{publish}ip saddr . ip daddr . meta l4proto . th dport map @ports4"] == (
         f"The port is published: the packet continues to {A}.2:80. "
         f"The map ports4 has an element of network a: 0.0.0.0/0 . 0.0.0.0/0 . tcp . 8080 : {A}.2 . 80."
