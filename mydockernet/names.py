@@ -43,6 +43,8 @@ def owned(
     known = {folder_of(network.owner) for network in networks}
     links: list[tuple[tuple[str, str], Fact]] = []
     for key, places in containers.items():
+        if key not in keys and len(places) == 1 and not places[0][1].dns:
+            continue  # It shares the folder of its network, as most do.
         together, path = in_order(places), folder(places)
         place = (together[0].name, places[0][1].name)
         if path not in known and any(network.name in concerned for network in together):
@@ -122,8 +124,8 @@ def in_order(places: Places) -> tuple[Network, ...]:
 
 def folder(places: Places) -> str:
     """Return the folder with the files of a container: one of its own if it has its own name servers."""
-    shared = folder_of(*(network.owner for network in in_order(places)))
-    return f"{shared}:{places[0][1].name}" if _own_servers(places) else shared
+    own = places[0][1].name if _own_servers(places) else ""
+    return folder_of(*(network.owner for network in in_order(places)), container=own)
 
 
 def hosts(networks: Sequence[Network]) -> str:

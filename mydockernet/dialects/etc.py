@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from mydockernet.dialects import dnsmasq
 from mydockernet.dialects.fact import Argv, Fact, File, Observed, Step
+from mydockernet.digests import sha256
 
 FOLDER = "/run/mydockernet-etc"
 HOSTS, RESOLV = "hosts", "resolv.conf"
@@ -17,6 +18,7 @@ _WHY = {
     HOSTS: "List the names of containers and their addresses, in the format of /etc/hosts.",
     RESOLV: "List the name servers of these containers, in the format of /etc/resolv.conf.",
 }
+_NAME_MAX = 255  # Of a file, in characters: limits.h(0p).
 # Where `ip netns exec NAME` looks for what it mounts over /etc.
 _ETC_NETNS = "/etc/netns"
 
@@ -189,9 +191,13 @@ def batch(commands: Sequence[Argv]) -> tuple[Argv, str, tuple[int, ...]]:
     return ("xargs", "-0", "-n", "2", *start), "\0".join(words), ()
 
 
-def folder_of(*owners: str) -> str:
-    """Return the folder of the containers on the networks of these owners, NAME or NAME@REALM, in this order."""
-    return f"{FOLDER}/{','.join(owners)}"
+def folder_of(*owners: str, container: str = "") -> str:
+    """Return the folder of the containers on the networks of these owners, NAME or NAME@REALM, in this order.
+
+    It may be that of one `container`. A name that is too long for a file ends in a hash instead.
+    """
+    name = ",".join(owners) + (f":{container}" if container else "")
+    return f"{FOLDER}/{name if len(name) <= _NAME_MAX else f'{owners[0]},{sha256(name.encode()).hexdigest()[:12]}'}"
 
 
 def _first_owner(folder: str) -> str:

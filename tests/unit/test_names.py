@@ -148,6 +148,13 @@ def test_the_way_back_rewrites_the_file_as_it_was():
     assert [step.stdin for step in back if step.do[0] == "dd"] == [names.hosts([*before.values()])]
 
 
+def test_the_folder_of_a_container_on_many_networks_has_a_name_that_a_file_can_have():
+    folders = {etc.folder_of(*(f"{'n' * 60}{number}" for number in range(count))) for count in range(1, 12)}
+    assert len(folders) == 11
+    assert max(len(path.rpartition("/")[2]) for path in folders) <= 255
+    assert all(path.startswith(f"/run/mydockernet-etc/{'n' * 60}0") for path in folders)
+
+
 def test_name_servers_are_those_of_the_container_or_else_of_its_first_network_that_has_any():
     both = replace(WEB, dns=(ip_address("9.9.9.9"),)), replace(DB, dns=(ip_address("1.1.1.1"),))
     texts = {path: file.text for path, file in standing(*both).files.items() if path.endswith("resolv.conf")}
