@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from mydockernet import addressing, choices, drivers, model, static_routes, validation
 from mydockernet.addressing import Pool, Size
 from mydockernet.creation import Wish, refused
+from mydockernet.dialects import dnsmasq
 from mydockernet.dialects.fact import Observed
 from mydockernet.errors import Conflict, Invalid, NotFound, quoted
 from mydockernet.model import Endpoint, Intent, IPNetwork, Network, Subnet
@@ -333,8 +334,30 @@ def _metric(network: Network, setting: Setting, _: Situation) -> Network:
     return replace(network, metric=metric)
 
 
+def _dns(network: Network, setting: Setting, _: Situation) -> Network:
+    word = setting.value
+    if word == dnsmasq.PROGRAM:
+        if problems := choices.refused(network.driver, {f"--dns {word}": True}):
+            raise _renamed(setting, problems)
+        if setting.removes and not network.resolver:
+            raise NotFound(f"{setting}: network {quoted(network.name)} has no name server")
+        if setting.removes and network.dhcp:
+            raise Conflict(f"{setting}: it gives addresses by DHCP, too")
+        return replace(network, resolver="" if setting.removes else word)
+    try:
+        address = addressing.read_address(word)
+    except ValueError as error:
+        raise Invalid(f"{setting}: {error}") from None
+    _require(setting, validation.dns_problems(address))
+    if setting.removes and address not in network.dns:
+        raise NotFound(f"{setting}: network {quoted(network.name)} has no such name server")
+    others = tuple(server for server in network.dns if server != address)
+    return replace(network, dns=others if setting.removes else (*others, address))
+
+
 OfNetwork = Callable[[Network, Setting, Situation], Network]
 OF_NETWORK: dict[str, OfNetwork] = {
+    "dns": _dns,
     "gateway-mode": _gateway_mode(4, 6),
     "gateway-mode4": _gateway_mode(4),
     "gateway-mode6": _gateway_mode(6),
@@ -358,4 +381,4 @@ OF_ENDPOINT: dict[str, Callable[[Endpoint, Setting], Endpoint]] = {
     "gw-priority": _gw_priority,
     "label": _endpoint_label,
 }
-SEVERAL = {"alias", "ip-range", "label", "reserve", "subnet"}
+SEVERAL = {"alias", "dns", "ip-range", "label", "reserve", "subnet"}

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from mydockernet import addressing, creation, defaults, model, option_keys, ports, rates, static_routes, validation
 from mydockernet.creation import Wish
+from mydockernet.dialects import dnsmasq
 from mydockernet.errors import Invalid
 from mydockernet.transitions import Connection
 
 # The value of `create --dns` that asks for a name server of our own: the program that it is.
-RESOLVER = "dnsmasq"
+RESOLVER = dnsmasq.PROGRAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ function _mydockernet_list_changes
   _mydockernet_ask history --format '{{.Id}}'
 end
 function _mydockernet_list_keys
-  printf '%s=\n' alias default-route gateway-mode gateway-mode4 gateway-mode6 gw-priority icc internal ip-range ipv6 label masquerade masquerade4 masquerade6 metric mtu port-security reserve subnet
+  printf '%s=\n' alias default-route dns gateway-mode gateway-mode4 gateway-mode6 gw-priority icc internal ip-range ipv6 label masquerade masquerade4 masquerade6 metric mtu port-security reserve subnet
 end
 function _mydockernet_list_filters
   printf '%s=\n' name driver label network state
@@ -295,7 +295,7 @@ complete -c mydockernet -n '_shtab_mydockernet_using set' -l lock-timeout -x -d 
 complete -c mydockernet -n '_shtab_mydockernet_using set' -l format -xka "json" -d 'With --dry-run: print the plan as a JSON array of {why, argv, stdin}'
 complete -c mydockernet -n '_shtab_mydockernet_using set' -l save-plan -xka "(__fish_complete_path (commandline -ct))" -d 'Write the plan to a file for review and change nothing; apply-plan makes the change. - is stdout'
 complete -c mydockernet -n '_shtab_mydockernet_using set; and test $_shtab_mydockernet_npos -eq 0' -ka "(_mydockernet_names targets)" -d 'Name of the network, or of a container on it'
-complete -c mydockernet -n '_shtab_mydockernet_using set; and test $_shtab_mydockernet_npos -ge 1' -ka "(_mydockernet_names keys)" -d 'Keys of a network: gateway-mode, gateway-mode4, gateway-mode6, icc, internal, ip-range, ipv6, label, masquerade, masquerade4, masquerade6, metric, mtu, port-security, reserve, subnet; of a container: alias, default-route, gw-priority, label. KEY-=VALUE takes a value of alias, ip-range, label, reserve, subnet away'
+complete -c mydockernet -n '_shtab_mydockernet_using set; and test $_shtab_mydockernet_npos -ge 1' -ka "(_mydockernet_names keys)" -d 'Keys of a network: dns, gateway-mode, gateway-mode4, gateway-mode6, icc, internal, ip-range, ipv6, label, masquerade, masquerade4, masquerade6, metric, mtu, port-security, reserve, subnet; of a container: alias, default-route, gw-priority, label. KEY-=VALUE takes a value of alias, dns, ip-range, label, reserve, subnet away'
 complete -c mydockernet -n '_shtab_mydockernet_using; and test $_shtab_mydockernet_npos -eq 0' -a apply -d 'Make networks and containers what files declare, all at once'
 complete -c mydockernet -n '_shtab_mydockernet_using apply' -s h -l help -d 'Print this help and exit'
 complete -c mydockernet -n '_shtab_mydockernet_using apply' -l state-dir -xka "(__fish_complete_directories)" -d 'State directory (default: /var/lib/mydockernet)'

@@ -89,6 +89,19 @@ def test_a_name_goes_with_its_container(host):
     assert dig(host, "c3") == "NXDOMAIN"
 
 
+def test_a_network_in_use_gets_a_name_server_and_loses_it(host):
+    host.sh("ip netns add c1; mydockernet create web; mydockernet connect web c1; mydockernet set web dns=dnsmasq")
+    assert dig(host, "c1") == ["10.208.0.2"]
+    assert dig(host, "example.org") == ["203.0.113.5"]
+    host.mydockernet("set web dns=192.0.2.2")
+    assert dig(host, "example.org") == ["203.0.113.5"]
+    assert host.mydockernet("check").stdout == ""
+    host.mydockernet("set web dns-=dnsmasq")
+    assert host.sh("cat /run/mydockernet-etc/web/resolv.conf").stdout == "nameserver 192.0.2.2\n"
+    assert [path.suffix for path in (host.root / "run/mydockernet").iterdir()] == [".lock"]
+    host.fails("set web dns-=dnsmasq", 3, "has no name server")
+
+
 def test_check_tells_that_it_was_killed_and_repair_starts_it(host):
     host.sh(WEB.format("iptables") + "kill $(cat /run/mydockernet/dnsmasq-web.pid); sleep 0.3")
     assert host.mydockernet("check", check=False).stdout == "web: missing name server: dnsmasq for web\n"

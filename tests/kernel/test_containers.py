@@ -83,6 +83,10 @@ PLANS = {
         DUAL + "mydockernet create b --ipv6; mydockernet connect web c1; mydockernet connect b c1",
         "set b/c1 gw-priority=5 alias=db",
     ),
+    "set name servers": (
+        DUAL + "mydockernet set web dns=9.9.9.9; mydockernet connect web c1",
+        "set web dns=fd00::53 dns-=9.9.9.9",
+    ),
     "set a metric": (DUAL + "mydockernet connect web c1", "set web metric=77"),
     "set no default route": (WEB + "mydockernet connect web c1", "set web/c1 default-route=false label=a=b"),
     "create of a size": (WEB, "create n --subnet 0.0.0.0/26 --subnet ::/80 --subnet 10.9.0.0/24"),
@@ -350,7 +354,7 @@ INVALID = [
     (
         "set web nope=1",
         2,
-        'unknown key "nope": use gateway-mode, gateway-mode4, gateway-mode6, icc, internal, ip-range,',
+        'unknown key "nope": use dns, gateway-mode, gateway-mode4, gateway-mode6, icc, internal, ip-range,',
     ),
     ("set web/c1 mtu=1400", 2, 'unknown key "mtu": use alias, default-route'),
     ("set web mtu", 2, '"mtu" is not KEY=VALUE'),
