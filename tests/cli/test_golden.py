@@ -151,6 +151,7 @@ mydockernet connect other c9 -p 9000:90
 
 
 @pytest.mark.long
+@pytest.mark.half(1)
 @pytest.mark.parametrize("driver", ["bridge", "ptp", "macvlan", "ipvlan"])
 def test_each_combination_of_options_has_the_plan_and_the_rules_that_were_read(bare_host, driver):
     """Per driver one file: what is refused, the commands, and the network's own rules."""
