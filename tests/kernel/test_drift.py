@@ -31,6 +31,13 @@ ip -br link show master web | grep -o '^c1-[^@]*' > /run/veth
 """
 VETH = "$(cat /run/veth)"
 LOSSES = {
+    "names": ("rm /run/mydockernet-etc/web/hosts", "web: missing or changed names: /run/mydockernet-etc/web"),
+    "a changed name": (
+        "echo 10.1.0.9 c1 >> /run/mydockernet-etc/dual/hosts",
+        "dual: missing or changed names: /run/mydockernet-etc/dual",
+    ),
+    "the names of two networks": ("rm -r /run/mydockernet-etc/web,b", "web: missing or changed names"),
+    "the link to names": ("rm /etc/netns/c1", "web: missing link: /etc/netns/c1 to /run/mydockernet-etc/web,b"),
     "a rate": (f"tc qdisc del dev {VETH} root", "web: rate of c1-"),
     "another rate": (f"tc qdisc replace dev {VETH} root tbf rate 1mbit burst 9k latency 9ms", "web: rate of c1-"),
     "a container's rate": ("ip netns exec c1 tc qdisc del dev eth0 root", "web: rate of eth0 in /run/netns/c1 is not"),
@@ -265,7 +272,7 @@ def ours(host):
         for table, body in seen[family].items()
     }
     rules = {table: body for table, body in rules.items() if body}
-    return seen["host"], seen["inside"], rules, seen["table"], seen["frames"], host.sysctls()
+    return seen["host"], seen["inside"], rules, seen["table"], seen["frames"], seen["names"], host.sysctls()
 
 
 def lose_and_repair(host, damage, *told, whole, after=""):
