@@ -111,13 +111,16 @@ def test_a_network_of_the_admin_with_a_port_that_is_taken(engine):
     assert recorded(host, "lan").keys() == {"default-c1"}
 
 
+@pytest.mark.engine("dnsmasq", "dig")
 def test_a_container_finds_others_by_the_hosts_file_of_the_network(engine):
     host = engine.host
-    host.mydockernet("create named --subnet 10.4.0.0/24")
+    host.mydockernet("create named --subnet 10.4.0.0/24 --dns dnsmasq")
     engine.use("any", network="named")
     engine.run("c1", "httpd -f -h /")
     hosts = "--mount type=bind,src=/run/mydockernet-etc/named/hosts,dst=/etc/hosts,options=rbind:ro"
     # containerd calls it by its namespace and its name.
     fetch = engine.words(f"--rm {hosts}", "c2", "wget -q -O - http://default-c1.named/hello")
     assert host.sh(f"for n in 1 2 3 4 5 6 7 8 9; do {fetch} </dev/null && break; done").stdout == "hello\n"
+    dig = f"nsenter -t {engine.pid('c1')} -n dig +short @10.4.0.1"
+    assert host.sh(f"{dig} default-c1; {dig} -x 10.4.0.2").stdout == "10.4.0.2\ndefault-c1.\n"
     host.sh("ctr task kill -s KILL c1")

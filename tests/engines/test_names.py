@@ -188,6 +188,8 @@ def test_podman_asks_for_names_unless_it_is_told_not_to():
         fetch = "for n in 1 2 3 4 5 6 7 8 9; do wget -q -O - http://c1/hello && break || sleep 0.2; done"
         assert host.podman(f'run --rm --network web {busybox} sh -c "{fetch}"') == "hello"
         assert "nameserver 10.5.0.1" in host.podman(f"run --rm --network web {busybox} cat /etc/resolv.conf")
+        pid = host.podman("inspect --format {{.State.Pid}} c1")
+        assert host.sh(f"nsenter -t {pid} -n dig +short c1 @10.5.0.1").stdout == "10.5.0.2\n"
         assert "10.5.0.1" not in host.podman(f"run --rm --network mute {busybox} cat /etc/resolv.conf")
         host.podman("rm -f -t 0 c1")
         assert [path.suffix for path in (host.root / "run/mydockernet").iterdir()] == [".lock"]
