@@ -126,7 +126,9 @@ VERBS = {
     "publish": (CONTAINERS + "mydockernet connect web c1", "publish web c1 8080:80 127.0.0.1:53:53/udp"),
     "unpublish": (CONTAINERS + "mydockernet connect web c1 -p 8080:80 -p 81:81", "unpublish web c1 8080:80"),
     "apply-plan": (
-        CONTAINERS + "mydockernet connect web c1 -p 8080:80 --save-plan /run/c1.plan",
+        "mkdir -p /etc/netns; "  # It stays, and a plan that creates it would be refused then.
+        + CONTAINERS
+        + "mydockernet connect web c1 -p 8080:80 --save-plan /run/c1.plan",
         "apply-plan /run/c1.plan",
     ),
     "batch": (
