@@ -9,7 +9,7 @@ from mydockernet.dialects.iptables import OwnRule, read_spec
 from mydockernet.errors import LeftOut
 from mydockernet.kernel import namespaces
 from mydockernet.kernel.door import Kernel
-from mydockernet.kernel.proc import list_files, read_files, read_servers
+from mydockernet.kernel.proc import list_files, observe_files
 from mydockernet.model import Intent
 from mydockernet.plan import Concern, Scope
 from mydockernet.transitions import scoped
@@ -108,7 +108,7 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
     if goal.mends is not None:
         if kernel.has(ebtables.READ_FRAMES[0]):
             seen = kernel.observe_frames(seen, lenient)
-        seen = replace(kernel.observe_zones(seen), files=read_files(list_files(etc.places())))
+        seen = observe_files(kernel.observe_zones(seen), list_files(etc.places()))
         had = (*had, *plan.left_over(had, want, goal.mends, seen, alone=not others))
     elif last and kernel.forwards6() and iptables.PROGRAMS[4] in seen.read:
         seen = kernel.observe_rules(seen, (iptables.PROGRAMS[6],), lenient)
@@ -130,7 +130,7 @@ def face(goal: Goal, seen: Observed, kernel: Kernel, lenient: bool = False) -> F
         seen = kernel.observe_frames(seen, lenient)
     if sights.zones and goal.mends is None:
         seen = kernel.observe_zones(seen)
-    seen = replace(seen, files={**seen.files, **read_files(sights.files)}, servers=read_servers(sights.servers))
+    seen = observe_files(seen, sights.files, sights.servers)
     seen = kernel.observe_sysctls(seen, sights.sysctls, lenient)
     if goal.mends is not None:  # Otherwise it is enough to know that there is one.
         seen = kernel.observe_rates(seen, sights.shaped, lenient)

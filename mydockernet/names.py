@@ -22,15 +22,13 @@ SHORT = 12
 Places = Sequence[tuple[Network, Endpoint]]
 
 
-def name_facts(networks: Iterable[Network], concerned: Collection[str], keys: Collection[str]) -> Iterator[Fact]:
-    """Yield the names on the networks that are `concerned`, and how the containers with these `keys` find them."""
-    return (fact for _, fact in owned(networks, concerned, keys))
-
-
-def owned(
+def name_facts(
     networks: Iterable[Network], concerned: Collection[str], keys: Collection[str]
 ) -> Iterator[tuple[tuple[str, str], Fact]]:
-    """Yield the same facts, each with the network and the container that it belongs to, which may be empty."""
+    """Yield the names on the networks that are `concerned`, and how the containers with these `keys` find them.
+
+    Each comes with the network and the container that it belongs to, which may be empty.
+    """
     networks = [*networks]
     containers = _containers(networks)
     # A container that joins another network leaves the folder that it shared with others, on networks that stay as is.

@@ -140,7 +140,7 @@ def facts(intent: Intent, concern: Concern) -> tuple[Fact, ...]:
         *(fact for place in cables for fact in _driver(place[0]).cable_start(*place)),
         *(fact for places in reachable for fact in _inside(places)),
         *(fact for place in cables for fact in inside.rate_facts(*place)),
-        *names.name_facts(intent.values(), concern.networks, concern.containers),
+        *(fact for _, fact in names.name_facts(intent.values(), concern.networks, concern.containers)),
     )
 
 
@@ -200,7 +200,7 @@ def facts_by_owner(intent: Intent) -> dict[Place, tuple[Fact, ...]]:
                 *driver.container_facts(network, endpoint, places),
                 *inside.rate_facts(network, endpoint),
             )
-    for place, fact in names.owned(intent.values(), intent, containers):
+    for place, fact in names.name_facts(intent.values(), intent, containers):
         owned[place] = (*owned[place], fact)
     return owned
 

@@ -133,7 +133,7 @@ complete -c mydockernet -n '_shtab_mydockernet_using create' -l host-ip -x -d 'G
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l route -x -d 'Static route in every container; instead of GW, blackhole or unreachable or prohibit refuses packets'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l firewall -xka "iptables nftables" -d 'Firewall: iptables or nftables (default: that of the other networks, or iptables)'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l metric -x -d 'Metric of the default route in containers (default: none)'
-complete -c mydockernet -n '_shtab_mydockernet_using create' -l dns -x -d 'Name server of its containers. dnsmasq: start one that knows their names, and asks the others that are given, or else those of the host, for all other names'
+complete -c mydockernet -n '_shtab_mydockernet_using create' -l dns -x -d 'Name server of its containers. dnsmasq, or no value: start one that knows their names, and asks the others that are given, or else those of the host, for all other names'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l dhcp -x -d 'Give addresses from this range to those that ask for one (FIRST-LAST or CIDR), by the dnsmasq of --dns'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l label -x -d 'Label, which --filter can select'
 complete -c mydockernet -n '_shtab_mydockernet_using create' -l ignore -d 'Succeed if an identical network exists'

@@ -113,9 +113,11 @@ def create_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dns",
         metavar="IP|dnsmasq",
+        nargs="?",
+        const=wishes.RESOLVER,
         **many,
-        help="Name server of its containers. dnsmasq: start one that knows their names, and asks the others that are "
-        "given, or else those of the host, for all other names",
+        help="Name server of its containers. dnsmasq, or no value: start one that knows their names, and asks the "
+        "others that are given, or else those of the host, for all other names",
     )
     parser.add_argument(
         "--dhcp",

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mydockernet.dialects import net_dev
-from mydockernet.dialects.fact import File
+from mydockernet.dialects.fact import File, Observed
 from mydockernet.dialects.net_dev import Traffic
 from mydockernet.errors import Failed
+from mydockernet.value import replace
 
 SYSCTLS = Path("/proc/sys")
 BUS = Path("/run/dbus/system_bus_socket")
@@ -21,6 +22,11 @@ def read_sysctls(keys: Iterable[str]) -> dict[str, str]:
         with contextlib.suppress(OSError):
             values[key] = (SYSCTLS / key).read_text().strip()
     return values
+
+
+def observe_files(seen: Observed, paths: Iterable[str], pid_files: Iterable[str] = ()) -> Observed:
+    """Add the files at some paths, and the servers whose pid is in others."""
+    return replace(seen, files={**seen.files, **read_files(paths)}, servers={**seen.servers, **read_servers(pid_files)})
 
 
 def read_files(paths: Iterable[str]) -> dict[str, File]:

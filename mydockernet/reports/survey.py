@@ -8,7 +8,7 @@ from mydockernet.dialects import iptables, nft_frames, nftables
 from mydockernet.dialects.fact import SHARED, TAG, Fact, Observed, OwnTable, marked, tag
 from mydockernet.errors import MydockernetError
 from mydockernet.kernel import namespaces
-from mydockernet.kernel.proc import read_files, read_servers
+from mydockernet.kernel.proc import observe_files
 from mydockernet.model import Endpoint, Network
 from mydockernet.value import Value, replace
 
@@ -72,7 +72,7 @@ def survey(context: Context, inside: Collection[str] = (), everywhere: bool = Fa
     seen = context.kernel.observe_inside(seen, sorted({namespace.path for namespace in within}), lenient=True)
     every = [*shared, *(fact for group in owned.values() for fact in group)]
     sights = plan.to_look_at((), every, seen)
-    seen = replace(seen, files=read_files(sights.files), servers=read_servers(sights.servers))
+    seen = observe_files(seen, sights.files, sights.servers)
     seen = context.kernel.observe_sysctls(seen, sights.sysctls, lenient=True)
     seen = context.kernel.observe_rates(seen, sights.shaped, lenient=True)
     if iptables.PROGRAMS[6] in sights.programs:
